@@ -1,0 +1,70 @@
+"""Rows of a dataset version as tensors. Legend: N = images, C = channels, S = side in px."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from aigc_core.data.store import Version
+from aigc_core.errors import DataError, DecodeError
+from aigc_core.modalities import image
+
+
+@dataclass
+class ImageSet:
+    """Images of one split, in the order of their ids, whole in memory as bytes."""
+
+    pixels: torch.Tensor  # (N, C, S, S) uint8
+    labels: torch.Tensor  # (N,) int64, indices into `classes`
+    ids: list[str]
+    classes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, index: torch.Tensor) -> ImageSet:
+        """The rows at `index` (M,), in that order."""
+        ids = [self.ids[position] for position in index.tolist()]
+        return ImageSet(self.pixels[index], self.labels[index], ids, self.classes)
+
+
+def load_images(
+    version: Version, split: str, *, size: int, channels: int, classes: list[str], ids: set[str] | None = None
+) -> ImageSet:
+    """Decode the rows of a split whose label is in `classes`. Raises DataError for a row that cannot be decoded."""
+    return _load(version, split, size, channels, classes, ids, skip=False)
+
+
+def load_decodable(version: Version, split: str, *, size: int, channels: int, classes: list[str]) -> ImageSet:
+    """As `load_images`, but rows that cannot be decoded are left out: for use before curation."""
+    return _load(version, split, size, channels, classes, None, skip=True)
+
+
+def _load(
+    version: Version, split: str, size: int, channels: int, classes: list[str], only: set[str] | None, *, skip: bool
+) -> ImageSet:
+    rows = version.select(split).sort_by("id")
+    number = {name: index for index, name in enumerate(classes)}
+    labels = {
+        identity: number[label]
+        for identity, label in zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True)
+        if label in number and (only is None or identity in only)
+    }
+    place = {identity: position for position, identity in enumerate(labels)}
+    pixels = torch.zeros((len(labels), channels, size, size), dtype=torch.uint8)
+    filled = torch.zeros(len(labels), dtype=torch.bool)
+    for identity, content in version.contents(labels):
+        try:
+            fitted = image.fit(image.decode(content or b"").pixels, size, channels)
+        except DecodeError as error:
+            if skip:
+                continue
+            raise DataError(f"row {identity[:12]} of {version.folder.name} cannot be decoded ({error})") from None
+        pixels[place[identity]] = torch.from_numpy(fitted.transpose(2, 0, 1).copy())
+        filled[place[identity]] = True
+    if not skip and not bool(filled.all()):
+        missing = next(identity for identity, position in place.items() if not filled[position])
+        raise DataError(f"row {missing[:12]} of {version.folder.name} has no content in the store: run `aigc ingest`")
+    found = ImageSet(pixels, torch.tensor(list(labels.values()), dtype=torch.int64), list(labels), classes)
+    return found if bool(filled.all()) else found.subset(filled.nonzero().flatten())

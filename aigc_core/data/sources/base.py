@@ -1,0 +1,73 @@
+"""What every reader offers: a list of entries first, their bytes one at a time after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from aigc_core.data.splits import unit_hash
+from aigc_core.records import Split
+from aigc_core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One raw row before it is read. `key` is its path below the source, with member and index."""
+
+    key: str
+    label: str | None = None
+    text: str | None = None
+    split: Split | None = None  # only where the source itself names one
+    refused: str | None = None  # why its bytes may not be read
+    parent: str | None = None
+    op: str | None = None
+
+
+#: Reads the bytes of one entry. May raise OSError.
+Reader = Callable[[Entry], bytes]
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """Entries in a stable order and the way to read them. The list holds names only, never pixels."""
+
+    entries: list[Entry]
+    read: Reader
+    skipped: dict[str, int] = field(default_factory=dict)  # files that are no rows, by suffix
+
+    def items(self) -> Iterator[tuple[Entry, bytes | None, str | None]]:
+        """Stream (entry, bytes or null, why the bytes could not be read)."""
+        for entry in self.entries:
+            if entry.refused:
+                yield entry, None, entry.refused
+                continue
+            try:
+                yield entry, self.read(entry), None
+            except OSError as error:
+                yield entry, None, f"cannot be read: {error.strerror or error}"
+
+
+readers: Registry[Callable[..., OpenSource]] = Registry("source kind")
+
+
+def sample(entries: list[Entry], limit: int | None, seed: int) -> list[Entry]:
+    """A seeded sample of `limit` entries, stratified by split and class, in the order of `entries`.
+
+    Quotas are proportional with the largest remainders rounded up; within a group the lowest hashes of (seed, key)
+    are taken, so that a larger limit contains a smaller one up to rounding.
+    """
+    if limit is None or limit >= len(entries):
+        return entries
+    groups: dict[tuple[str, str], list[int]] = {}
+    for position, entry in enumerate(entries):
+        groups.setdefault((entry.split or "", entry.label or ""), []).append(position)
+    shares = {name: limit * len(members) / len(entries) for name, members in groups.items()}
+    quotas = {name: int(share) for name, share in shares.items()}
+    by_remainder = sorted(groups, key=lambda name: (quotas[name] - shares[name], name))
+    for name in by_remainder[: limit - sum(quotas.values())]:
+        quotas[name] += 1
+    chosen: set[int] = set()
+    for name, members in groups.items():
+        ranked = sorted(members, key=lambda position: unit_hash(f"{seed}:{entries[position].key}"))
+        chosen.update(ranked[: quotas[name]])
+    return [entry for position, entry in enumerate(entries) if position in chosen]

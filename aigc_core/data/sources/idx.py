@@ -1,0 +1,118 @@
+"""MNIST-style idx files, gzip or not: a folder with `*images*` files, each beside its `*labels*` file.
+
+Format: two zero bytes, a type byte (8 = uint8), the number of dimensions, one big-endian uint32 per dimension,
+then the values (LeCun, Cortes, Burges: the MNIST database).
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from aigc_core.data.sources.base import Entry, OpenSource, readers
+from aigc_core.errors import SourceError
+from aigc_core.modalities import image
+from aigc_core.records import Split
+
+
+@readers.register("idx")
+def open_idx(path: Path) -> OpenSource:
+    """List all images of a folder of idx files, or of one images file."""
+    if not path.exists():
+        raise SourceError(f"source.path {str(path)!r} does not exist: name an idx file or a folder with idx files")
+    found = (
+        [path] if path.is_file() else [item for item in path.iterdir() if "idx3" in item.name or "images" in item.name]
+    )
+    files = {item.name: _IdxFile(item) for item in sorted(found) if "labels" not in item.name}
+    if not files:
+        raise SourceError(
+            f"source.path {str(path)!r} holds no idx file of images: expected names such as train-images-idx3-ubyte.gz"
+        )
+    entries = [
+        Entry(f"{name}#{index}", label=label, split=_split_of(name))
+        for name, file in files.items()
+        for index, label in enumerate(file.labels())
+    ]
+
+    def read(entry: Entry) -> bytes:
+        name, _, index = entry.key.rpartition("#")
+        return files[name].png(int(index))
+
+    return OpenSource(entries, read)
+
+
+def _split_of(name: str) -> Split | None:
+    lowered = name.lower()
+    if lowered.startswith(("t10k", "test")):
+        return "test"
+    return "train" if lowered.startswith("train") else None
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as handle:
+        zipped = handle.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if zipped else path.open("rb")  # type: ignore[return-value]
+
+
+class _IdxFile:
+    """Reads images one after another; seeking backwards in a gzip file starts again from its beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: IO[bytes] = _open(path)
+        self._shape, self._start = _header(self._handle, path)
+        if len(self._shape) not in (3, 4) or math.prod(self._shape) == 0:
+            raise SourceError(
+                f"{path.name} has the shape {self._shape}: images need (count, height, width[, channels])"
+            )
+        if len(self._shape) == 4 and self._shape[3] not in (1, 3, 4):
+            raise SourceError(f"{path.name} has {self._shape[3]} channels: 1, 3 or 4 can be read")
+
+    def labels(self) -> list[str | None]:
+        """Labels from the file beside it; nulls where there is none. The lengths must agree."""
+        name = self.path.name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
+        stem = name.removesuffix(".gz")
+        beside = next((p for p in (self.path.with_name(stem), self.path.with_name(stem + ".gz")) if p.exists()), None)
+        if beside is None or beside == self.path:
+            return [None] * self._shape[0]
+        with _open(beside) as handle:
+            shape, _ = _header(handle, beside)
+            values = _read(handle, math.prod(shape), beside)
+        if len(shape) != 1 or shape[0] != self._shape[0]:
+            raise SourceError(
+                f"{beside.name} holds {shape[0]} labels for {self._shape[0]} images: the files do not belong together"
+            )
+        return [str(value) for value in values]
+
+    def png(self, index: int) -> bytes:
+        """The image at `index`, encoded."""
+        count = math.prod(self._shape[1:])
+        values = np.frombuffer(_read(self._handle, count, self.path, self._start + index * count), np.uint8)
+        shape = self._shape[1:] if len(self._shape) == 4 else (*self._shape[1:], 1)
+        return image.encode_png(values.reshape(shape))
+
+
+def _header(handle: IO[bytes], path: Path) -> tuple[tuple[int, ...], int]:
+    magic = _read(handle, 4, path)
+    if magic[:2] != b"\0\0" or magic[2] != 8:
+        raise SourceError(f"{path.name} is not an idx file of bytes: it begins with {magic.hex()}")
+    count = magic[3]
+    return struct.unpack(f">{count}I", _read(handle, 4 * count, path)), 4 + 4 * count
+
+
+def _read(handle: IO[bytes], count: int, path: Path, start: int | None = None) -> bytes:
+    try:
+        if start is not None:
+            handle.seek(start)
+        data = handle.read(count)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path.name} cannot be read ({error}): fetch the file again") from None
+    if len(data) != count:
+        raise SourceError(f"{path.name} ends too early: {len(data)} of {count} bytes; fetch the file again")
+    return data

@@ -1,0 +1,157 @@
+"""The frozen extractor: a classifier's penultimate layer, scaled, rotated to principal axes, and hashed.
+
+Features are divided by their root mean square over the reference rows, so that distances have a scale, and then
+expressed in the principal axes of the reference features. With all D axes the rotation changes no distance; where
+there are too few images for D dimensions the first d axes are taken, the same for everything that is compared.
+
+Legend: N = images, C = channels, S = side in px, D = all feature dimensions, d <= D = those in use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load, save
+
+from aigc_core.errors import DataError
+from aigc_core.evaluation.classifier import Classifier, accuracy, fit_classifier
+from aigc_core.files import atomic_file, read_json, sha256_file, write_json
+
+WEIGHTS = "extractor.safetensors"
+CARD = "extractor.json"
+
+Features = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is trained; stored with the extractor, so that `cas` is measured with the same one."""
+
+    dimensions: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+
+    def fit(self, pixels: torch.Tensor, labels: torch.Tensor, n_classes: int, seed: int, device: str) -> Classifier:
+        """A classifier of uint8 pixels (N, C, S, S) and labels (N,)."""
+        return fit_classifier(
+            pixels, labels, n_classes, dimensions=self.dimensions, steps=self.steps, batch_size=self.batch_size,
+            learning_rate=self.learning_rate, seed=seed, device=device,
+        )  # fmt: skip
+
+
+@dataclass
+class Extractor:
+    """A frozen classifier and the frame in which its features are read."""
+
+    model: Classifier
+    recipe: Recipe
+    size: int
+    channels: int
+    classes: list[str]
+    scale: float  # root mean square of the reference features
+    axes: torch.Tensor  # (D, D) float64, orthonormal columns in order of falling variance of the reference
+    hash: str = ""  # sha256 of the weights file, known once saved
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        return self.recipe.dimensions
+
+    def features(self, pixels: torch.Tensor, dimensions: int | None = None) -> Features:
+        """Features (N, d) float64 of uint8 pixels (N, C, S, S); d is D unless told.
+
+        Raises DataError where the pixels do not have the size and channels that the extractor learnt.
+        """
+        if tuple(pixels.shape[1:]) != (self.channels, self.size, self.size):
+            raise DataError(
+                f"the extractor knows {self.channels} x {self.size} x {self.size} images and was given "
+                f"{' x '.join(str(side) for side in pixels.shape[1:])}: run `aigc extractor` on this data"
+            )
+        raw = self.model.features(pixels).double() / self.scale
+        rotated: Features = (raw @ self.axes[:, : dimensions or self.dimensions]).numpy()
+        return rotated
+
+    def predict(self, pixels: torch.Tensor) -> list[str]:
+        """Class name of each image."""
+        return [self.classes[index] for index in self.model.logits(pixels).argmax(1).tolist()]
+
+
+def train_extractor(
+    pixels: torch.Tensor, labels: torch.Tensor, classes: list[str], recipe: Recipe, *, seed: int, device: str
+) -> Extractor:
+    """Learn an extractor from the reference rows: uint8 pixels (N, C, S, S), labels (N,) indices into `classes`.
+
+    Raises DataError where fewer than two classes are present: features that tell nothing apart measure nothing.
+    """
+    present = sorted({classes[index] for index in labels.tolist()})
+    if len(present) < 2:
+        found = f"only the class {present[0]!r}" if present else "no labelled image"
+        raise DataError(
+            f"the reference split holds {found}: the extractor learns by telling classes apart, so give the source "
+            "labels (class sub-folders or metadata.csv) of at least two classes"
+        )
+    model = recipe.fit(pixels, labels, len(classes), seed, device).cpu()
+    raw = model.features(pixels).double()
+    scale = float(raw.square().mean().sqrt())
+    return Extractor(model, recipe, pixels.shape[-1], pixels.shape[1], classes, scale, _principal_axes(raw))
+
+
+def _principal_axes(features: torch.Tensor) -> torch.Tensor:
+    """Orthonormal (D, D), columns by falling variance; the largest entry of each is positive, so that it is unique."""
+    centred = features - features.mean(0)
+    _, axes = torch.linalg.eigh(centred.T @ centred / max(len(features) - 1, 1))
+    axes = axes.flip(1)
+    signs = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
+    unique: torch.Tensor = (axes * signs).contiguous()
+    return unique
+
+
+def save_extractor(extractor: Extractor, folder: Path, facts: dict[str, Any] | None = None) -> str:
+    """Write weights and card into an existing folder; returns the hash. `facts` are stored beside, unread."""
+    tensors = {f"model.{name}": value.contiguous() for name, value in extractor.model.state_dict().items()}
+    tensors["scale"] = torch.tensor(extractor.scale, dtype=torch.float64)
+    tensors["axes"] = extractor.axes.contiguous()
+    with atomic_file(folder / WEIGHTS) as scratch:
+        scratch.write_bytes(save(tensors))
+    extractor.hash = sha256_file(folder / WEIGHTS)
+    card = {
+        "hash": extractor.hash,
+        "size": extractor.size,
+        "channels": extractor.channels,
+        "classes": extractor.classes,
+        "dimensions": extractor.dimensions,
+        "scale": extractor.scale,
+        "recipe": vars(extractor.recipe),
+        **(facts or {}),
+    }
+    write_json(folder / CARD, card)
+    return extractor.hash
+
+
+def load_extractor(folder: Path, device: str = "cpu") -> Extractor:
+    """Read an extractor. Raises DataError where it is missing or its weights are not the ones its card names."""
+    if not (folder / CARD).exists() or not (folder / WEIGHTS).exists():
+        raise DataError(f"{folder.name}: there is no feature extractor yet; run `aigc extractor` first")
+    card = read_json(folder / CARD)
+    found = sha256_file(folder / WEIGHTS)
+    if found != card["hash"]:
+        raise DataError(
+            f"{folder.name}: the weights hash to {found[:12]} and the card says {card['hash'][:12]}, so numbers would "
+            "not compare; run `aigc extractor` again"
+        )
+    tensors = load((folder / WEIGHTS).read_bytes())
+    recipe = Recipe(**card["recipe"])
+    model = Classifier(card["size"], card["channels"], len(card["classes"]), recipe.dimensions)
+    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
+    model.eval().requires_grad_(False).to(device)
+    scale = float(tensors["scale"])
+    return Extractor(model, recipe, card["size"], card["channels"], card["classes"], scale, tensors["axes"], found)
+
+
+__all__ = ["Extractor", "Features", "Recipe", "accuracy", "load_extractor", "save_extractor", "train_extractor"]

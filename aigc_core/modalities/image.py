@@ -1,0 +1,162 @@
+"""Images: bytes to pixels and back, and nothing that judges them.
+
+Legend: H, W = height, width in px; C = channels (1 grey, 3 colour, 4 colour with alpha). Pixels are uint8 in
+[0, 255], shape (H, W, C).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from aigc_core.errors import DecodeError
+
+Pixels = npt.NDArray[np.uint8]
+
+#: Written into every card, because features change with the way an image is resized.
+RESIZE_MODE = "lanczos-cover"
+#: Larger images are refused before they are decoded: a small file may unpack to gigabytes.
+MAX_PIXELS = 64_000_000
+#: Colour that lies behind transparent pixels where one luma is needed; grey is as far from black as from white.
+BACKDROP = 128
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pixels (H, W, C) and what had to be normalised to get them."""
+
+    pixels: Pixels
+    notes: tuple[str, ...]
+
+
+def decode(content: bytes) -> Decoded:
+    """Decode one encoded image to 1, 3 or 4 channels of 8 bits.
+
+    EXIF rotation is applied, palettes and CMYK become RGB(A), 16 bits become 8, of an animation the first frame is
+    taken; each leaves a note. Raises DecodeError, with the reason, for anything that is not a whole image.
+    """
+    if not content:
+        raise DecodeError("zero bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of bombs and odd metadata; the limit below is ours
+            with Image.open(io.BytesIO(content), formats=_safe_formats()) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise DecodeError(f"{image.width}x{image.height} px is more than {MAX_PIXELS:,} px")
+                return _normalise(image)
+    except DecodeError:
+        raise
+    except Image.DecompressionBombError:
+        raise DecodeError(f"more than {MAX_PIXELS:,} px") from None
+    except Exception as error:  # Pillow's readers raise many kinds for foreign bytes; each is the same verdict
+        text = (
+            "not an image" if "cannot identify" in str(error) else " ".join(str(error).split()) or type(error).__name__
+        )
+        raise DecodeError(text) from None
+
+
+def _safe_formats() -> list[str]:
+    """Every format that Pillow reads by itself: EPS would hand foreign bytes to Ghostscript."""
+    Image.init()
+    return [name for name in Image.OPEN if name != "EPS"]
+
+
+def _normalise(image: Image.Image) -> Decoded:
+    notes = []
+    if getattr(image, "n_frames", 1) > 1:
+        notes.append(f"first of {getattr(image, 'n_frames', 1)} frames")
+    mode = image.mode
+    transparent = "transparency" in image.info
+    image.load()
+    rotation = image.getexif().get(0x0112, 1)
+    upright = ImageOps.exif_transpose(image)
+    if rotation != 1:
+        notes.append(f"EXIF orientation {rotation} applied")
+    if mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        notes.append(f"mode {mode} scaled to 8 bits")
+        return Decoded(_eight_bits(np.asarray(upright)), tuple(notes))
+    target = _target_mode(mode, transparent)
+    if target != mode:
+        notes.append(f"mode {mode} read as {target}")
+        upright = upright.convert(target)
+    pixels = np.asarray(upright, dtype=np.uint8)
+    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, tuple(notes))
+
+
+def _target_mode(mode: str, transparent: bool) -> str:
+    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or transparent:
+        return "RGBA"
+    return "L" if mode in ("1", "L") else "RGB"
+
+
+def _eight_bits(values: npt.NDArray[np.generic]) -> Pixels:
+    """Scale wide grey to 8 bits: floats in [0, 1] by 255, up to 16 bits by 1/257, else by the image's own range."""
+    wide = values.astype(np.float64)
+    if not np.isfinite(wide).all():
+        raise DecodeError("pixels that are not finite numbers")
+    low, high = wide.min(), wide.max()
+    if np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1:
+        scaled = wide * 255
+    elif low >= 0 and high <= 65535:
+        scaled = wide / 257
+    else:
+        scaled = (wide - low) / max(high - low, 1e-12) * 255
+    return np.asarray(np.clip(np.round(scaled), 0, 255), dtype=np.uint8)[..., None]
+
+
+def content_hash(pixels: Pixels) -> str:
+    """Hex sha256 of shape and pixels: equal for the same picture in two file formats."""
+    header = ",".join(str(side) for side in pixels.shape).encode()
+    return hashlib.sha256(header + b":" + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def to_pil(pixels: Pixels) -> Image.Image:
+    """A Pillow image of (H, W, C) pixels."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """Lossless PNG without metadata; equal pixels make equal bytes."""
+    buffer = io.BytesIO()
+    to_pil(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def with_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Convert (H, W, C) to the given number of channels; alpha is laid over the backdrop where it has no place."""
+    have = pixels.shape[2]
+    if have == channels:
+        return pixels
+    if have == 4:
+        alpha = pixels[..., 3:].astype(np.float32) / 255
+        colour = pixels[..., :3].astype(np.float32) * alpha + BACKDROP * (1 - alpha)
+        pixels, have = np.round(colour).astype(np.uint8), 3
+    if channels == 1 and have == 3:
+        return np.asarray(to_pil(pixels).convert("L"))[..., None]
+    if channels in (3, 4) and have == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    if channels == 4:
+        pixels = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], axis=2)
+    return pixels
+
+
+def fit(pixels: Pixels, size: int, channels: int) -> Pixels:
+    """Scale the shorter side to `size` (Lanczos) and cut the middle square: (size, size, channels)."""
+    pixels = with_channels(pixels, channels)
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    fitted = ImageOps.fit(to_pil(pixels), (size, size), Image.Resampling.LANCZOS)
+    values = np.asarray(fitted, dtype=np.uint8)
+    return values[..., None] if values.ndim == 2 else values
+
+
+def luma(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Brightness (H, W) in [0, 1], Rec. 601 weights; alpha is laid over mid-grey."""
+    grey: npt.NDArray[np.float32] = with_channels(pixels, 1)[..., 0].astype(np.float32) / np.float32(255)
+    return grey

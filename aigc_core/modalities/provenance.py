@@ -1,0 +1,109 @@
+"""The mark in a generated PNG: that it is AI-generated, by what, from which data, and what its pixels were.
+
+It is written twice: as PNG text for this tool (one JSON object), and as XMP with IPTC's DigitalSourceType
+`trainedAlgorithmicMedia`, which picture archives and platforms read. The mark is a label and no signature: it
+survives copying and shows a changed pixel, and whoever wants to remove or forge it can.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from PIL import Image, PngImagePlugin
+
+from aigc_core.errors import DataError, DecodeError
+from aigc_core.modalities.image import Pixels, content_hash, decode, to_pil
+
+GENERATOR = "aigc"
+#: Keyword of the text chunk with the JSON object.
+KEYWORD = "aigc"
+XMP_KEYWORD = "XML:com.adobe.xmp"
+#: IPTC's name for media made by a trained model.
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a generated file says of itself."""
+
+    family: str
+    model_sha256: str
+    dataset_version: str
+    seed: int
+    label: str
+    index: int | None  # place among the images of one call; null for a contact sheet
+    pixels_sha256: str  # modalities.image.content_hash of the pixels as written
+    generator: str = GENERATOR
+    ai_generated: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A mark that was read back, and whether the pixels are still those that it was written for."""
+
+    mark: Mark
+    unchanged: bool
+
+
+def embed(
+    pixels: Pixels, *, family: str, model_sha256: str, dataset_version: str, seed: int, label: str, index: int | None
+) -> bytes:
+    """PNG bytes of uint8 pixels (H, W, C), with the mark; equal arguments make equal bytes."""
+    mark = Mark(family, model_sha256, dataset_version, seed, label, index, content_hash(pixels))
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt(KEYWORD, json.dumps(asdict(mark), sort_keys=True, ensure_ascii=False))
+    chunks.add_text("Software", GENERATOR)
+    chunks.add_itxt("Description", f"AI-generated image: {family} model, class {label}")
+    chunks.add_itxt(XMP_KEYWORD, _xmp(mark))
+    buffer = io.BytesIO()
+    to_pil(pixels).save(buffer, format="PNG", pnginfo=chunks)
+    return buffer.getvalue()
+
+
+def _xmp(mark: Mark) -> str:
+    """An XMP packet with the source type, the tool, and the fields of the mark in a namespace of their own."""
+    own = "".join(f"\n    aigc:{key}={quoteattr(str(value))}" for key, value in sorted(asdict(mark).items()))
+    return f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+    xmlns:aigc="urn:aigc:provenance:1"
+    Iptc4xmpExt:DigitalSourceType={quoteattr(DIGITAL_SOURCE_TYPE)}
+    xmp:CreatorTool={quoteattr(GENERATOR)}{own}/>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>"""
+
+
+def read(content: bytes) -> Reading:
+    """Read the mark of a PNG and hash its pixels again.
+
+    Raises DataError, in a sentence, where the bytes are no image, carry no mark, or carry a broken one.
+    """
+    try:
+        pixels = decode(content).pixels
+    except DecodeError as error:
+        raise DataError(f"not a readable image ({error})") from None
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+        text = {key: value for key, value in picture.info.items() if isinstance(value, str)}
+    if KEYWORD not in text:
+        raise DataError("carries no mark of aigc; that does not say whether it is AI-generated")
+    mark = _parse(text[KEYWORD])
+    return Reading(mark, content_hash(pixels) == mark.pixels_sha256)
+
+
+def _parse(text: str) -> Mark:
+    try:
+        value: Any = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Mark)}:
+        raise DataError("carries a mark of aigc that is damaged: its fields cannot be read")
+    return Mark(**value)

@@ -1,0 +1,119 @@
+"""Parts that every family is built from. None of them looks at other images of a batch.
+
+Legend: N = images, C = channels, S = side in px, K = classes, W = width, D = features. Images are float32
+(N, C, S, S) in [-1, 1]; labels are int64 (N,).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from aigc_core.models.spec import ModelSpec
+
+LEAK = 0.2
+GROUP_CHANNELS = 8
+#: Layers with `mlp_width` units in an MLP trunk.
+MLP_LAYERS = 3
+
+
+class LabelEmbedding(nn.Embedding):
+    """(N,) labels to (N, D). A class of its own, because fine-tuning to other classes starts it anew."""
+
+
+class GenerativeModel(nn.Module):
+    """What the families have in common: noise and labels in, images out."""
+
+    spec: ModelSpec
+
+    def generate(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """(N, latent) standard normal noise and (N,) labels to images (N, C, S, S) in [-1, 1]."""
+        raise NotImplementedError
+
+    def label_tensors(self) -> set[str]:
+        """Names in the state dict that belong to classes, not to images."""
+        return {
+            f"{name}.weight" if name else "weight"
+            for name, module in self.named_modules()
+            if isinstance(module, LabelEmbedding)
+        }
+
+
+def mlp(inputs: int, width: int, layers: int = MLP_LAYERS) -> nn.Sequential:
+    """(N, inputs) to (N, width) through `layers` linear layers, each followed by a leaky ReLU."""
+    parts: list[nn.Module] = []
+    for index in range(layers):
+        parts += [nn.Linear(width if index else inputs, width), nn.LeakyReLU(LEAK)]
+    return nn.Sequential(*parts)
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation (Wu & He 2018): per image, so that a sample does not depend on its batch."""
+    return nn.GroupNorm(max(1, channels // GROUP_CHANNELS), channels)
+
+
+class Synthesis(nn.Module):
+    """(N, inputs) to images (N, C, S, S) in (-1, 1): an MLP up to 16 px, two doublings by convolution above."""
+
+    def __init__(self, inputs: int, spec: ModelSpec) -> None:
+        super().__init__()
+        shape = (spec.channels, spec.size, spec.size)
+        if not spec.convolutional:
+            self.net = nn.Sequential(
+                mlp(inputs, spec.mlp_width), nn.Linear(spec.mlp_width, spec.values), nn.Tanh(), nn.Unflatten(1, shape)
+            )
+            return
+        width, base = spec.conv_width, spec.size // 4
+        self.net = nn.Sequential(
+            nn.Linear(inputs, 4 * width * base * base),
+            nn.Unflatten(1, (4 * width, base, base)),
+            *self._stage(4 * width, 4 * width),
+            nn.Upsample(scale_factor=2),
+            *self._stage(4 * width, 2 * width),
+            nn.Upsample(scale_factor=2),
+            *self._stage(2 * width, width),
+            nn.Conv2d(width, spec.channels, 3, padding=1),
+            nn.Tanh(),
+        )
+
+    @staticmethod
+    def _stage(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, 3, padding=1), norm(outputs), nn.LeakyReLU(LEAK)]
+
+    def forward(self, code: torch.Tensor) -> torch.Tensor:
+        """(N, inputs) to (N, C, S, S)."""
+        images: torch.Tensor = self.net(code)
+        return images
+
+
+class Analysis(nn.Module):
+    """Images (N, C, S, S), with `extra` numbers per image beside them, to features (N, `features`).
+
+    No normalisation: the R1 penalty of the GAN asks for plain gradients with respect to each image.
+    """
+
+    def __init__(self, spec: ModelSpec, extra: int = 0) -> None:
+        super().__init__()
+        if spec.convolutional:
+            width, base = spec.conv_width, spec.size // 4
+            self.trunk = nn.Sequential(
+                nn.Conv2d(spec.channels, width, 3, padding=1),
+                nn.LeakyReLU(LEAK),
+                nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+                nn.LeakyReLU(LEAK),
+                nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1),
+                nn.LeakyReLU(LEAK),
+                nn.Flatten(),
+            )
+            self.features = 8 * width
+            self.head = mlp(4 * width * base * base + extra, self.features, layers=1)
+        else:
+            self.trunk = nn.Sequential(nn.Flatten())
+            self.features = spec.mlp_width
+            self.head = mlp(spec.values + extra, spec.mlp_width)
+
+    def forward(self, images: torch.Tensor, extra: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, S, S) and optionally (N, extra) to (N, features)."""
+        inner = self.trunk(images)
+        features: torch.Tensor = self.head(inner if extra is None else torch.cat([inner, extra], dim=1))
+        return features

@@ -1,0 +1,50 @@
+"""What a network is made for: enough to build it again without its training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aigc_core.errors import DataError
+
+#: Largest side in px that is treated as one vector; larger images go through convolutions.
+LARGEST_MLP_SIDE = 16
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Family, data shape and widths of a model. Raises DataError for an image shape that no network takes."""
+
+    family: str
+    size: int  # side in px, 8 to 32; above 16 a multiple of 4
+    channels: int  # 1 grey, 3 colour, 4 colour with alpha
+    classes: tuple[str, ...]  # names; a label is an index into them
+    latent: int  # dimensions of the noise
+    mlp_width: int  # hidden units up to 16 px
+    conv_width: int  # channels of the full-size stage from 17 px; twice as many at every halving
+
+    def __post_init__(self) -> None:
+        if self.convolutional and self.size % 4:
+            raise DataError(f"images of {self.size} px: above {LARGEST_MLP_SIDE} px the side must be a multiple of 4")
+        if self.channels not in (1, 3, 4):
+            raise DataError(f"images with {self.channels} channels: models take 1, 3 or 4")
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether the images are too large for plain MLP blocks."""
+        return self.size > LARGEST_MLP_SIDE
+
+    @property
+    def values(self) -> int:
+        """Numbers per image: channels x size x size."""
+        return self.channels * self.size * self.size
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for model.json."""
+        return {**asdict(self), "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> ModelSpec:
+        """The inverse of `to_json`; further keys are left alone."""
+        known = {name: facts[name] for name in cls.__dataclass_fields__}
+        return cls(**{**known, "classes": tuple(known["classes"])})

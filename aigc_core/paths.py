@@ -1,0 +1,112 @@
+"""Where everything lies, said once. dvc.yaml names the same places, and a test holds the two together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FAMILIES = ("vae", "gan")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The places of one checkout: `root` holds params.yaml and dvc.yaml, outs are under data/."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """All outs."""
+        return self.root / "data"
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints, run ids and times: what may differ from run to run. Ignored by git and DVC."""
+        return self.root / ".work"
+
+    @property
+    def lock(self) -> Path:
+        """DVC's record of versions, read (never written) for the md5 of a stage's inputs."""
+        return self.root / "dvc.lock"
+
+    # -- dataset versions and tables ---------------------------------------------------------------
+    @property
+    def content(self) -> Path:
+        """The encoded originals, in shards."""
+        return self.data / "content"
+
+    @property
+    def ingested(self) -> Path:
+        """Every row read, with its split."""
+        return self.data / "ingested"
+
+    @property
+    def extractor(self) -> Path:
+        """The frozen feature extractor."""
+        return self.data / "extractor"
+
+    @property
+    def measures(self) -> Path:
+        """Raw facts per row."""
+        return self.data / "measures"
+
+    @property
+    def verdicts(self) -> Path:
+        """One line per row and reason."""
+        return self.data / "verdicts"
+
+    @property
+    def quarantine(self) -> Path:
+        """Quarantined rows with their original bytes."""
+        return self.data / "quarantine"
+
+    @property
+    def curated(self) -> Path:
+        """The version that models learn from."""
+        return self.data / "curated"
+
+    @property
+    def validation(self) -> Path:
+        """The gate's questions and answers."""
+        return self.data / "validation.json"
+
+    @property
+    def augmented(self) -> Path:
+        """The curated version and its augmented rows."""
+        return self.data / "augmented"
+
+    # -- models and what is known of them, by family -----------------------------------------------
+    def model(self, family: str) -> Path:
+        """The trained model of one family."""
+        return self.data / "models" / family
+
+    def pretrained(self, family: str) -> Path:
+        """The pre-trained model of one family."""
+        return self.data / "pretrained" / family
+
+    def finetuned(self, family: str) -> Path:
+        """Holds two models: `tuned` (from the pre-trained one) and `scratch` (the same target, from nothing)."""
+        return self.data / "finetuned" / family
+
+    def evaluation(self, family: str) -> Path:
+        """Metrics and pictures of the trained model."""
+        return self.data / "evaluation" / family
+
+    def evaluation_finetune(self, family: str) -> Path:
+        """Metrics and pictures of the two small-target models."""
+        return self.data / "evaluation_finetune" / family
+
+    @property
+    def report(self) -> Path:
+        """The page without addresses or run ids: an out, the same bytes for the same data."""
+        return self.data / "report" / "report.html"
+
+    @property
+    def linked_report(self) -> Path:
+        """The same page with links to this machine's MLflow runs."""
+        return self.work / "report" / "report.html"
+
+    # -- not versioned -----------------------------------------------------------------------------
+    def run_file(self, stage: str) -> Path:
+        """JSON with the id and address of the MLflow run that belongs to `stage` (for example `train@gan`)."""
+        return self.work / "runs" / f"{stage}.json"

@@ -1,0 +1,128 @@
+"""The tables that stages hand to each other, column by column, and what a stage says when it is done.
+
+Every table is Parquet. Rows are keyed by `id`; the encoded originals lie once in the content store and every
+later table is a small overlay over it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Split = Literal["reference", "train", "test"]
+Action = Literal["quarantine", "warn", "inform", "off"]
+Severity = Literal["error", "warning"]
+
+#: The content store: sharded by the first hex digit of `id`.
+CONTENT_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("content", pa.large_binary()),  # encoded original; null if its bytes could not even be read
+    ]
+)
+
+#: The overlay of a dataset version (`rows.parquet`): one line per row, without the content.
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # `row_id(source)`; unique, also for duplicates
+        pa.field("content_hash", pa.string()),  # sha256 of the decoded pixels; null if undecodable
+        pa.field("label", pa.string()),  # class name; null if unlabelled
+        pa.field("text", pa.string()),  # caption; null if none
+        pa.field("split", pa.string(), nullable=False),  # reference | train | test
+        pa.field("source", pa.string(), nullable=False),  # path below the source, member in an archive, index
+        pa.field("parent", pa.string()),  # id of the row it was derived from
+        pa.field("op", pa.string()),  # the operation that derived it, with its parameters
+        pa.field("note", pa.string()),  # what decoding had to normalise, or why it failed
+    ]
+)
+
+#: Raw facts per row; no threshold has touched them. Undecodable rows are present with nulls and `error`.
+MEASURE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64()),  # size of the encoded original
+        pa.field("width", pa.int32()),  # px
+        pa.field("height", pa.int32()),  # px
+        pa.field("aspect", pa.float64()),  # longer side / shorter side, >= 1
+        pa.field("channels", pa.int32()),  # 1, 3 or 4
+        pa.field("mean", pa.float64()),  # of the luma, in [0, 1]
+        pa.field("std", pa.float64()),  # of the luma, in [0, 0.5]
+        pa.field("entropy", pa.float64()),  # of the luma histogram, bits in [0, 8]
+        pa.field("sharpness", pa.float64()),  # variance of the Laplacian of the luma in [0, 1]; higher is sharper
+        pa.field("content_hash", pa.string()),  # as in ROW_SCHEMA
+        pa.field("perceptual_hash", pa.string()),  # 64-bit DCT hash as 16 hex digits
+        pa.field("error", pa.string()),  # why decoding failed; null if it did not
+    ]
+)
+
+#: One line per row and reason, warnings included. `value` and `threshold` are what decided.
+VERDICT_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),  # a constant of aigc_core/quality/reasons.py
+        pa.field("action", pa.string(), nullable=False),  # quarantine | warn | inform
+        pa.field("measure", pa.string(), nullable=False),  # the column of MEASURE_SCHEMA that decided
+        pa.field("value", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("detail", pa.string()),  # the error's text, or the id of the surviving twin
+    ]
+)
+
+#: The quarantine: every row whose action is quarantine, with its original bytes.
+QUARANTINE_SCHEMA = pa.schema(
+    [*ROW_SCHEMA, pa.field("reasons", pa.list_(pa.string())), CONTENT_SCHEMA.field("content")]
+)
+
+#: What was planted into the embedded digits, row by row (`truth.parquet` beside the ingested overlay).
+TRUTH_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("parent", pa.string()),  # the clean row that it was made from
+    ]
+)
+
+
+def row_id(source: str) -> str:
+    """Hex sha256 of a row's source-relative path, archive member and index included."""
+    return hashlib.sha256(source.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says of one row: keep it, or name the reason and the number that decided.
+
+    `value` and `threshold` are in the unit of the column `measure`.
+    """
+
+    keep: bool
+    reason: str = ""
+    measure: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One gate question and its answer, as `data/validation.json` stores it and Dagster shows it."""
+
+    name: str  # stable identifier, [a-z0-9_]
+    description: str  # one sentence for a person
+    severity: Severity
+    passed: bool
+    observed: float | str | None
+    expected: str  # the bound in words, with its number
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage hands back: a line to print and the numbers behind it. Files are already in place."""
+
+    summary: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)

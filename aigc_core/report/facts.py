@@ -1,0 +1,223 @@
+"""Everything that the page says of the data, read from the outs: counts, reasons, planted defects, gate, versions.
+
+Nothing is computed here that another stage decided; this file counts and arranges.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from aigc_core.errors import DataError
+from aigc_core.files import read_json
+from aigc_core.paths import FAMILIES, Paths
+
+Facts = dict[str, Any]
+
+SPLITS = ("reference", "train", "test")
+#: What two numbers must share to be compared.
+COMPARED = ("reference_hash", "extractor_hash", "n", "resize")
+#: A defect that comes in pairs is found when either of the two was named.
+PAIRED = ("duplicate_exact", "duplicate_near")
+
+
+def require(path: Path, stage: str) -> Path:
+    """The path, if it is there. Raises DataError that names the stage which makes it."""
+    if not path.exists():
+        raise DataError(
+            f"{path.parent.name}/{path.name} is missing: run `aigc {stage}` first, or `dvc repro` for everything"
+        )
+    return path
+
+
+def data_facts(paths: Paths, reasons: Mapping[str, str]) -> Facts:
+    """Source, counts, classes, quarantine and gate. `reasons` explains each reason code in a sentence."""
+    ingested = read_json(require(paths.ingested / "card.json", "ingest"))
+    curated = read_json(require(paths.curated / "card.json", "curate"))
+    verdicts = pq.read_table(require(paths.verdicts / "part-0.parquet", "curate")).to_pylist()
+    quarantined = pq.read_metadata(require(paths.quarantine / "part-0.parquet", "curate")).num_rows
+    read, kept = total(ingested), total(curated)
+    return {
+        "source": ingested["parameters"].get("source", {}),
+        "image": curated["image"],
+        "read": read,
+        "kept": kept,
+        "quarantined": quarantined,
+        "splits": [(split, sum(curated["counts"].get(split, {}).values())) for split in SPLITS],
+        "classes": class_balance(curated["counts"], curated["classes"]),
+        "reasons": reason_table(verdicts, reasons, read),
+        "planted": planted(paths, verdicts),
+        "gate": read_json(require(paths.validation, "validate")),
+    }
+
+
+def total(card: Facts) -> int:
+    """Rows of a version, by its card."""
+    return sum(sum(labels.values()) for labels in card["counts"].values())
+
+
+def class_balance(counts: Mapping[str, Mapping[str, int]], classes: list[str]) -> list[Facts]:
+    """One line per class: kept rows by split, their sum, and that sum as a share of the largest class's."""
+    others = sorted({label for labels in counts.values() for label in labels} - set(classes))
+    lines: list[Facts] = []
+    for label in [*classes, *others]:
+        by_split = {split: counts.get(split, {}).get(label, 0) for split in SPLITS}
+        lines.append({"label": label or "(no label)", **by_split, "total": sum(by_split.values())})
+    largest = max((line["total"] for line in lines), default=0)
+    for line in lines:
+        line["widths"] = {split: 100 * line[split] / max(largest, 1) for split in SPLITS}
+    return lines
+
+
+def reason_table(verdicts: list[Facts], reasons: Mapping[str, str], read: int) -> list[Facts]:
+    """One line per known reason, in the order of checking: what it means, what was done, how many rows."""
+    lines = []
+    for reason, meaning in reasons.items():
+        own = [verdict for verdict in verdicts if verdict["reason"] == reason]
+        threshold = next((v["threshold"] for v in own if v["threshold"] is not None), None)
+        lines.append(
+            {
+                "reason": reason,
+                "meaning": meaning,
+                "rows": len(own),
+                "share": len(own) / max(read, 1),
+                "action": own[0]["action"] if own else "",
+                "measure": own[0]["measure"] if own else "",
+                "threshold": threshold,
+            }
+        )
+    return lines
+
+
+def planted(paths: Paths, verdicts: list[Facts]) -> list[Facts]:
+    """Per kind of planted defect: how many there are, how many were found; empty where nothing was planted.
+
+    `beyond` counts rows with that reason which were not planted: real findings, or false alarms.
+    """
+    place = paths.ingested / "truth.parquet"
+    if not place.exists():
+        return []
+    named: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        named.setdefault(verdict["reason"], set()).add(verdict["id"])
+    truth: dict[str, list[Facts]] = {}
+    for row in pq.read_table(place).to_pylist():
+        truth.setdefault(row["kind"], []).append(row)
+    lines = []
+    for kind, rows in sorted(truth.items()):
+        flagged = named.get(kind, set())
+        matched, found = set[str](), 0
+        for row in rows:
+            own = {row["id"], *([row["parent"]] if kind in PAIRED and row["parent"] else [])}
+            found += bool(own & flagged)
+            matched |= own & flagged
+        lines.append({"kind": kind, "planted": len(rows), "found": found, "beyond": len(flagged - matched)})
+    return lines
+
+
+def gate_summary(gate: Facts) -> Counter[str]:
+    """How many checks passed, and how many of each severity did not."""
+    return Counter("passed" if check["passed"] else check["severity"] for check in gate["checks"])
+
+
+def versions(paths: Paths) -> list[Facts]:
+    """The dataset versions, oldest first: name, version, parent, operation, rows."""
+    lines = []
+    for folder, stage in ((paths.ingested, "ingest"), (paths.curated, "curate"), (paths.augmented, "augment")):
+        card = read_json(require(folder / "card.json", stage))
+        lines.append(
+            {
+                "name": folder.name,
+                "version": card["version"],
+                "parent": card["parent"],
+                "operation": card["operation"],
+                "rows": total(card),
+                "tool": card["tool"],
+            }
+        )
+    return lines
+
+
+def evaluations(paths: Paths) -> dict[str, Facts]:
+    """Family to metrics, details and per-class lines. Raises DataError where they cannot be compared."""
+    found = {}
+    for family in FAMILIES:
+        folder = paths.evaluation(family)
+        stage = f"evaluate {family}"
+        table = folder / "details" / "per_class.csv"
+        found[family] = {
+            "metrics": read_json(require(folder / "metrics.json", stage)),
+            "facts": read_json(require(folder / "details" / "facts.json", stage)),
+            "nearest": require(folder / "details" / "nearest.png", stage),
+            "classes": require(folder / "details" / "classes.png", stage),
+            "per_class": _read_lines(table) if table.exists() else [],
+        }
+    refuse_unlike(found)
+    return found
+
+
+def refuse_unlike(found: Mapping[str, Facts]) -> None:
+    """Raise DataError where two families were not measured with the same images, instrument, number and resizing."""
+    first, *others = found
+    for other in others:
+        for key in COMPARED:
+            ours, theirs = found[first]["facts"].get(key), found[other]["facts"].get(key)
+            if ours != theirs:
+                raise DataError(
+                    f"{first} and {other} cannot stand side by side, their {key} differs ({ours} and {theirs}): "
+                    f"run `aigc evaluate {first}` and `aigc evaluate {other}` again, or `dvc repro`"
+                )
+
+
+def finetunings(paths: Paths) -> dict[str, Facts]:
+    """Family to the metrics of `tuned` and `scratch`, the target, and the picture of both."""
+    found = {}
+    for family in FAMILIES:
+        folder, stage = paths.evaluation_finetune(family), f"evaluate_finetune {family}"
+        found[family] = {
+            **read_json(require(folder / "metrics.json", stage)),
+            "target": read_json(require(paths.finetuned(family) / "target.json", f"finetune {family}")),
+            "classes": require(folder / "details" / "classes.png", stage),
+        }
+    return found
+
+
+def models(paths: Paths) -> dict[str, Facts]:
+    """Run name (`train@gan`, `finetune@gan-tuned`) to card, number of parameters, and where its files lie."""
+    found = {}
+    for family in FAMILIES:
+        places = {
+            f"train@{family}": (paths.model(family), f"train {family}"),
+            f"pretrain@{family}": (paths.pretrained(family), f"pretrain {family}"),
+            f"finetune@{family}-tuned": (paths.finetuned(family) / "tuned", f"finetune {family}"),
+            f"finetune@{family}-scratch": (paths.finetuned(family) / "scratch", f"finetune {family}"),
+        }
+        for name, (folder, stage) in places.items():
+            card = read_json(require(folder / "model.json", stage))
+            found[name] = {
+                "family": family,
+                "card": card,
+                "curve": require(folder / "curve.csv", stage),
+                "samples": require(folder / "samples.png", stage),
+                "parameters": parameter_count(require(folder / "model.safetensors", stage)),
+            }
+    return found
+
+
+def parameter_count(path: Path) -> int:
+    """Numbers stored in a safetensors file, from its header alone: a length of 8 bytes, then JSON."""
+    with path.open("rb") as handle:
+        header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def _read_lines(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))

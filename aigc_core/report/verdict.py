@@ -1,0 +1,181 @@
+"""From numbers to sentences: what one run allows to be said, and no more. Pure functions, no files.
+
+A distance (`fd`) is read against its floor: what real training images get in the samples' place, over several
+draws. `fd_floor_std` is the spread of those draws. It knows nothing of how much another training seed would change
+the model, so that even a difference outside of it is called a difference of this run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Metrics = Mapping[str, float]
+
+#: Differences below this many standard deviations are called indistinguishable.
+SPREADS = 2.0
+#: Bounds of the three words of `grade`: distance over floor, share of the real coverage, accuracy lost.
+CLOSE = (1.5, 0.93, 0.03)
+RELATED = (3.0, 0.75, 0.10)
+#: Samples whose median distance to training images is below this share of the held-out images' may be copies.
+COPY_RATIO = 0.8
+
+NAMES = {"gan": "GAN", "vae": "VAE"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The sentence at the top, and what has to be said beside it."""
+
+    headline: str
+    sentences: list[str]
+
+
+def name_of(family: str) -> str:
+    """How a family is written in a sentence."""
+    return NAMES.get(family, family)
+
+
+def at_floor(metrics: Metrics) -> bool:
+    """Whether the distance lies inside the spread of the floor, where one run cannot tell it from real data."""
+    return metrics["fd"] - metrics["fd_floor"] <= SPREADS * metrics["fd_floor_std"]
+
+
+def below_floor(metrics: Metrics) -> bool:
+    """Whether the distance is smaller than what real training images get, by more than the floor's spread."""
+    return metrics["fd_floor"] - metrics["fd"] > SPREADS * metrics["fd_floor_std"]
+
+
+def share_covered(metrics: Metrics) -> float:
+    """Coverage as a share of what real images cover."""
+    return metrics["coverage"] / metrics["coverage_real"] if metrics["coverage_real"] > 0 else 0.0
+
+
+def accuracy_lost(metrics: Metrics) -> float:
+    """How much accuracy a classifier loses when it learns from samples alone; negative where it gains."""
+    return metrics["cas_real"] - metrics["cas"]
+
+
+def accuracy_told_apart(metrics: Metrics) -> bool:
+    """Whether n test images are enough to tell the two accuracies apart (two binomial standard errors)."""
+    spread = sum(metrics[key] * (1 - metrics[key]) for key in ("cas", "cas_real")) / max(metrics["n"], 1)
+    return abs(accuracy_lost(metrics)) > SPREADS * math.sqrt(spread)
+
+
+def grade(metrics: Metrics) -> str:
+    """close, related or far: the worst of distance, coverage and accuracy, because each is blind to something."""
+    values = (metrics["fd_over_floor"], -share_covered(metrics), accuracy_lost(metrics))
+    for word, (distance, coverage, accuracy) in (("close", CLOSE), ("related", RELATED)):
+        if all(value <= bound for value, bound in zip(values, (distance, -coverage, accuracy), strict=True)):
+            return word
+    return "far"
+
+
+OPENING = {
+    "close": "The {name}'s samples come close to real images",
+    "related": "The {name}'s samples resemble real images, but are clearly different as a set",
+    "far": "The {name}'s samples are far from real images",
+}
+
+
+def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str, float]] | None = None) -> Verdict:
+    """The verdict on trained families (family to metrics.json; `details` are their facts, where there are any).
+
+    Raises ValueError when there is nothing to judge.
+    """
+    if not evaluations:
+        raise ValueError("a verdict needs at least one evaluated family")
+    order = sorted(evaluations, key=lambda family: (evaluations[family]["fd"], family))
+    best = order[0]
+    headline = f"{OPENING[grade(evaluations[best])].format(name=name_of(best))}: {numbers(evaluations[best])}."
+    sentences = [compare(best, other, evaluations) for other in order[1:]]
+    if any(below_floor(found) for found in evaluations.values()):
+        sentences.append(
+            "A distance below the floor arises when samples are more typical, or mixed more like the test images, than a random "
+            "draw of real images is. It says that this measure is at its limit, not that the samples are better."
+        )
+    for family in order:
+        ratio = copy_ratio((details or {}).get(family, {}))
+        if ratio is not None and ratio < COPY_RATIO:
+            sentences.append(
+                f"Caution: the {name_of(family)}'s samples lie nearer to training images than real held-out images do "
+                f"({ratio:.2f} times as far); part of its good numbers may come from copying."
+            )
+    sentences.append(
+        "Each family was trained once. How much another seed would change these numbers is not measured here."
+    )
+    return Verdict(headline, sentences)
+
+
+def numbers(metrics: Metrics) -> str:
+    """Distance, coverage and accuracy of one model as half a sentence, each beside what real images get."""
+    return f"{distance_words(metrics)}, {coverage_words(metrics)}, and {accuracy_words(metrics)}"
+
+
+def distance_words(metrics: Metrics) -> str:
+    """How far from the floor."""
+    ratio = f"{metrics['fd_over_floor']:.2f} times what real images get"
+    if below_floor(metrics):
+        return f"their distance is {ratio}, which does not make them better than real ones"
+    if at_floor(metrics):
+        return f"their distance is {ratio}, which is inside the spread of that floor, so that one run cannot tell them apart by it"
+    return f"their distance is {ratio}"
+
+
+def coverage_words(metrics: Metrics) -> str:
+    """How much of the variety of real images is there."""
+    return f"they cover {metrics['coverage']:.0%} of the test images (real ones {metrics['coverage_real']:.0%})"
+
+
+def accuracy_words(metrics: Metrics) -> str:
+    """What a classifier learns from samples alone."""
+    lost = accuracy_lost(metrics)
+    scores = f"{metrics['cas']:.1%} of test images right (taught by real ones {metrics['cas_real']:.1%})"
+    if accuracy_told_apart(metrics):
+        return f"a classifier taught by them alone names {scores}"
+    sign = "less" if lost >= 0 else "more"
+    return (
+        f"a classifier taught by them alone names {scores}: {abs(lost) * 100:.1f} points {sign}, "
+        f"within what {metrics['n']:.0f} test images can tell"
+    )
+
+
+def compare(best: str, other: str, evaluations: Mapping[str, Metrics]) -> str:
+    """One sentence on a family that came out behind the best by distance."""
+    first, second = evaluations[best], evaluations[other]
+    spread = SPREADS * max(first["fd_floor_std"], second["fd_floor_std"])
+    factor = f"{second['fd_over_floor']:.2f} times the floor"
+    if second["fd"] - first["fd"] <= spread:
+        return f"The {name_of(other)} ({factor}) and the {name_of(best)} are too close for one run to rank."
+    return f"The {name_of(other)} is behind in this run: {factor}, and {coverage_words(second)}."
+
+
+def copy_ratio(facts: Mapping[str, float]) -> float | None:
+    """Median distance of samples to their nearest training image, over that of held-out images; None if not known."""
+    generated, held_out = facts.get("nearest_rms_generated"), facts.get("nearest_rms_held_out")
+    return generated / held_out if generated is not None and held_out else None
+
+
+def judge_finetune(family: str, tuned: Metrics, scratch: Metrics) -> str:
+    """What pre-training bought on the small target, as far as one run can tell."""
+    gain = scratch["fd"] - tuned["fd"]
+    spread = SPREADS * max(tuned["fd_floor_std"], scratch["fd_floor_std"])
+    both = (
+        f"{tuned['fd_over_floor']:.2f} times the floor after pre-training, {scratch['fd_over_floor']:.2f} from scratch"
+    )
+    if abs(gain) <= spread:
+        return f"{name_of(family)}: no difference that one run could tell ({both})."
+    won = "pre-training helped" if gain > 0 else "pre-training hurt"
+    mixed = (gain > 0) != (tuned["cas"] >= scratch["cas"])
+    other = " by distance, though the accuracy points the other way" if mixed else ""
+    return f"{name_of(family)}: in this run {won}{other} ({both})."
+
+
+def judge_data(read: int, kept: int, quarantined: int, failed_warnings: int, success: bool) -> str:
+    """One sentence on the data and the gate."""
+    gate = "the gate let them through" if success else "the gate refused them"
+    if success and failed_warnings:
+        gate += f" with {failed_warnings} warning{'s' if failed_warnings > 1 else ''}"
+    share = quarantined / read if read else 0.0
+    return f"Of {read:,} images read, {kept:,} were kept and {quarantined:,} ({share:.1%}) put into quarantine; {gate}."

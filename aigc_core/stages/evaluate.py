@@ -1,0 +1,130 @@
+"""evaluate: compare samples of a trained model with held-out real images, beside what real data gets."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aigc_core.config import Config
+from aigc_core.data.loader import load_images
+from aigc_core.data.store import Version
+from aigc_core.evaluation.classifier import pick_device
+from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
+from aigc_core.evaluation.features import load_extractor
+from aigc_core.evaluation.pictures import class_rows, nearest_training
+from aigc_core.files import atomic_folder, write_json
+from aigc_core.models.zoo import load_model
+from aigc_core.paths import Paths
+from aigc_core.records import StageResult
+from aigc_core.report.figures import image_grid, pair_grid, save_png
+from aigc_core.tracking import open_tracker
+
+
+def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
+    """Write data/evaluation/{family}: metrics.json and details. Raises DataError where there are too few images."""
+    device = str(pick_device(config.train.device))
+    model = load_model(paths.model(family), device=device)
+    version = Version.open(paths.curated)
+    yardstick = make_yardstick(config, paths, version, list(model.spec.classes), device)
+    judgement = yardstick.judge(model.sample)
+    facts = comparison_facts(yardstick, version) | {"model_sha256": model.card["weights_sha256"]}
+    target = paths.evaluation(family)
+    inputs = [paths.content, paths.curated, paths.extractor, paths.model(family)]
+    settings = {"seed": config.seed, "family": family, "evaluate": config.evaluate.model_dump()}
+    with open_tracker(config.tracking, paths, f"evaluate@{family}", settings, inputs) as tracker:
+        with atomic_folder(target / "details") as folder:
+            write_details(folder, config, yardstick, judgement, facts)
+        write_json(target / "metrics.json", judgement.metrics)
+        tracker.metrics(judgement.metrics, 0)
+        tracker.artifact(target / "details" / "nearest.png")
+        tracker.artifact(target / "details" / "classes.png")
+    return StageResult(f"{family}: {in_words(judgement.metrics)}", judgement.metrics, facts)
+
+
+def make_yardstick(config: Config, paths: Paths, version: Version, classes: list[str], device: str) -> Yardstick:
+    """The test rows of `classes`, their floors, and the extractor to measure with."""
+    extractor = load_extractor(paths.extractor, device)
+    train, test = (
+        load_images(version, split, size=extractor.size, channels=extractor.channels, classes=classes)
+        for split in ("train", "test")
+    )
+    real = Real(classes, train.pixels, train.labels, test.pixels, test.labels)
+    chosen = config.evaluate
+    setting = Setting(chosen.neighbours, chosen.floor_draws, chosen.max_samples, config.seed, device)
+    return Yardstick(extractor, real, setting)
+
+
+def comparison_facts(yardstick: Yardstick, version: Version) -> dict[str, Any]:
+    """What two numbers must share to be compared, and how they were made."""
+    used, whole = yardstick.dimensions, yardstick.extractor.dimensions
+    return {
+        "reference_hash": yardstick.reference_hash,
+        "extractor_hash": yardstick.extractor.hash,
+        "n": yardstick.n,
+        "resize": version.card.image["resize"],
+        "dataset_version": version.card.version,
+        "fd_dimensions": used,
+        "features": (
+            f"all {whole} features of the extractor"
+            if used == whole
+            else f"the first {used} of {whole} principal axes of the reference features, because {yardstick.n} images "
+            "are fewer than ten per feature; the same axes for samples and for real images"
+        ),
+        "classes": yardstick.real.classes,
+        "train_rows": len(yardstick.real.train_labels),
+        "test_rows": len(yardstick.real.test_labels),
+    }
+
+
+def write_details(
+    folder: Path, config: Config, yardstick: Yardstick, judgement: Judgement, facts: dict[str, Any]
+) -> None:
+    """Pictures, per-class table and facts of one model."""
+    neighbours = nearest_training(judgement.samples, yardstick.real.train_pixels, config.seed)
+    held_out = nearest_training(yardstick.test_pixels, yardstick.real.train_pixels, config.seed)
+    captions = [f"{value:.0f}" for value in neighbours.distances]
+    picture = pair_grid(
+        neighbours.samples,
+        neighbours.training,
+        8,
+        "generated",
+        "nearest training image; below: rms difference of 255",
+        captions,
+    )
+    save_png(picture, folder / "nearest.png")
+    draw_classes(folder / "classes.png", yardstick, [("generated", judgement)])
+    write_lines(folder / "per_class.csv", judgement.per_class)
+    facts["nearest_rms_generated"] = float(np.median(neighbours.distances))
+    facts["nearest_rms_held_out"] = float(np.median(held_out.distances))
+    write_json(folder / "facts.json", facts)
+
+
+def draw_classes(target: Path, yardstick: Yardstick, named: list[tuple[str, Judgement]]) -> None:
+    """One row per class: held-out real images on the left, then each model's."""
+    parts: list[tuple[torch.Tensor, torch.Tensor]] = [(yardstick.test_pixels, yardstick.test_labels)]
+    parts += [(judgement.samples, judgement.labels) for _, judgement in named]
+    cells, columns, names = class_rows(yardstick.real.classes, parts)
+    title = " | ".join(["held-out real", *(name for name, _ in named)])
+    save_png(image_grid(cells, columns, row_labels=names, title=title), target)
+
+
+def write_lines(target: Path, lines: list[dict[str, float | str]]) -> None:
+    """A small CSV with one line per class, into a folder that is made atomic by its owner."""
+    with target.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, fieldnames=list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def in_words(metrics: dict[str, float]) -> str:
+    """The metrics as one line for a person."""
+    return (
+        f"fd {metrics['fd']:.3f}, that is {metrics['fd_over_floor']:.2f} times its floor {metrics['fd_floor']:.3f} "
+        f"(n {metrics['n']:.0f}, {metrics['fd_dimensions']:.0f} dimensions); coverage {metrics['coverage']:.3f} (real "
+        f"{metrics['coverage_real']:.3f}), density {metrics['density']:.3f} (real {metrics['density_real']:.3f}), "
+        f"cas {metrics['cas']:.3f} (real {metrics['cas_real']:.3f})"
+    )

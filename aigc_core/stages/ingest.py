@@ -1,0 +1,159 @@
+"""ingest: read the source once into the content store, and give every row its split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+from rich.progress import track
+
+from aigc_core.config import Config
+from aigc_core.data import plant
+from aigc_core.data.sources import open_source
+from aigc_core.data.sources.base import Entry
+from aigc_core.data.splits import assign_split
+from aigc_core.data.store import ContentWriter, write_version
+from aigc_core.errors import DecodeError, SourceError
+from aigc_core.modalities import image
+from aigc_core.paths import Paths
+from aigc_core.records import ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
+
+#: Planted rows are numbered on from here, also where a limit reads fewer.
+EMBEDDED_ROWS = 1797
+#: Sides that the networks take above 16 px, in px.
+CONV_SIDES = (16, 20, 24, 28, 32)
+#: A channel count below this share of the rows does not decide for all of them.
+CHANNEL_SHARE = 0.05
+
+
+@dataclass
+class _Table:
+    """Rows and the counts that describe them, gathered while reading."""
+
+    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in ROW_SCHEMA.names})
+    sides: Counter[int] = field(default_factory=Counter)
+    channels: Counter[int] = field(default_factory=Counter)
+
+    def add(self, entry: Entry, content: bytes | None, error: str | None, config: Config) -> str | None:
+        """Decode one row for its hash and its facts; returns its split."""
+        digest, note = None, error
+        if content is not None:
+            try:
+                decoded = image.decode(content)
+                digest, note = image.content_hash(decoded.pixels), "; ".join(decoded.notes) or None
+                self.sides[min(decoded.pixels.shape[:2])] += 1
+                self.channels[decoded.pixels.shape[2]] += 1
+            except DecodeError as failure:
+                note = str(failure)
+        identity = row_id(entry.key)
+        planted = entry.parent is not None
+        split = "train" if planted else assign_split(digest or identity, entry.split, config.split)
+        row = (identity, digest, entry.label, entry.text, split, entry.key, entry.parent, entry.op, note)
+        for name, value in zip(ROW_SCHEMA.names, row, strict=True):
+            self.columns[name].append(value)
+        return split
+
+    def shape(self) -> dict[str, Any]:
+        """The size and channels that models use for this data."""
+        if not self.sides:
+            raise SourceError("not one file of the source could be decoded: is source.kind right?")
+        return {
+            "size": model_side(_median(self.sides)),
+            "channels": model_channels(self.channels),
+            "resize": image.RESIZE_MODE,
+        }
+
+
+def model_side(side: int) -> int:
+    """Side in px that models use for images of this shorter side: 8 to 16 as is, then steps up to 32."""
+    return min(max(side, 8), 16) if side <= 16 else max(s for s in CONV_SIDES if s <= side)
+
+
+def model_channels(counts: Counter[int]) -> int:
+    """The largest channel count that a fair share of the rows has."""
+    return max(channels for channels, count in counts.items() if count >= CHANNEL_SHARE * counts.total())
+
+
+def _median(counts: Counter[int]) -> int:
+    seen = 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if 2 * seen >= counts.total():
+            return value
+    raise ValueError("median of nothing")
+
+
+def ingest(config: Config, paths: Paths) -> StageResult:
+    """Write data/content and data/ingested. Raises SourceError where the source as a whole cannot be read."""
+    source = open_source(config.source.kind, paths.root / config.source.path, config.source.limit, config.seed)
+    table, truth = _Table(), list[tuple[str, str, str | None]]()
+    rows = track(source.items(), "reading", total=len(source.entries), transient=True)
+    with ContentWriter(paths.content) as writer:
+        if config.source.kind == "digits":
+            rows = iter(_with_plants(list(rows), config, truth))
+        for entry, content, error in rows:
+            table.add(entry, content, error, config)
+            writer.add(row_id(entry.key), content)
+        shape = table.shape()
+    columns = pa.table(table.columns, schema=ROW_SCHEMA)
+    parameters = {
+        "source": config.source.model_dump(exclude={"path"}),
+        "split": config.split.model_dump(),
+        "seed": config.seed,
+        "skipped_files": source.skipped,
+    }
+    if truth:
+        parameters["plant"] = config.digits.plant.model_dump()
+    write_version(
+        paths.ingested,
+        columns,
+        operation="ingest",
+        parameters=parameters,
+        parent=None,
+        content=["../content"],
+        image=shape,
+        extra={"truth": _truth_table(truth)} if truth else {},
+    )
+    return _result(columns, config.source.kind, shape)
+
+
+def _with_plants(
+    rows: list[tuple[Entry, bytes | None, str | None]], config: Config, truth: list[tuple[str, str, str | None]]
+) -> Iterator[tuple[Entry, bytes | None, str | None]]:
+    """The digits with defects added to their training rows; `truth` receives one line per planted row."""
+    clean: dict[str, tuple[Entry, bytes]] = {}
+    for entry, content, _ in rows:
+        if content is None:  # the embedded set is always readable
+            continue
+        digest = image.content_hash(image.decode(content).pixels)
+        if assign_split(digest, entry.split, config.split) == "train":
+            clean[entry.key] = (entry, content)
+    labels = {key: entry.label or "" for key, (entry, _) in clean.items()}
+    wrong = plant.flips(labels, config.digits.plant.label_flip, config.seed)
+    truth += [(row_id(key), "label_flip", None) for key in wrong]
+    for entry, content, error in rows:
+        yield replace(entry, label=wrong.get(entry.key, entry.label)), content, error
+    for item in plant.additions(clean, config.digits.plant, config.seed, first=EMBEDDED_ROWS):
+        truth.append((row_id(item.entry.key), item.kind, item.entry.parent))
+        yield item.entry, item.content, None
+
+
+def _truth_table(truth: list[tuple[str, str, str | None]]) -> pa.Table:
+    columns = [list(column) for column in zip(*truth, strict=True)]
+    return pa.table(columns, schema=TRUTH_SCHEMA).sort_by([("id", "ascending"), ("kind", "ascending")])
+
+
+def _result(rows: pa.Table, kind: str, shape: dict[str, Any]) -> StageResult:
+    splits = Counter(rows["split"].to_pylist())
+    broken = rows["content_hash"].null_count
+    summary = (
+        f"read {rows.num_rows:,} rows from {kind} ({broken} cannot be decoded): {splits['reference']:,} reference, "
+        f"{splits['train']:,} train, {splits['test']:,} test; models see {shape['size']} px, "
+        f"{shape['channels']} channel{'s' if shape['channels'] > 1 else ''}"
+    )
+    return StageResult(
+        summary, {"rows": rows.num_rows, "undecodable": broken, **{k: splits[k] for k in sorted(splits)}}
+    )

@@ -1,0 +1,75 @@
+"""pretrain: one family on many images of other classes, or of another source."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from aigc_core.config import Config
+from aigc_core.data.loader import ImageSet, load_images
+from aigc_core.data.sources import open_source
+from aigc_core.data.store import Card, Version, natural
+from aigc_core.errors import DecodeError
+from aigc_core.files import atomic_folder
+from aigc_core.modalities import image as images
+from aigc_core.paths import Paths
+from aigc_core.records import StageResult, row_id
+from aigc_core.stages.classes import chosen_classes
+from aigc_core.tracking import open_tracker
+from aigc_core.training import session
+
+
+def pretrain(config: Config, paths: Paths, family: str) -> StageResult:
+    """Write data/pretrained/<family>. Raises ConfigError for a class that the data does not have."""
+    version = Version.open(paths.curated)
+    image = version.card.image
+    if config.pretrain.source.kind == "same":
+        classes = chosen_classes(config.pretrain.classes, version.card.classes, "pretrain", first=True)
+        data = load_images(version, "train", size=image["size"], channels=image["channels"], classes=classes)
+        origin = f"{len(classes)} classes of the training rows"
+    else:
+        data, skipped = _second_source(config, paths, version.card)
+        origin = f"{config.pretrain.source.kind} ({skipped} files that cannot be decoded left out)"
+    job = session.Job(
+        f"pretrain@{family}", family, data, version.card.version, image, config.pretrain.steps, card={"origin": origin}
+    )
+    resolved = {
+        "seed": config.seed,
+        "train": config.train.model_dump(),
+        "pretrain": config.pretrain.model_dump(),
+        "family": family,
+    }
+    with (
+        open_tracker(config.tracking, paths, job.name, resolved, [paths.content, paths.curated]) as tracker,
+        atomic_folder(paths.pretrained(family)) as out,
+    ):
+        session.run(job, config, paths, tracker, out)
+    session.finished(job, paths)
+    return StageResult(f"{family}: pre-trained for {config.pretrain.steps:,} steps on {len(data):,} rows from {origin}")
+
+
+def _second_source(config: Config, paths: Paths, card: Card) -> tuple[ImageSet, int]:
+    """The second source at the main one's size and channels; its test rows are left out. Returns also what failed."""
+    settings = config.pretrain.source
+    source = open_source(settings.kind, paths.root / settings.path, settings.limit, config.seed)
+    entries = [entry for entry in source.entries if entry.split != "test" and entry.label is not None]
+    known = sorted({entry.label for entry in entries if entry.label is not None}, key=natural)
+    classes = (
+        known
+        if config.pretrain.classes == "auto"
+        else chosen_classes(config.pretrain.classes, known, "pretrain", first=True)
+    )
+    pixels, labels, ids, skipped = list[np.ndarray](), list[int](), list[str](), 0
+    for entry, content, _ in source.items():
+        if entry.label not in classes or entry.split == "test":
+            continue
+        try:
+            decoded = images.decode(content or b"")
+        except DecodeError:
+            skipped += 1
+            continue
+        pixels.append(images.fit(decoded.pixels, card.image["size"], card.image["channels"]).transpose(2, 0, 1))
+        labels.append(classes.index(entry.label or ""))
+        ids.append(row_id(entry.key))
+    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
+    return ImageSet(stacked, torch.tensor(labels, dtype=torch.int64), ids, classes), skipped

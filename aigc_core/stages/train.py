@@ -1,0 +1,31 @@
+"""train: one family on the training rows of the chosen dataset version."""
+
+from __future__ import annotations
+
+from aigc_core.config import Config
+from aigc_core.data.loader import load_images
+from aigc_core.data.store import Version
+from aigc_core.files import atomic_folder
+from aigc_core.paths import Paths
+from aigc_core.records import StageResult
+from aigc_core.tracking import open_tracker
+from aigc_core.training import session
+
+
+def train(config: Config, paths: Paths, family: str) -> StageResult:
+    """Write data/models/<family>. Raises DataError for one class or fewer rows than a batch."""
+    folder = paths.data / config.train.dataset
+    version = Version.open(folder)
+    image, classes = version.card.image, version.card.classes
+    data = load_images(version, "train", size=image["size"], channels=image["channels"], classes=classes)
+    steps = getattr(config.train, family).steps
+    job = session.Job(f"train@{family}", family, data, version.card.version, image, steps)
+    resolved = {"seed": config.seed, "train": config.train.model_dump(), "family": family}
+    with (
+        open_tracker(config.tracking, paths, job.name, resolved, [paths.content, folder]) as tracker,
+        atomic_folder(paths.model(family)) as out,
+    ):
+        curve = session.run(job, config, paths, tracker, out)
+    session.finished(job, paths)
+    losses = ", ".join(f"{name} {value:.3g}" for name, value in curve[-1].items() if name != "step")
+    return StageResult(f"{family}: {steps:,} steps on {len(data):,} rows of {len(classes)} classes; {losses}")

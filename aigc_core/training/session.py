@@ -1,0 +1,128 @@
+"""One training from spec to model folder: used by the stages train, pretrain and finetune."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aigc_core.config import Config
+from aigc_core.data.loader import ImageSet
+from aigc_core.errors import DataError
+from aigc_core.files import atomic_file, digest
+from aigc_core.models.spec import ModelSpec
+from aigc_core.models.zoo import SampleModel, save_model
+from aigc_core.paths import Paths
+from aigc_core.report.figures import image_grid, save_png
+from aigc_core.tracking import Tracker
+from aigc_core.training import checkpoint
+from aigc_core.training.loop import Curve, Schedule, choose_device, fit
+from aigc_core.training.steps import Trainer, build
+
+GRID_COLUMNS = 12
+GRID_ROWS = 10  # classes shown at most
+GRID_SEED = 1  # the same latents in every grid, so that grids of two steps or two runs can be compared
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training: what, on what, for how long."""
+
+    name: str  # the stage, and which of its trainings, for example "finetune@gan/tuned"
+    family: str
+    data: ImageSet
+    dataset_version: str
+    image: Mapping[str, Any]  # size and channels of the version's card
+    steps: int
+    start: Mapping[str, torch.Tensor] | None = None  # tensors to fine-tune from
+    card: Mapping[str, Any] = field(default_factory=dict)  # further facts for model.json
+
+
+def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list[str]) -> ModelSpec:
+    """The spec of a family for this data. Raises DataError for fewer than two classes."""
+    if len(classes) < 2:
+        names = ", ".join(classes) or "none"
+        raise DataError(
+            f"the training rows have one class or no labels ({names}): class-conditional models need two classes; name "
+            "them by sub-folders or in metadata.csv"
+        )
+    network = config.train.network
+    return ModelSpec(
+        family,
+        int(image["size"]),
+        int(image["channels"]),
+        tuple(classes),
+        network.latent,
+        network.mlp_width,
+        network.conv_width,
+    )
+
+
+def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> Curve:
+    """Train, or go on where a killed run stopped, and write the model folder into the existing folder `out`."""
+    spec = spec_of(config, job.family, job.image, job.data.classes)
+    device = choose_device(config.train.device)
+    trainer = build(spec, config.train, device, config.seed)
+    if job.start is not None:
+        trainer.start_from(job.start)
+    identity = _identity(job, spec, config)
+    work = paths.work / "checkpoints" / job.name.replace("/", "-") / identity
+    schedule = Schedule(
+        job.steps,
+        config.train.batch_size,
+        config.train.log_every,
+        config.train.grid_every,
+        config.train.checkpoint_every,
+        config.seed,
+    )
+
+    def draw_grid(step: int) -> None:
+        picture = work / f"grid-{step:06d}.png"
+        save_png(grid(trainer, spec), picture)
+        tracker.artifact(picture, "grids")
+
+    curve = fit(trainer, job.data, schedule, tracker, work, draw_grid)
+    card = {
+        "step": job.steps,
+        "dataset_version": job.dataset_version,
+        "config_digest": identity,
+        "rows": len(job.data),
+        **job.card,
+    }
+    save_model(out, trainer.model, card)
+    save_png(grid(trainer, spec), out / "samples.png")
+    _write_curve(out / "curve.csv", curve)
+    tracker.artifact(out, "model")
+    return curve
+
+
+def finished(job: Job, paths: Paths) -> None:
+    """Forget the working checkpoints, once the outs are in place."""
+    checkpoint.forget(paths.work / "checkpoints" / job.name.replace("/", "-"))
+
+
+def grid(trainer: Trainer, spec: ModelSpec) -> Any:
+    """Fixed latents for up to ten classes, one class to a row; the same latents in every row."""
+    rows = min(len(spec.classes), GRID_ROWS)
+    labels = torch.arange(rows).repeat_interleave(GRID_COLUMNS)
+    images = SampleModel(spec, {}, trainer.model).sample(labels, GRID_SEED)
+    return image_grid(images.permute(0, 2, 3, 1).numpy(), GRID_COLUMNS, row_labels=list(spec.classes[:rows]))
+
+
+def _identity(job: Job, spec: ModelSpec, config: Config) -> str:
+    """Digest of everything that decides the weights; a checkpoint of another identity is never resumed."""
+    train = config.train.model_dump(exclude={"checkpoint_every", "log_every", "grid_every"})
+    start = {name: float(tensor.double().sum()) for name, tensor in (job.start or {}).items()}
+    return digest([job.name, spec.to_json(), train, config.seed, job.steps, job.dataset_version, job.data.ids, start])[
+        :16
+    ]
+
+
+def _write_curve(path: Path, curve: Curve) -> None:
+    names = list(curve[0])
+    lines = [",".join(names)] + [",".join(f"{point[name]:.6g}" for name in names) for point in curve]
+    with atomic_file(path) as scratch:
+        scratch.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,48 @@
+"""What Dagster shows of this project: the stages of dvc.yaml as assets, and a sensor for what a terminal runs.
+
+Dagster reads parameters and code versions when it loads this file: after a change, "Reload definitions" in the UI.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from pipelines.dvc_assets import DvcTranslator, load_assets_from_dvc
+from pipelines.resources import DvcCli, DvcStage
+from pipelines.sensors import build_dvc_sensor
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Translator(DvcTranslator):
+    """Adds the link to the MLflow run that a stage left in .work/."""
+
+    def metadata(self, stage: DvcStage) -> Mapping[str, Any]:
+        """The page of the stage's MLflow run, where it has one."""
+        path = stage.folder / ".work" / "runs" / f"{stage.address}.json"
+        if not path.exists():
+            return {}
+        run = json.loads(path.read_text())
+        address = os.environ.get("AIGC_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")
+        return {
+            "mlflow run": dg.MetadataValue.url(f"{address}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}")
+        }
+
+
+def build_definitions(root: Path) -> dg.Definitions:
+    """The definitions of the checkout at `root`."""
+    translator = Translator()
+    return dg.Definitions(
+        assets=load_assets_from_dvc(root, translator),
+        sensors=[build_dvc_sensor(root, translator)],
+        resources={"dvc": DvcCli(repo_dir=str(root))},
+        # A step in a process of its own costs three seconds, and a stage is a process anyway.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(ROOT)

@@ -1,0 +1,69 @@
+"""A mistyped parameter is one sentence that names it and the nearest known one."""
+
+import pytest
+
+from aigc_core import config
+from aigc_core.errors import AigcError, ConfigError
+from aigc_core.registry import Registry
+
+
+def test_a_typo_is_named_with_its_nearest_neighbour():
+    with pytest.raises(ConfigError, match=r"'train\.batchsize'; did you mean 'batch_size'"):
+        config.parse({"train": {"batchsize": 3}})
+
+
+def test_an_unknown_section_is_refused():
+    with pytest.raises(ConfigError, match=r"'sauce'.*did you mean 'source'"):
+        config.parse({"sauce": {}})
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ({"source": {"kind": "fodler"}}, "source.kind"),
+        ({"source": {"limit": 0}}, "source.limit"),
+        ({"digits": {"plant": {"blank": 1.5}}}, "digits.plant.blank"),
+        ({"train": {"gan": {"steps": "many"}}}, "train.gan.steps"),
+        ({"quality": {"blank": {"action": "delete", "max_std": 0.1}}}, "quality.blank.action"),
+    ],
+)
+def test_a_refused_value_is_named(raw, name):
+    with pytest.raises(ConfigError, match=name):
+        config.parse(raw)
+
+
+def test_split_shares_must_add_up():
+    with pytest.raises(ConfigError, match=r"add up to 1\.4"):
+        config.parse({"split": {"train": 0.9}})
+
+
+def test_class_names_may_look_like_numbers():
+    assert config.parse({"finetune": {"classes": [5, "cat"]}}).finetune.classes == ["5", "cat"]
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        config.load(tmp_path / "params.yaml")
+    broken = tmp_path / "params.yaml"
+    broken.write_text("source: [")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        config.load(broken)
+    broken.write_text("- 1\n")
+    with pytest.raises(ConfigError, match="must hold sections"):
+        config.load(broken)
+
+
+def test_errors_have_one_root_and_exit_codes_that_are_not_zero():
+    def tree(kind):
+        return [kind, *(child for sub in kind.__subclasses__() for child in tree(sub))]
+
+    assert all(kind.exit_code > 0 for kind in tree(AigcError))
+
+
+def test_registry_refuses_duplicates_and_lists_the_known():
+    table: Registry[int] = Registry("thing")
+    table.register("one")(1)
+    with pytest.raises(ValueError, match="registered twice"):
+        table.register("one")(2)
+    with pytest.raises(ConfigError, match="unknown thing 'two': choose one of one"):
+        table["two"]

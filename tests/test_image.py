@@ -1,0 +1,135 @@
+"""Decoding: whatever Pillow reads becomes 1, 3 or 4 channels of 8 bits, with a note; the rest is a DecodeError."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aigc_core.errors import DecodeError
+from aigc_core.modalities import image
+
+
+def encoded(picture, file_format="PNG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, format=file_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_png_round_trip_is_exact_and_deterministic(make, channels):
+    pixels = make.pixels(1, side=9, channels=channels)
+    content = image.encode_png(pixels)
+    assert content == image.encode_png(pixels.copy())
+    decoded = image.decode(content)
+    assert decoded.notes == ()
+    np.testing.assert_array_equal(decoded.pixels, pixels)
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 4), ("P", 3), ("RGB", 3), ("RGBA", 4), ("I;16", 1)]
+)
+def test_modes_of_png(mode, channels):
+    decoded = image.decode(encoded(Image.new(mode, (5, 7))))
+    assert decoded.pixels.shape == (7, 5, channels)
+    assert decoded.pixels.dtype == np.uint8
+    assert bool(decoded.notes) == (mode not in ("L", "RGB", "RGBA"))
+
+
+def test_cmyk_becomes_colour_with_a_note():
+    decoded = image.decode(encoded(Image.new("CMYK", (8, 8)), "JPEG"))
+    assert decoded.pixels.shape == (8, 8, 3)
+    assert "CMYK" in decoded.notes[0]
+
+
+def test_sixteen_bits_are_scaled_not_cut():
+    wide = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+    assert image.decode(encoded(Image.fromarray(wide))).pixels[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_palette_with_transparency_keeps_alpha():
+    picture = Image.new("P", (4, 4), 1)
+    picture.putpalette([255, 0, 0, 0, 255, 0])
+    decoded = image.decode(encoded(picture, transparency=1))
+    assert decoded.pixels.shape == (4, 4, 4)
+    assert decoded.pixels[0, 0, 3] == 0
+
+
+def test_exif_rotation_is_applied():
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, :2] = 255  # white on the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise: left becomes top
+    decoded = image.decode(encoded(Image.fromarray(pixels), exif=exif))
+    assert decoded.pixels.shape == (8, 4, 3)
+    assert decoded.pixels[:2].min() == 255
+    assert decoded.pixels[2:].max() == 0
+    assert "orientation 6" in decoded.notes[0]
+
+
+def test_animation_gives_its_first_frame():
+    frames = [Image.new("L", (6, 6), level) for level in (0, 255)]
+    decoded = image.decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert decoded.pixels[..., 0].max() == 0
+    assert decoded.notes[0] == "first of 2 frames"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + bytes(40)])
+def test_foreign_bytes_are_a_decode_error(content):
+    with pytest.raises(DecodeError):
+        image.decode(content)
+
+
+def test_every_truncation_is_refused_or_shows_the_whole_picture(make):
+    content = make.png(3)
+    whole = image.decode(content).pixels
+    reasons = []
+    for length in range(0, len(content), 7):
+        try:
+            np.testing.assert_array_equal(image.decode(content[:length]).pixels, whole)
+        except DecodeError as error:
+            reasons.append(str(error))
+    assert not [reason for reason in reasons if "0x" in reason], "an address in memory would make two runs differ"
+    assert len(reasons) > 0.9 * len(range(0, len(content), 7))
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch, make):
+    monkeypatch.setattr(image, "MAX_PIXELS", 100)
+    with pytest.raises(DecodeError, match="12x12 px is more than 100 px"):
+        image.decode(make.png(1))
+
+
+def test_content_hash_knows_shape_and_pixels_but_no_format(make):
+    pixels = make.pixels(1, channels=3)
+    bmp = encoded(Image.fromarray(pixels), "BMP")
+    assert image.content_hash(image.decode(bmp).pixels) == image.content_hash(pixels)
+    assert image.content_hash(pixels.reshape(6, 24, 3)) != image.content_hash(pixels)
+    changed = pixels.copy()
+    changed[0, 0, 0] ^= 1
+    assert image.content_hash(changed) != image.content_hash(pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("have", [1, 3, 4])
+@pytest.mark.parametrize("shape", [(3, 3), (40, 17), (8, 8), (1, 60)])
+def test_fit_gives_the_asked_shape(shape, have, channels):
+    fitted = image.fit(np.full((*shape, have), 255, np.uint8), 8, channels)
+    assert fitted.shape == (8, 8, channels)
+    assert fitted.min() == 255
+
+
+def test_fit_cuts_the_middle():
+    wide = np.zeros((8, 24, 1), np.uint8)
+    wide[:, 8:16] = 200
+    assert image.fit(wide, 8, 1).mean() > 190
+
+
+def test_luma_weights_and_alpha_over_mid_grey():
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 0] = 255
+    assert image.luma(red)[0, 0] == pytest.approx(0.299, abs=0.003)
+    clear = np.zeros((2, 2, 4), np.uint8)
+    assert image.luma(clear)[0, 0] == pytest.approx(0.5, abs=0.01)
+    clear[..., 3] = 255
+    assert image.luma(clear).max() == 0
+    assert image.luma(red).dtype == np.float32

@@ -1,0 +1,137 @@
+"""The networks: shapes, independence of a sample from its batch, and a model folder that says what it is."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from aigc_core.errors import ConfigError, DataError
+from aigc_core.files import read_json
+from aigc_core.models.blocks import LabelEmbedding
+from aigc_core.models.spec import ModelSpec
+from aigc_core.models.zoo import SampleModel, build, families, load_model, save_model, to_bytes, to_unit
+
+SPEC = ModelSpec("gan", 8, 1, ("a", "b", "c"), latent=16, mlp_width=32, conv_width=8)
+FAMILIES = sorted(families)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("size", "channels"), [(8, 1), (11, 3), (16, 4), (20, 1), (28, 1), (32, 3), (32, 4)])
+def test_every_size_and_channel_count_is_generated(family, size, channels):
+    networks = build(replace(SPEC, family=family, size=size, channels=channels), seed=0)
+    images = networks.generate(torch.randn(5, 16), torch.tensor([0, 1, 2, 0, 1]))
+    assert images.shape == (5, channels, size, size)
+    assert images.abs().max() <= 1
+
+
+def test_families_are_the_two_of_the_graph_and_others_are_named_in_the_error():
+    assert FAMILIES == ["gan", "vae"]
+    with pytest.raises(ConfigError, match=r"'gam'.*gan, vae"):
+        build(replace(SPEC, family="gam"), seed=0)
+
+
+def test_shapes_that_no_network_takes_are_refused():
+    with pytest.raises(DataError, match="18 px"):
+        replace(SPEC, size=18)
+    with pytest.raises(DataError, match="2 channels"):
+        replace(SPEC, channels=2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [8, 28])
+def test_no_layer_looks_at_the_rest_of_the_batch(family, size):
+    networks = build(replace(SPEC, family=family, size=size), seed=0)
+    assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in networks.modules())
+    networks.double()
+    noise, labels = torch.randn(6, 16, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1, 2])
+    together = networks.generate(noise, labels)
+    alone = torch.cat([networks.generate(noise[i : i + 1], labels[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [8, 20])
+def test_samples_do_not_depend_on_the_batch_size(family, size, tmp_path):
+    save_model(tmp_path, build(replace(SPEC, family=family, size=size), seed=3), {})
+    model = load_model(tmp_path)
+    labels = torch.arange(3).repeat(21)
+    whole = model.sample(labels, seed=5)
+    assert whole.dtype == torch.uint8
+    assert whole.shape == (63, 1, size, size)
+    assert whole.float().std() > 1, "constant images would make this test empty"
+    for batch_size in (1, 7, 62, 63):
+        assert torch.equal(model.sample(labels, seed=5, batch_size=batch_size), whole)
+    assert not torch.equal(model.sample(labels, seed=6), whole)
+
+
+def test_label_and_noise_both_matter():
+    networks = build(SPEC, seed=0)
+    noise = torch.randn(1, 16).expand(3, -1)
+    by_label = networks.generate(noise, torch.tensor([0, 1, 2]))
+    assert not torch.allclose(by_label[0], by_label[1])
+    assert not torch.allclose(networks.generate(noise[:1] + 1, torch.tensor([0])), by_label[:1])
+
+
+def test_no_samples_is_an_empty_tensor():
+    assert SampleModel(SPEC, {}, build(SPEC, seed=0)).sample(torch.zeros(0, dtype=torch.int64), 0).shape == (0, 1, 8, 8)
+
+
+def test_weights_depend_on_the_seed_and_leave_the_callers_chance_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    first, second, other = build(SPEC, seed=0), build(SPEC, seed=0), build(SPEC, seed=1)
+    assert torch.equal(torch.rand(3), expected)
+    states = [network.state_dict() for network in (first, second, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["generator.label.weight"], states[2]["generator.label.weight"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_label_tensors_are_those_of_the_label_tables(family):
+    networks = build(replace(SPEC, family=family), seed=0)
+    tables = [module for module in networks.modules() if isinstance(module, LabelEmbedding)]
+    named = networks.label_tensors()
+    assert len(named) == len(tables) == 2
+    assert all(networks.state_dict()[name].shape[0] == len(SPEC.classes) for name in named)
+
+
+def test_bytes_survive_the_way_to_the_network_and_back():
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    assert torch.equal(to_bytes(to_unit(pixels)), pixels)
+    assert to_unit(pixels).min() == -1
+    assert to_unit(pixels).max() == 1
+    assert to_bytes(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+def test_the_learned_spread_stays_above_one_grey_level_and_can_come_back():
+    decoder = build(replace(SPEC, family="vae"), seed=0).decoder
+    nn.init.constant_(decoder.log_spread, -50.0)
+    assert decoder.bounded_log_spread().exp().item() >= 2 / 255 * 0.99
+    nn.init.constant_(decoder.log_spread, -6.0)
+    decoder.bounded_log_spread().backward()
+    assert decoder.log_spread.grad > 0.1
+
+
+def test_a_model_folder_comes_back_whole(tmp_path):
+    networks = build(SPEC, seed=0)
+    card = save_model(tmp_path, networks, {"step": 10, "dataset_version": "0123"})
+    model = load_model(tmp_path)
+    assert model.spec == SPEC
+    assert model.card == card == read_json(tmp_path / "model.json")
+    assert model.card["step"] == 10
+    noise, labels = torch.randn(4, 16), torch.tensor([0, 1, 2, 0])
+    torch.testing.assert_close(
+        model.networks.generate(noise.double(), labels).float(), networks.generate(noise, labels)
+    )
+
+
+def test_missing_and_foreign_weights_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no trained model"):
+        load_model(tmp_path)
+    save_model(tmp_path, build(SPEC, seed=0), {})
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(DataError, match=r"not those that model\.json names"):
+        load_model(tmp_path)

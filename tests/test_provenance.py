@@ -1,0 +1,141 @@
+"""The mark in generated files: written, read back, and honest about what happened to the pixels."""
+
+import io
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+
+from aigc_core.errors import ConfigError, DataError
+from aigc_core.modalities import provenance
+from aigc_core.modalities.image import decode
+from aigc_core.stages import generate as stage
+
+CARD = {"family": "gan", "model_sha256": "ab" * 32, "dataset_version": "0123456789abcdef", "seed": 3, "label": "7"}
+
+
+def pixels(channels=1, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (8, 8, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_mark_comes_back_and_the_pixels_are_unchanged(channels):
+    original = pixels(channels)
+    content = provenance.embed(original, index=2, **CARD)
+    reading = provenance.read(content)
+    assert reading.unchanged
+    assert np.array_equal(decode(content).pixels, original)
+    told = vars(reading.mark)
+    assert {key: told[key] for key in CARD} == CARD
+    assert (told["index"], told["generator"], told["ai_generated"]) == (2, "aigc", True)
+    assert content == provenance.embed(original, index=2, **CARD)
+
+
+def test_the_xmp_says_what_archives_look_for():
+    content = provenance.embed(pixels(), index=0, **{**CARD, "label": 'a "b" <c> & ä'})
+    packet = Image.open(io.BytesIO(content)).info[provenance.XMP_KEYWORD]
+    assert 'DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"' in packet
+    root = ElementTree.fromstring(packet.split("?>", 1)[1].rsplit("<?", 1)[0])
+    description = root[0][0]
+    assert description.get("{urn:aigc:provenance:1}label") == 'a "b" <c> & ä'
+    assert provenance.read(content).mark.label == 'a "b" <c> & ä'
+
+
+def save_with(picture, text):
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in text.items():
+        chunks.add_itxt(key, value)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", pnginfo=chunks)
+    return buffer.getvalue()
+
+
+def tampered(content):
+    """One grey level of one pixel changed, the mark kept."""
+    picture = Image.open(io.BytesIO(content))
+    picture.load()
+    text = {provenance.KEYWORD: picture.info[provenance.KEYWORD]}
+    picture.putpixel((3, 4), (picture.getpixel((3, 4)) + 1) % 256)
+    return save_with(picture, text)
+
+
+def test_a_changed_pixel_is_noticed(tmp_path):
+    content = tampered(provenance.embed(pixels(), index=0, **CARD))
+    assert not provenance.read(content).unchanged
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match="pixels have been changed"):
+        stage.verify(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (save_with(Image.new("L", (8, 8)), {}), "carries no mark"),
+        (save_with(Image.new("L", (8, 8)), {provenance.KEYWORD: "{"}), "damaged"),
+        (save_with(Image.new("L", (8, 8)), {provenance.KEYWORD: json.dumps({"seed": 1})}), "damaged"),
+        (b"hello", "not a readable image"),
+    ],
+)
+def test_other_files_get_a_clear_answer(tmp_path, content, sentence):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=sentence):
+        stage.verify(tmp_path / "a.png")
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match="is not a file"):
+        stage.verify(tmp_path / "nothing.png")
+
+
+class MadeUp:
+    """A model that draws its label and seed."""
+
+    class spec:  # noqa: N801
+        classes = ("cat", "dog/wolf")
+
+    def __init__(self):
+        self.card = {"weights_sha256": "cd" * 32, "dataset_version": "fedc"}
+
+    def sample(self, labels, seed, batch_size=512):
+        chance = torch.Generator().manual_seed(seed)
+        noise = torch.randint(0, 50, (len(labels), 1, 8, 8), generator=chance, dtype=torch.uint8)
+        return noise + (labels * 100).to(torch.uint8)[:, None, None, None]
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    monkeypatch.setattr(stage, "load_model", lambda folder: MadeUp())
+
+
+class Places:
+    def model(self, family):
+        return family
+
+
+def test_generate_writes_marked_files_and_replaces_only_its_own(made_up, tmp_path):
+    out = tmp_path / "deep" / "out"
+    out.mkdir(parents=True)
+    (out / "mine.txt").write_text("kept")
+    result = stage.generate(Places(), "gan", None, 3, 5, out)
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["contact-sheet.png", "gan-cat-0000.png", "gan-cat-0002.png", "gan-dog_wolf-0001.png", "mine.txt"]
+    mark = provenance.read((out / "gan-dog_wolf-0001.png").read_bytes()).mark
+    assert (mark.label, mark.seed, mark.index, mark.model_sha256) == ("dog/wolf", 5, 1, "cd" * 32)
+    assert "unchanged" in stage.verify(out / "contact-sheet.png").summary
+    before = (out / "gan-cat-0000.png").read_bytes()
+    stage.generate(Places(), "gan", None, 3, 5, out)
+    assert (out / "gan-cat-0000.png").read_bytes() == before
+    assert (out / "mine.txt").read_text() == "kept"
+    assert result.metrics == {"images": 3}
+
+
+def test_generate_refuses_an_unknown_label_before_writing(made_up, tmp_path):
+    with pytest.raises(ConfigError, match="no label 'x': choose one of cat, dog/wolf"):
+        stage.generate(Places(), "gan", "x", 3, 5, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is a file"):
+        stage.generate(Places(), "gan", "cat", 3, 5, tmp_path / "file")

@@ -1,0 +1,308 @@
+"""The page: complete, self-contained, the same bytes for the same outs, and no bolder than its numbers."""
+
+import json
+import re
+import struct
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from aigc_core.config import Config
+from aigc_core.errors import DataError
+from aigc_core.files import write_json, write_table
+from aigc_core.modalities import image
+from aigc_core.paths import FAMILIES, Paths
+from aigc_core.records import QUARANTINE_SCHEMA, TRUTH_SCHEMA, VERDICT_SCHEMA
+from aigc_core.report import curves, verdict
+from aigc_core.stages.report import report
+from aigc_core.stages.summary import summary
+
+METRICS = {
+    "fd": 0.40, "fd_floor": 0.35, "fd_floor_std": 0.03, "fd_over_floor": 0.40 / 0.35, "fd_real": 0.35, "fd_dimensions": 32,
+    "coverage": 0.90, "coverage_real": 0.95, "density": 1.0, "density_real": 1.0, "cas": 0.94, "cas_real": 0.96, "n": 500,
+}  # fmt: skip
+
+
+def metrics(**changes):
+    found = {**METRICS, **changes}
+    return {**found, "fd_over_floor": found["fd"] / found["fd_floor"]}
+
+
+def card(operation, parent, version, rows, **more):
+    counts = {"reference": {"a": 4, "b<": 4}, "train": {"a": rows - 16, "b<": 4}, "test": {"a": 2, "b<": 2}}
+    shape = {"size": 8, "channels": 1, "resize": "lanczos-cover"}
+    return {"operation": operation, "parent": parent, "version": version, "counts": counts, "classes": ["a", "b<"],
+            "image": shape, "parameters": {}, "dropped": {}, "content": [], "tool": "aigc 0.1.0", **more}  # fmt: skip
+
+
+def write_model(folder, name):
+    folder.mkdir(parents=True)
+    header = json.dumps({"w": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(60))
+    write_json(folder / "model.json", {"step": 100, "rows": 80, "config_digest": f"digest{name}", "dataset_version": "v2",
+               "weights_sha256": "f" * 64})  # fmt: skip
+    lines = "\n".join(f"{step},{1 / (step + 1):.4f},0.5" for step in range(0, 100, 10))
+    (folder / "curve.csv").write_text(f"step,generator_loss,kl_loss\n{lines}\n")
+    Image.new("RGB", (40, 20), (200, 10, 10)).save(folder / "samples.png")
+
+
+def write_quarantine(paths):
+    blank = image.encode_png(np.full((8, 8, 1), 7, np.uint8))
+    rows = [("bad", "x/bad.png", ["corrupt"], b"\x89PNG broken"), ("blank", "x/blank.png", ["blank"], blank)]
+    table = [{"id": i, "source": s, "split": "train", "label": "a", "reasons": r, "content": c} for i, s, r, c in rows]
+    write_table(paths.quarantine / "part-0.parquet", pa.Table.from_pylist(table, QUARANTINE_SCHEMA))
+    verdicts = [
+        {"id": "bad", "reason": "corrupt", "action": "quarantine", "measure": "error", "detail": "cut <off> halfway"},
+        {"id": "blank", "reason": "blank", "action": "quarantine", "measure": "std", "value": 0.0, "threshold": 0.01},
+        {"id": "twin", "reason": "duplicate_near", "action": "warn", "measure": "perceptual_hash", "value": 1.0},
+    ]
+    verdicts = [{"source": "x", **line} for line in verdicts]
+    write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(verdicts, VERDICT_SCHEMA))
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A data/ folder as the stages before `report` leave it, to be changed by one test."""
+    return write_outs(Paths(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The same with its page rendered, only to be read."""
+    paths = write_outs(Paths(tmp_path_factory.mktemp("made")))
+    report(Config(), paths)
+    return paths
+
+
+def write_outs(paths):
+    write_json(paths.ingested / "card.json", card("ingest", None, "v1", 102, parameters={"source": {"kind": "digits"}}))
+    write_json(paths.curated / "card.json", card("curate", "v1", "v2", 100))
+    write_json(paths.augmented / "card.json", card("augment", "v2", "v3", 180))
+    truth = [("bad", "corrupt", None), ("copy", "duplicate_near", "twin"), ("flip", "label_flip", None)]
+    rows = [dict(zip(TRUTH_SCHEMA.names, line, strict=True)) for line in truth]
+    write_table(paths.ingested / "truth.parquet", pa.Table.from_pylist(rows, TRUTH_SCHEMA))
+    write_quarantine(paths)
+    Image.new("RGB", (60, 30)).save(paths.augmented / "sheet.png")
+    check = {"name": "enough_rows", "description": "Enough rows.", "observed": 100.0, "expected": "at least 50"}
+    checks = [{**check, "severity": "error", "passed": True}, {**check, "severity": "warning", "passed": False}]
+    write_json(paths.validation, {"suite": "images", "success": True, "checks": checks})
+    write_json(paths.extractor / "extractor.json", {"hash": "e" * 64})
+    for family in FAMILIES:
+        for place in (paths.model(family), paths.pretrained(family),
+                      paths.finetuned(family) / "tuned", paths.finetuned(family) / "scratch"):  # fmt: skip
+            write_model(place, family)
+        write_json(paths.finetuned(family) / "target.json", {"classes": ["b<"], "ids": ["1"], "per_class": 1})
+        details = paths.evaluation(family) / "details"
+        write_json(paths.evaluation(family) / "metrics.json", METRICS)
+        write_json(
+            details / "facts.json",
+            {"reference_hash": "r" * 64, "nearest_rms_generated": 20.0, "nearest_rms_held_out": 21.0},
+        )
+        (details / "per_class.csv").write_text("label,test_rows,coverage\nb<,12,0.91666\n")
+        write_json(paths.evaluation_finetune(family) / "metrics.json", {"tuned": METRICS, "scratch": metrics(fd=0.8)})
+        other = paths.evaluation_finetune(family) / "details"
+        other.mkdir()
+        for picture in (details / "nearest.png", details / "classes.png", other / "classes.png"):
+            Image.new("L", (30, 30), 90).save(picture)
+    return paths
+
+
+class Page(HTMLParser):
+    """What a test asks of the page: its tags in balance, what it would fetch, which pictures have no words."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.fetched, self.links, self.images, self.ids, self.anchors = [], [], [], [], set(), set()
+        self.tags = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.add(tag)
+        if tag not in self.VOID and not tag.startswith("path"):
+            self.open.append(tag)
+        if "src" in found or tag == "link":
+            self.fetched.append(found.get("src") or found["href"])
+        if tag == "a":
+            target = found["href"]
+            (self.anchors if target.startswith("#") else set()).add(target[1:])
+            if not target.startswith("#"):
+                self.links.append(target)
+        if tag == "img":
+            self.images.append(found)
+        if "id" in found:
+            self.ids.add(found["id"])
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_fetches_nothing(made):
+    text = made.report.read_text()
+    page = Page(text)
+    assert page.open == []
+    assert text.startswith("<!doctype html>")
+    assert page.fetched
+    assert all(source.startswith("data:") for source in page.fetched)
+    assert "script" not in page.tags
+    assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org/)", text)
+    assert page.anchors <= page.ids
+    assert all(found["alt"] for found in page.images)
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_the_page_tells_what_the_outs_hold(made):
+    text = made.report.read_text()
+    assert "cannot be shown: cut &lt;off&gt; halfway" in text, (
+        "a corrupt image is a placeholder with its error, escaped"
+    )
+    assert text.count('class="broken"') == 1
+    assert 'class="state warning">warning' in text
+    assert re.search(r"duplicate near</th><td class=\"n\">1</td><td class=\"n\">1</td><td class=\"n\">0<", text)
+    assert re.search(r"label flip</th><td class=\"n\">1</td><td class=\"n\">0</td>", text), (
+        "what no check finds is shown"
+    )
+    assert "b&lt;" in text
+    assert "<b<" not in text
+    assert text.count("<svg") == 2 * 2 * len(FAMILIES)
+
+
+def test_two_renderings_are_equal_and_hold_no_address(made, paths, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("AIGC_MLFLOW_UI", raising=False)
+    first = made.report.read_bytes()
+    write_json(paths.run_file("train@gan"), {"run_id": "abc123", "experiment_id": "7", "name": "train@gan-9"})
+    report(Config(), paths)
+    assert paths.report.read_bytes() == first, "neither the folder nor a run shows in the out"
+    assert b"127.0.0.1" not in first
+    assert b"digestgan" in first
+    linked = Page(paths.linked_report.read_text())
+    assert set(linked.links) == {"http://127.0.0.1:5000/#/experiments/7/runs/abc123"}
+
+
+def test_a_page_without_quarantine_or_planted_defects(paths):
+    write_table(paths.quarantine / "part-0.parquet", QUARANTINE_SCHEMA.empty_table())
+    write_table(paths.verdicts / "part-0.parquet", VERDICT_SCHEMA.empty_table())
+    (paths.ingested / "truth.parquet").unlink()
+    report(Config(), paths)
+    text = paths.report.read_text()
+    assert "Nothing is in quarantine" in text
+    assert "Planted defects" not in text
+
+
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [
+        ("data/curated/card.json", "aigc curate"),
+        ("data/evaluation/gan/metrics.json", "aigc evaluate gan"),
+        ("data/finetuned/vae/scratch/curve.csv", "aigc finetune vae"),
+        ("data/augmented/sheet.png", "aigc augment"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_stage_to_run(paths, missing, stage):
+    (paths.root / missing).unlink()
+    with pytest.raises(DataError, match=stage):
+        report(Config(), paths)
+    assert not paths.report.exists()
+
+
+def test_numbers_from_different_yardsticks_are_refused(paths):
+    place = paths.evaluation("gan") / "details/facts.json"
+    write_json(place, {**json.loads(place.read_text()), "reference_hash": "other"})
+    with pytest.raises(DataError, match="reference_hash differs"):
+        report(Config(), paths)
+
+
+def test_summary_prints_what_was_found_and_where_to_look(made, capsys):
+    summary(Config(), made)
+    printed = " ".join(capsys.readouterr().out.split())
+    for piece in ("1 corrupt, 1 blank", "corrupt 1/1", "label_flip 0/1", "100 steps on 80 images", "15 parameters",
+                  "0.900 (0.950)", ".work/report/report.html", "http://127.0.0.1:3000", "http://127.0.0.1:5000"):  # fmt: skip
+        assert piece in printed, piece
+
+
+# -- the words --------------------------------------------------------------------------------------
+
+
+def test_inside_the_spread_of_the_floor_one_run_cannot_tell():
+    assert "one run cannot tell" in verdict.judge({"gan": metrics(fd=0.40)}).headline
+    assert "cannot tell" not in verdict.judge({"gan": metrics(fd=0.60)}).headline
+    assert "1.71 times what real images get" in verdict.judge({"gan": metrics(fd=0.60)}).headline
+
+
+def test_below_the_floor_is_not_called_better_than_real():
+    below = verdict.judge({"gan": metrics(fd=0.20)})
+    assert "does not make them better" in below.headline
+    assert any("at its limit" in sentence for sentence in below.sentences)
+    assert not any("at its limit" in sentence for sentence in verdict.judge({"gan": metrics(fd=0.40)}).sentences)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "close"),
+        ({"fd": 0.80}, "related"),
+        ({"coverage": 0.80}, "related"),
+        ({"cas": 0.90}, "related"),
+        ({"fd": 2.0}, "far"),
+        ({"coverage": 0.10}, "far"),
+        ({"cas": 0.50}, "far"),
+    ],
+)
+def test_the_worst_measure_sets_the_word(changes, word):
+    assert verdict.grade(metrics(**changes)) == word
+
+
+def test_families_that_are_too_close_are_not_ranked():
+    near = verdict.judge({"gan": metrics(fd=0.40), "vae": metrics(fd=0.45)})
+    assert any("too close for one run to rank" in sentence for sentence in near.sentences)
+    clear = verdict.judge({"gan": metrics(fd=0.90), "vae": metrics(fd=0.45)})
+    assert clear.headline.startswith("The VAE")
+    assert any("The GAN is behind in this run" in sentence for sentence in clear.sentences)
+
+
+def test_accuracy_within_what_the_test_images_can_tell_is_called_that():
+    assert "within what 500 test images can tell" in verdict.accuracy_words(metrics())
+    assert "can tell" not in verdict.accuracy_words(metrics(cas=0.80))
+    assert "can tell" not in verdict.accuracy_words(metrics(n=100_000))
+
+
+def test_samples_nearer_than_held_out_images_are_a_caution():
+    copied = verdict.judge({"gan": METRICS}, {"gan": {"nearest_rms_generated": 5.0, "nearest_rms_held_out": 20.0}})
+    assert any("copying" in sentence for sentence in copied.sentences)
+    fair = verdict.judge({"gan": METRICS}, {"gan": {"nearest_rms_generated": 20.0, "nearest_rms_held_out": 20.0}})
+    assert not any("copying" in sentence for sentence in fair.sentences)
+
+
+def test_finetuning_is_a_gain_only_outside_the_spread():
+    assert "no difference" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=0.43))
+    assert "pre-training helped" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=0.90, cas=0.8))
+    assert "pre-training hurt" in verdict.judge_finetune("gan", metrics(fd=0.90, cas=0.8), metrics(fd=0.40))
+    assert "the other way" in verdict.judge_finetune("gan", metrics(fd=0.40, cas=0.7), metrics(fd=0.90, cas=0.9))
+
+
+def test_every_verdict_says_that_seeds_were_not_varied():
+    assert "trained once" in verdict.judge({"gan": METRICS}).sentences[-1]
+    with pytest.raises(ValueError, match="at least one"):
+        verdict.judge({})
+
+
+def test_charts_are_the_same_bytes_and_take_the_colours_of_the_page():
+    series = {"tuned & co": [(0.0, 1.0), (50.0, 0.5)], "scratch": [(0.0, 2.0), (50.0, 1.5)]}
+    first = curves.line_chart(series, title="Loss <1>")
+    assert first == curves.line_chart(series, title="Loss <1>")
+    assert "var(--series-1)" in first
+    assert "var(--series-2)" in first
+    assert not re.search(r"#0102\d\d|<style|<metadata|font-family", first)
+    assert "Loss &lt;1&gt;" in first
+    assert "tuned &amp; co" in first
+    with pytest.raises(ValueError, match="series"):
+        curves.line_chart({}, title="none")

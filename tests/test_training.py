@@ -1,0 +1,421 @@
+"""Training: the same bytes twice, exact resume after kill -9, and one clear sentence where it cannot go on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from aigc_core.config import Config, parse
+from aigc_core.data.store import ContentWriter, Version, write_version
+from aigc_core.errors import ConfigError, DataError, TrainingError
+from aigc_core.files import read_json
+from aigc_core.modalities import image
+from aigc_core.models.zoo import load_model
+from aigc_core.paths import Paths
+from aigc_core.records import ROW_SCHEMA, row_id
+from aigc_core.stages.finetune import finetune, small_target
+from aigc_core.stages.pretrain import pretrain
+from aigc_core.stages.train import train
+from aigc_core.training import checkpoint, ema, session, steps
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = ("vae", "gan")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def settings(**train: object) -> Config:
+    sizes = {"latent": 8, "mlp_width": 32, "conv_width": 8}
+    quick = {"steps": 20}
+    return parse(
+        {
+            "tracking": {"enabled": False},
+            "pretrain": {"steps": 10},
+            "finetune": {"steps": 10, "per_class": 8},
+            "train": {
+                "device": "cpu", "batch_size": 16, "log_every": 5, "grid_every": 10, "checkpoint_every": 5,
+                "network": sizes, "gan": quick, "vae": quick, **train,
+            },
+        }
+    )  # fmt: skip
+
+
+def curated(root: Path, classes: str = "abcd", per_class: int = 12, size: int = 8, channels: int = 1) -> Paths:
+    """A curated version of noisy stripes: the class decides the direction and the pitch."""
+    paths = Paths(root)
+    chance = np.random.default_rng(0)
+    columns = {name: [] for name in ROW_SCHEMA.names}
+    with ContentWriter(paths.content) as writer:
+        for number, name in enumerate(classes):
+            for index in range(per_class):
+                source = f"{name}/{index}.png"
+                wave = np.arange(size) // (1 + number // 2) % 2 * 200
+                base = np.tile(wave, (size, 1)) if number % 2 else np.tile(wave[:, None], (1, size))
+                noisy = base[..., None] + chance.integers(0, 55, (size, size, channels))
+                pixels = noisy.astype(np.uint8)
+                writer.add(row_id(source), image.encode_png(pixels))
+                row = {"id": row_id(source), "content_hash": image.content_hash(pixels), "label": name,
+                       "split": "train", "source": source}  # fmt: skip
+                for column in columns:
+                    columns[column].append(row.get(column))
+    write_version(
+        paths.curated, pa.table(columns, schema=ROW_SCHEMA), operation="curate", parameters={}, parent=None,
+        content=["../content"], image={"size": size, "channels": channels, "resize": image.RESIZE_MODE},
+    )  # fmt: skip
+    return paths
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+# -- outs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_runs_leave_the_same_bytes(family, tmp_path):
+    folders = []
+    for name in ("first", "second"):
+        paths = curated(tmp_path / name)
+        train(settings(), paths, family)
+        folders.append(folder_bytes(paths.model(family)))
+    assert set(folders[0]) == {"curve.csv", "model.json", "model.safetensors", "samples.png"}
+    assert folders[0] == folders[1]
+
+
+@pytest.mark.parametrize(
+    ("family", "columns"),
+    [("gan", "step,generator_loss,discriminator_loss,r1_penalty"), ("vae", "step,reconstruction_loss,kl_loss")],
+)
+def test_curve_and_card_say_what_was_done(family, columns, tmp_path):
+    paths = curated(tmp_path)
+    config = settings(gan={"steps": 12}, vae={"steps": 12})
+    result = train(config, paths, family)
+    lines = (paths.model(family) / "curve.csv").read_text().splitlines()
+    assert lines[0] == columns
+    assert [line.split(",")[0] for line in lines[1:]] == ["5", "10", "12"]
+    card = read_json(paths.model(family) / "model.json")
+    assert card["step"] == 12
+    assert card["rows"] == 48
+    assert card["classes"] == ["a", "b", "c", "d"]
+    assert card["dataset_version"] == Version.open(paths.curated).card.version
+    assert "12 steps on 48 rows of 4 classes" in result.summary
+    assert not list((paths.work / "checkpoints").rglob("*.pt")), "a finished training leaves no checkpoints"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("size", "channels"), [(20, 3), (8, 4)])
+def test_colour_alpha_and_convolution_train(family, size, channels, tmp_path):
+    paths = curated(tmp_path, size=size, channels=channels)
+    train(settings(gan={"steps": 3}, vae={"steps": 3}), paths, family)
+    images = load_model(paths.model(family)).sample(torch.tensor([0, 1]), seed=0)
+    assert images.shape == (2, channels, size, size)
+
+
+def test_checkpoint_distance_changes_nothing(tmp_path):
+    outs = []
+    for every in (3, 1000):
+        paths = curated(tmp_path / str(every))
+        train(settings(checkpoint_every=every), paths, "gan")
+        outs.append(folder_bytes(paths.model("gan")))
+    assert outs[0] == outs[1]
+
+
+def test_training_learns(tmp_path):
+    paths = curated(tmp_path)
+    train(settings(vae={"steps": 200}), paths, "vae")
+    rows = (paths.model("vae") / "curve.csv").read_text().splitlines()[1:]
+    first, last = (float(row.split(",")[1]) for row in (rows[0], rows[-1]))
+    assert last < first - 10
+    # Classes are told apart: the stripes of "a" lie across those of "b".
+    samples = load_model(paths.model("vae")).sample(torch.tensor([0] * 20 + [1] * 20), seed=0).float().mean(1)
+    across, along = samples[:20].mean(0), samples[20:].mean(0)
+    assert across.mean(1).std() > 3 * across.mean(0).std()
+    assert along.mean(0).std() > 3 * along.mean(1).std()
+
+
+# -- resume ----------------------------------------------------------------------------------------------------
+
+KILLED = """
+import sys
+from pathlib import Path
+from aigc_core.config import parse
+from aigc_core.paths import Paths
+from aigc_core.stages.train import train
+train(parse({config!r}), Paths(Path({root!r})), {family!r})
+"""
+
+
+def start_training(config: Config, paths: Paths, family: str) -> subprocess.Popen[bytes]:
+    code = KILLED.format(config=config.model_dump(), root=str(paths.root), family=family)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
+
+
+def wait_for_checkpoint(process: subprocess.Popen[bytes], paths: Paths) -> None:
+    deadline = time.monotonic() + 60
+    while not list(paths.work.rglob(checkpoint.NAME)):
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline, "no checkpoint within a minute"
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_killed_and_resumed_equals_never_killed(family, tmp_path, monkeypatch):
+    config = settings(gan={"steps": 600}, vae={"steps": 600}, checkpoint_every=50, log_every=30, grid_every=5000)
+    unbroken = curated(tmp_path / "unbroken")
+    train(config, unbroken, family)
+    killed = curated(tmp_path / "killed")
+    process = start_training(config, killed, family)
+    wait_for_checkpoint(process, killed)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
+    assert not killed.model(family).exists(), "nothing half-written"
+    (place,) = killed.work.rglob(checkpoint.NAME)
+    done = checkpoint.load(place.parent)["step"]
+    trainer = steps.trainers[family]
+    calls, step = [], trainer.step
+    monkeypatch.setattr(trainer, "step", lambda *arguments: calls.append(1) or step(*arguments))
+    train(config, killed, family)
+    assert 0 < done < 600
+    assert len(calls) == 600 - done, "it went on from the checkpoint"
+    assert folder_bytes(killed.model(family)) == folder_bytes(unbroken.model(family))
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, trainer: type, count: int) -> None:
+    """Training is interrupted in step number `count` + 1, as by Ctrl-C."""
+    step, calls = trainer.step, []
+
+    def interrupted(*arguments):
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return step(*arguments)
+
+    monkeypatch.setattr(trainer, "step", interrupted)
+
+
+def test_a_checkpoint_of_other_settings_or_data_is_not_resumed(tmp_path, monkeypatch):
+    paths, config = curated(tmp_path / "a"), settings()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, steps.GanTrainer, 12)
+        train(config, paths, "gan")
+    assert list(paths.work.rglob(checkpoint.NAME))
+    other = config.model_copy(update={"seed": 1})
+    train(other, paths, "gan")
+    fresh = curated(tmp_path / "b")
+    train(other, fresh, "gan")
+    assert folder_bytes(paths.model("gan")) == folder_bytes(fresh.model("gan"))
+
+
+def test_changed_log_distance_after_an_interruption_leaves_an_even_curve(tmp_path, monkeypatch):
+    paths = curated(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, steps.GanTrainer, 12)
+        train(settings(log_every=5), paths, "gan")
+    train(settings(log_every=4), paths, "gan")
+    lines = (paths.model("gan") / "curve.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == ["4", "8", "12", "16", "20"]
+
+
+def test_a_broken_checkpoint_says_what_to_do(tmp_path):
+    (tmp_path / checkpoint.NAME).write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="not a readable checkpoint"):
+        checkpoint.load(tmp_path)
+
+
+def test_a_checkpoint_never_runs_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"step": Evil()}, tmp_path / checkpoint.NAME)
+    with pytest.raises(TrainingError):
+        checkpoint.load(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+# -- bad input -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(family, tmp_path, monkeypatch):
+    paths, trainer = curated(tmp_path), steps.trainers[family]
+    step, calls = trainer.step, []
+
+    def poisoned(self, *arguments):
+        calls.append(1)
+        if len(calls) == 12:
+            with torch.no_grad():
+                next(iter(self.model.parameters())).fill_(float("nan"))
+                for module in self.state().values():
+                    next(iter(module.parameters())).fill_(float("nan"))
+        return step(self, *arguments)
+
+    monkeypatch.setattr(trainer, "step", poisoned)
+    with pytest.raises(TrainingError, match=r"loss is nan at step 15; the last good checkpoint is kept"):
+        train(settings(), paths, family)
+    assert not paths.model(family).exists()
+    (place,) = paths.work.rglob(checkpoint.NAME)
+    assert checkpoint.load(place.parent)["step"] == 10
+
+
+def test_fewer_rows_than_a_batch(tmp_path):
+    paths = curated(tmp_path, per_class=3)
+    with pytest.raises(DataError, match=r"12 training rows are fewer than one batch of 16.*train\.batch_size"):
+        train(settings(), paths, "gan")
+    assert not paths.model("gan").exists()
+
+
+def test_a_single_class_is_named(tmp_path):
+    paths = curated(tmp_path, classes="a", per_class=40)
+    with pytest.raises(DataError, match=r"one class.*\(a\).*sub-folders"):
+        train(settings(), paths, "vae")
+
+
+def test_a_missing_version_names_what_to_run(tmp_path):
+    with pytest.raises(DataError, match="dvc repro"):
+        train(settings(), Paths(tmp_path), "gan")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device that the test wants absent")
+def test_a_missing_device_is_said(tmp_path):
+    with pytest.raises(ConfigError, match="cuda"):
+        train(settings(device="cuda"), curated(tmp_path), "gan")
+
+
+# -- pretrain and finetune -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pretrain_and_finetune_split_the_classes(family, tmp_path):
+    paths, config = curated(tmp_path), settings()
+    pretrain(config, paths, family)
+    assert load_model(paths.pretrained(family)).spec.classes == ("a", "b")
+    finetune(config, paths, family)
+    tuned, scratch = (load_model(paths.finetuned(family) / name) for name in ("tuned", "scratch"))
+    assert tuned.spec.classes == scratch.spec.classes == ("c", "d")
+    assert tuned.card["step"] == scratch.card["step"] == 10
+    assert tuned.card["weights_sha256"] != scratch.card["weights_sha256"]
+    target = read_json(paths.finetuned(family) / "target.json")
+    assert target["classes"] == ["c", "d"]
+    assert target["per_class"] == 8
+    assert len(set(target["ids"])) == 16
+    assert not list(paths.work.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_finetuning_takes_over_all_but_the_label_tables(family):
+    spec = session.spec_of(settings(), family, {"size": 8, "channels": 1}, ["a", "b"])
+    cpu = torch.device("cpu")
+    source = steps.build(spec, settings().train, cpu, seed=0).model.state_dict()
+    target = steps.build(spec, settings().train, cpu, seed=1)
+    before = {name: value.clone() for name, value in target.model.state_dict().items()}
+    target.start_from(source)
+    tables = target.model.label_tensors()
+    for name, value in target.model.state_dict().items():
+        assert torch.equal(value, before[name] if name in tables else source[name]), name
+    if family == "gan":  # the generator that is trained starts where its average does
+        average = target.model.generator.state_dict()
+        assert all(torch.equal(value, average[name]) for name, value in target.generator.state_dict().items())
+
+
+def test_the_small_target_keeps_its_rows_when_others_go(tmp_path):
+    version = Version.open(curated(tmp_path).curated)
+    chosen = small_target(version, ["c", "d"], 4, seed=0)
+    assert [chosen.labels.tolist().count(label) for label in (0, 1)] == [4, 4]
+    assert small_target(version, ["c", "d"], 4, seed=1).ids != chosen.ids
+    assert set(chosen.ids) < set(small_target(version, ["c", "d"], 6, seed=0).ids)
+    assert set(small_target(version, ["c"], 4, seed=0).ids) < set(chosen.ids)
+
+
+def test_unknown_classes_are_answered_with_the_known_ones(tmp_path):
+    paths = curated(tmp_path)
+    config = settings()
+    wrong = config.model_copy(update={"pretrain": config.pretrain.model_copy(update={"classes": ["a", "q"]})})
+    with pytest.raises(ConfigError, match=r"pretrain\.classes names 'q'.*a, b, c, d"):
+        pretrain(wrong, paths, "gan")
+
+
+def test_a_second_source_is_fitted_and_what_cannot_be_read_is_counted(tmp_path):
+    paths = curated(tmp_path)
+    chance = np.random.default_rng(1)
+    for name in ("x", "y"):
+        folder = tmp_path / "other" / name
+        folder.mkdir(parents=True)
+        for index in range(10):
+            pixels = chance.integers(0, 255, (24, 30, 3)).astype(np.uint8)
+            (folder / f"{index}.png").write_bytes(image.encode_png(pixels))
+    (tmp_path / "other/x/broken.png").write_bytes(b"\x89PNG broken")
+    config = settings()
+    source = config.pretrain.source.model_copy(update={"kind": "folder", "path": "other"})
+    config = config.model_copy(update={"pretrain": config.pretrain.model_copy(update={"source": source})})
+    result = pretrain(config, paths, "vae")
+    assert "20 rows" in result.summary
+    assert "1 files that cannot be decoded" in result.summary
+    spec = load_model(paths.pretrained("vae")).spec
+    assert spec.classes == ("x", "y")
+    assert (spec.size, spec.channels) == (8, 1)
+
+
+# -- the engine's parts ----------------------------------------------------------------------------------------
+
+
+def test_ema_follows_a_hand_worked_average():
+    average, model = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(average.weight, 0.0)
+    torch.nn.init.constant_(model.weight, 1.0)
+    ema.update(average, model, decay=0.9, step=10_000)
+    assert average.weight.item() == pytest.approx(0.1)
+    ema.update(average, model, decay=0.9, step=10_000)
+    assert average.weight.item() == pytest.approx(0.19)
+    ema.update(average, model, decay=0.9, step=0)
+    assert average.weight.item() > 0.9, "a young average follows quickly"
+
+
+BLOCKED = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("dagster", "dvc", "mlflow", "great_expectations", "albumentations"):
+            raise ModuleNotFoundError("No module named " + name, name=name)
+
+sys.meta_path.insert(0, Absent())
+from pathlib import Path
+from aigc_core.config import parse
+from aigc_core.paths import Paths
+from aigc_core.stages.train import train
+print(train(parse({config!r}), Paths(Path({root!r})), "gan").summary)
+"""
+
+
+@pytest.mark.parametrize("tracking", [False, True])
+def test_training_needs_none_of_the_platforms(tracking, tmp_path):
+    paths = curated(tmp_path / "checkout")
+    config = settings(gan={"steps": 4})
+    config = config.model_copy(update={"tracking": config.tracking.model_copy(update={"enabled": tracking})})
+    code = BLOCKED.format(config=config.model_dump(), root=str(paths.root))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 steps on 48 rows" in done.stdout
+    assert ("mlflow is not installed" in done.stderr) == tracking
+    assert (paths.model("gan") / "model.safetensors").exists()
+    shutil.rmtree(paths.root)
