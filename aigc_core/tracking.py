@@ -136,7 +136,6 @@ def input_digests(paths: Paths, inputs: list[Path]) -> dict[str, str]:
 def _client(paths: Paths) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        import mlflow
         from mlflow import MlflowClient
     except ImportError:
         print("aigc: tracking.enabled is true, but mlflow is not installed: this run is not tracked", file=sys.stderr)
@@ -149,7 +148,7 @@ def _client(paths: Paths) -> Any:
     if uri is None:
         (paths.root / "mlflow").mkdir(exist_ok=True)
         uri = f"sqlite:///{(paths.root / 'mlflow' / 'mlflow.db').resolve()}"
-    mlflow.set_tracking_uri(uri)
+    # Not through mlflow.set_tracking_uri: that sets the environment variable, and then nothing tells whose wish it was.
     return MlflowClient(uri)
 
 

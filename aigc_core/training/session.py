@@ -113,8 +113,9 @@ def grid(trainer: Trainer, spec: ModelSpec) -> Any:
 
 
 def _identity(job: Job, spec: ModelSpec, config: Config) -> str:
-    """Digest of everything that decides the weights; a checkpoint of another identity is never resumed."""
-    train = config.train.model_dump(exclude={"checkpoint_every", "log_every", "grid_every"})
+    """Digest of everything that decides the outs; a checkpoint of another identity is never resumed."""
+    # log_every decides no weight, but it decides the curve, which is an out too.
+    train = config.train.model_dump(exclude={"checkpoint_every", "grid_every"})
     start = {name: float(tensor.double().sum()) for name, tensor in (job.start or {}).items()}
     return digest([job.name, spec.to_json(), train, config.seed, job.steps, job.dataset_version, job.data.ids, start])[
         :16
