@@ -56,7 +56,9 @@ def environment(root: Path, mlflow_url: str) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes, for features that nothing here uses
+        "PYTHONWARNINGS": "ignore",  # the servers' own deprecations; tests, not users, look at ours
         "DVC_NO_ANALYTICS": "1",
         "GX_ANALYTICS_ENABLED": "false",
         "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -67,13 +69,12 @@ def commands(dagster_port: int, mlflow_port: int, store: str) -> dict[str, list[
     """The two command lines, run in the checkout. Where `store` is a server, that one is used and none is started."""
     python = sys.executable
     mlflow = [python, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
+    mlflow += ["--uvicorn-opts", "--log-level warning"]  # a line per request would bury the two addresses
     # Answers only to the addresses of this machine: a page elsewhere cannot read runs through the browser.
     mlflow += ["--allowed-hosts", f"{HOST}:{mlflow_port},localhost:{mlflow_port}"]
     mlflow += ["--backend-store-uri", store, "--default-artifact-root", "mlflow/artifacts"]
     dagster = [
         python,
-        "-W",
-        "ignore",
         "-m",
         "dagster",
         "dev",

@@ -21,7 +21,7 @@ def environment(checkout: Path) -> dict[str, str]:
 
 
 def run(checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=checkout, env=environment(checkout), capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=checkout, env=environment(checkout), capture_output=True, text=True, timeout=850)
 
 
 def make_checkout(folder: Path, **changes: object) -> Path:
