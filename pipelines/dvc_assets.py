@@ -24,6 +24,7 @@ import base64
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,11 +256,18 @@ def _metrics(path: Path) -> dict[str, Any]:
 
 
 def _files(stage: DvcStage, suffix: str) -> Iterator[tuple[str, Path]]:
-    """Files with `suffix` among the outs, by their path from the stage's folder, in order."""
-    for out in stage.outs:
-        for path in sorted(out.rglob(f"*{suffix}")) if out.is_dir() else [out]:
-            if path.suffix == suffix and path.is_file():
-                yield (path.relative_to(stage.folder) if path.is_relative_to(stage.folder) else path).as_posix(), path
+    """Files with `suffix` among the outs, in order, by name; by path from the stage's folder where two share a name."""
+    paths = [
+        path
+        for out in stage.outs
+        for path in (sorted(out.rglob(f"*{suffix}")) if out.is_dir() else [out])
+        if path.suffix == suffix and path.is_file()
+    ]
+    # The page gives a key one narrow column: a whole path would run into the next.
+    times = Counter(path.name for path in paths)
+    for path in paths:
+        inside = path.relative_to(stage.folder) if path.is_relative_to(stage.folder) else path
+        yield (path.name if times[path.name] == 1 else inside.as_posix()), path
 
 
 def _pictures(stage: DvcStage) -> dict[str, Any]:

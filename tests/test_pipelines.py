@@ -213,8 +213,8 @@ def test_materializing_leaves_dvc_up_to_date_and_a_second_time_starts_no_process
     assert shown["fd"].value == 0.5
     assert shown["tuned/fd"].value == 0.25
     assert shown["cached"].value is False
-    assert "data:image/png;base64," in str(shown["out/gan/details/grid.png"].value)
-    table = shown["out/gan/details/curve.csv"].value
+    assert "data:image/png;base64," in str(shown["grid.png"].value)
+    table = shown["curve.csv"].value
     assert [table.records[0].data["step"], table.records[-1].data["step"], len(table.records)] == ["0", "99", 10]
     assert {row.data["out"] for row in shown["outs"].value.records} == {"out/gan/details", "out/gan/metrics.json"}
     assert all(len(row.data["md5"]) >= 32 for row in shown["outs"].value.records)
