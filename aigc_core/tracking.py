@@ -165,10 +165,15 @@ def _start(
 
     experiment = client.get_experiment_by_name(tracking.experiment)
     place = None if "MLFLOW_TRACKING_URI" in os.environ else (paths.root / "mlflow" / "artifacts").resolve().as_uri()
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment(tracking.experiment, place)
+    # The kind decides which pages MLflow shows first: without it, those for language models.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    experiment_id = (
+        experiment.experiment_id if experiment else client.create_experiment(tracking.experiment, place, kind)
+    )
     name = f"{stage}-{config_digest[:8]}"
     run = client.create_run(experiment_id, run_name=name)
     tags = {"stage": stage, "config_digest": config_digest, **_surroundings(paths.root)}
+    tags |= {"mlflow.source.name": "aigc " + stage.split("-")[0].replace("@", " "), "mlflow.source.type": "LOCAL"}
     tags |= {f"dvc.{path}": md5 for path, md5 in versions.items()}
     client.log_batch(
         run.info.run_id,
@@ -211,7 +216,8 @@ def _remember(run_file: Path, *, finished: bool) -> None:
 def _surroundings(root: Path) -> dict[str, str]:
     """Git commit and Dagster run, where there are any."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    found = {"git_commit": git.stdout.strip()} if git.returncode == 0 else {}
+    commit = git.stdout.strip()
+    found = {"git_commit": commit, "mlflow.source.git.commit": commit} if git.returncode == 0 else {}
     if "DAGSTER_RUN_ID" in os.environ:
         found["dagster_run_id"] = os.environ["DAGSTER_RUN_ID"]
     return found
