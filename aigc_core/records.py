@@ -54,7 +54,37 @@ MEASURE_SCHEMA = pa.schema(
         pa.field("sharpness", pa.float64()),  # variance of the Laplacian of the luma in [0, 1]; higher is sharper
         pa.field("content_hash", pa.string()),  # as in ROW_SCHEMA
         pa.field("perceptual_hash", pa.string()),  # 64-bit DCT hash as 16 hex digits
+        pa.field(
+            "format", pa.string()
+        ),  # what the bytes are, by Pillow's name (PNG, JPEG), whatever the file's name says
+        pa.field("noise", pa.float64()),  # estimated standard deviation of the noise of the luma in [0, 1]
+        pa.field("p01", pa.float64()),  # first percentile of the luma, in [0, 1]
+        pa.field("p99", pa.float64()),  # ninety-ninth percentile of the luma, in [0, 1]
+        pa.field("provenance", pa.string()),  # the AI-provenance label that the bytes carry; null if none
         pa.field("error", pa.string()),  # why decoding failed; null if it did not
+    ]
+)
+
+#: What only a model can say of a row (`learned.parquet` beside the measures), still without a threshold.
+LEARNED_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field(
+            "domain_distance", pa.float64()
+        ),  # to the nearest reference rows in features, >= 0; higher is stranger
+        pa.field("label_probability", pa.float64()),  # of the given label, out of fold, in [0, 1]; null if unlabelled
+        pa.field("label_predicted", pa.string()),  # the most probable class, out of fold
+        pa.field("label_predicted_probability", pa.float64()),  # in [0, 1]
+    ]
+)
+
+#: Pairs of rows that look alike (`pairs.parquet` beside the measures): candidates by hash, confirmed on pixels.
+PAIR_SCHEMA = pa.schema(
+    [
+        pa.field("a", pa.string(), nullable=False),  # id; a < b
+        pa.field("b", pa.string(), nullable=False),
+        pa.field("similarity", pa.float64(), nullable=False),  # correlation after alignment, in [-1, 1]; 1 is equal
+        pa.field("transform", pa.string(), nullable=False),  # what makes b of a: same | flip | rotate90 | ... | crop
     ]
 )
 
@@ -65,7 +95,9 @@ VERDICT_SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),  # a constant of aigc_core/quality/reasons.py
         pa.field("action", pa.string(), nullable=False),  # quarantine | warn | inform
-        pa.field("measure", pa.string(), nullable=False),  # the column of MEASURE_SCHEMA that decided
+        pa.field("measure", pa.string(), nullable=False),  # the column (of a table of data/measures) that decided
+        pa.field("score", pa.float64()),  # in [0, 1], low is worse; null where nothing is graded
+        pa.field("cluster", pa.string()),  # id of the surviving row of a group of duplicates; null outside groups
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
         pa.field("detail", pa.string()),  # the error's text, or the id of the surviving twin
@@ -96,7 +128,8 @@ def row_id(source: str) -> str:
 class Verdict:
     """What a check says of one row: keep it, or name the reason and the number that decided.
 
-    `value` and `threshold` are in the unit of the column `measure`.
+    `value` and `threshold` are in the unit of the column `measure`; `score` in [0, 1], low is worse; `cluster` is the
+    id of the surviving row where the reason concerns a group.
     """
 
     keep: bool
@@ -105,6 +138,8 @@ class Verdict:
     value: float | None = None
     threshold: float | None = None
     detail: str | None = None
+    score: float | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def judge(rows: list[Row], quality: Quality) -> pa.Table:
         {
             "id": row["id"], "source": row["source"], "reason": verdict.reason, "action": _action(verdict.reason, quality),
             "measure": verdict.measure, "value": verdict.value, "threshold": verdict.threshold, "detail": verdict.detail,
+            "score": verdict.score, "cluster": verdict.cluster,
         }
         for row, verdict in found
     ]  # fmt: skip
@@ -71,7 +72,12 @@ def _exact(rows: list[Row], condemned: set[str]) -> Iterator[tuple[Row, Verdict]
         if len(group) > 1:
             first, *others = sorted(group, key=lambda r: (r["id"] in condemned, SPLIT_RANK[r["split"]], r["id"]))
             for row in others:
-                yield row, Verdict(False, reasons.DUPLICATE_EXACT, "content_hash", len(group), 1, first["id"])
+                yield (
+                    row,
+                    Verdict(
+                        False, reasons.DUPLICATE_EXACT, "content_hash", len(group), 1, first["id"], cluster=first["id"]
+                    ),
+                )
 
 
 def _near(rows: list[Row], max_distance: int) -> list[tuple[Row, Verdict]]:

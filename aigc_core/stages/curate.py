@@ -24,7 +24,7 @@ def curate(config: Config, paths: Paths) -> StageResult:
     is written.
     """
     version = Version.open(paths.ingested)
-    facts = pq.read_table(paths.measures).drop_columns(["content_hash"])
+    facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash"])
     verdicts = judge(version.rows.join(facts, "id").sort_by("id").to_pylist(), config.quality)
     condemned = refuse_excess(verdicts, version.rows.num_rows, config.quality)
     out = pc.is_in(version.rows["id"], value_set=pa.array(sorted(condemned), pa.string()))

@@ -23,7 +23,7 @@ def validate(config: Config, paths: Paths) -> StageResult:
     """Write data/validation.json. Raises GateError, after writing, when an error-level check failed."""
     import pandas as pd
 
-    measures = pq.read_table(paths.measures)
+    measures = pq.read_table(paths.measures / "part-0.parquet")
     curated = Version.open(paths.curated)
     kept = measures.filter(pc.is_in(measures["id"], value_set=curated.rows["id"].combine_chunks()))
     tables = {
