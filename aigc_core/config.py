@@ -164,7 +164,10 @@ class Gan(Section):
 
     steps: Count = 2000
     learning_rate: Positive = 0.0005
-    r1: Annotated[float, Field(ge=0)] = Field(20.0, description="weight gamma of the gradient penalty on real images")
+    mlp_r1: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="weight gamma of the gradient penalty on real images, up to 16 px"
+    )
+    conv_r1: Annotated[float, Field(ge=0)] = Field(1.0, description="the same weight from 17 px")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay per step of the generator's average")
 
 
