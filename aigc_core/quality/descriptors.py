@@ -40,7 +40,7 @@ class Descriptor:
     @property
     def dimensions(self) -> int:
         """D."""
-        return 2 * self.filters.shape[1] * self.pool.shape[0]
+        return int(2 * self.filters.shape[1] * self.pool.shape[0])
 
     def __call__(self, images: Pixels) -> Array:
         """Features (N, D) of uint8 images (N, S, S, C); each row depends on its own image alone."""
@@ -57,7 +57,7 @@ class Descriptor:
         return out
 
 
-def fit_descriptor(images: Pixels, filters: int = 160, seed: int = 0) -> Descriptor:
+def fit_descriptor(images: Pixels, filters: int = 100, seed: int = 0) -> Descriptor:
     """Draw `filters` patches from images (N, S, S, C), and whiten by the same images; N of some hundreds is enough."""
     shape = images.shape[1:]
     size = shape[0]
@@ -82,14 +82,15 @@ def fit_descriptor(images: Pixels, filters: int = 160, seed: int = 0) -> Descrip
 def _patches(images: Pixels, side: int, stride: int) -> Array:
     """(N, P, side * side * C) float32."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))[:, ::stride, ::stride]
-    return windows.reshape(len(images), windows.shape[1] * windows.shape[2], -1).astype(np.float32)
+    found: Array = windows.reshape(len(images), windows.shape[1] * windows.shape[2], -1).astype(np.float32)
+    return found
 
 
 def _normalised(patches: Array) -> Array:
     """Brightness and contrast of each patch removed (last axis)."""
-    patches = patches - patches.mean(axis=-1, keepdims=True)
-    patches /= np.sqrt(np.square(patches).mean(axis=-1, keepdims=True) + CONTRAST)
-    return patches
+    centred: Array = patches - patches.mean(axis=-1, keepdims=True)
+    centred /= np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + CONTRAST)
+    return centred
 
 
 def _pool(size: int, side: int, stride: int, cells: int) -> Array:

@@ -18,12 +18,13 @@ from aigc_core.quality.hashing import perceptual_hashes
 from aigc_core.quality.measures import hash_input
 from aigc_core.quality.measures import measure as measure_image
 from aigc_core.records import MEASURE_SCHEMA, StageResult
+from aigc_core.stages.learn import learn
 
 HASH_BATCH = 1024
 
 
-def measure(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (no parameter changes a raw fact)
-    """Write data/measures/part-0.parquet (MEASURE_SCHEMA, by id)."""
+def measure(config: Config, paths: Paths) -> StageResult:
+    """Write data/measures: part-0.parquet (MEASURE_SCHEMA, by id) and learned.parquet (LEARNED_SCHEMA)."""
     version = Version.open(paths.ingested)
     notes = dict(zip(version.rows["id"].to_pylist(), version.rows["note"].to_pylist(), strict=True))
     rows: list[dict[str, Any]] = []
@@ -39,8 +40,11 @@ def measure(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (no p
     table = pa.Table.from_pylist(rows, MEASURE_SCHEMA).sort_by("id")
     with atomic_folder(paths.measures) as scratch:
         write_table(scratch / "part-0.parquet", table)
+        learned = learn(config, paths, version, scratch / "learned.parquet")
     broken = table.num_rows - table["error"].null_count
-    return StageResult(f"measured {table.num_rows:,} rows; {broken} cannot be decoded", {"rows": table.num_rows})
+    return StageResult(
+        f"measured {table.num_rows:,} rows; {broken} cannot be decoded; {learned}", {"rows": table.num_rows}
+    )
 
 
 def _facts(identity: str, content: bytes | None, note: str | None) -> tuple[dict[str, Any], Any]:
