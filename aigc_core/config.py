@@ -115,10 +115,18 @@ class Tail(Rule):
     )
 
 
-class NearDuplicate(Rule):
+class Alike(Rule):
     """Pairs that look alike after alignment."""
 
     min_similarity: Annotated[float, Field(ge=0, le=1)] = Field(description="correlation after alignment; 1 is equal")
+
+
+class NearDuplicate(Alike):
+    """Copies that were shifted, compressed, brightened or resized."""
+
+    transforms: list[Literal["flip", "rotate", "crop"]] = Field(
+        default_factory=list, description="changed copies that measure looks for too; each takes as long as the search"
+    )
 
 
 class LabelSuspect(Rule):
@@ -148,7 +156,7 @@ class Quality(Section):
     out_of_domain: Tail = Tail(action="warn", false_positives=0.001, margin=0.2)
     duplicate_exact: Rule = Rule(action="quarantine")
     duplicate_near: NearDuplicate = NearDuplicate(action="warn", min_similarity=0.93)
-    leak: NearDuplicate = NearDuplicate(action="quarantine", min_similarity=0.93)
+    leak: Alike = Alike(action="quarantine", min_similarity=0.93)
     label_conflict: Rule = Rule(action="warn")
     label_suspect: LabelSuspect = LabelSuspect(action="warn")
 

@@ -10,6 +10,7 @@ Legend: N = images, S = side in px, C = channels, P = patch places, F = filters,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ def fit_descriptor(images: Pixels, filters: int = 100, seed: int = 0) -> Descrip
 
 def _patches(images: Pixels, side: int, stride: int) -> Array:
     """(N, P, side * side * C) float32."""
-    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))[:, ::stride, ::stride]
+    windows: Any = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))[:, ::stride, ::stride]
     found: Array = windows.reshape(len(images), windows.shape[1] * windows.shape[2], -1).astype(np.float32)
     return found
 
@@ -99,4 +100,5 @@ def _pool(size: int, side: int, stride: int, cells: int) -> Array:
     edges = np.arange(places) * cells // places
     one = (edges[None] == np.arange(cells)[:, None]).astype(np.float32)
     grid = np.einsum("ay,bx->abyx", one, one).reshape(cells * cells, places * places)
-    return (grid / grid.sum(axis=1, keepdims=True)).astype(np.float32)
+    pool: Array = (grid / grid.sum(axis=1, keepdims=True)).astype(np.float32)
+    return pool
