@@ -101,6 +101,9 @@ class NearDuplicate(Rule):
     """Perceptual hashes closer than `max_distance`."""
 
     max_distance: Annotated[int, Field(ge=0, le=16)] = Field(description="differing bits out of 64")
+    transforms: list[Literal["flip", "rotate", "crop"]] = Field(
+        default_factory=list, description="changed copies that measure looks for too; each takes as long as the search"
+    )
 
 
 class Quality(Section):
