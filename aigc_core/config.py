@@ -116,9 +116,14 @@ class Tail(Rule):
 
 
 class Alike(Rule):
-    """Pairs that look alike after alignment."""
+    """Pairs that look alike after alignment, and more alike than different reference rows are."""
 
-    min_similarity: Annotated[float, Field(ge=0, le=1)] = Field(description="correlation after alignment; 1 is equal")
+    min_similarity: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="correlation after alignment, 1 is equal; the threshold is higher where reference rows are as alike"
+    )
+    false_positives: Annotated[float, Field(gt=0, le=0.05)] = Field(
+        description="share of rows like the reference's that the rule may flag"
+    )
 
 
 class NearDuplicate(Alike):
@@ -155,8 +160,8 @@ class Quality(Section):
     noisy: Tail = Tail(action="warn", false_positives=0.001, margin=0.5)
     out_of_domain: Tail = Tail(action="warn", false_positives=0.001, margin=0.2)
     duplicate_exact: Rule = Rule(action="quarantine")
-    duplicate_near: NearDuplicate = NearDuplicate(action="warn", min_similarity=0.93)
-    leak: Alike = Alike(action="quarantine", min_similarity=0.93)
+    duplicate_near: NearDuplicate = NearDuplicate(action="warn", min_similarity=0.93, false_positives=0.001)
+    leak: Alike = Alike(action="quarantine", min_similarity=0.93, false_positives=0.001)
     label_conflict: Rule = Rule(action="warn")
     label_suspect: LabelSuspect = LabelSuspect(action="warn")
 

@@ -107,7 +107,12 @@ def detect(rows: list[Row], sizes: argparse.Namespace) -> tuple[dict[str, set[st
     transforms = ["flip", "rotate", "crop"] if sizes.moved else []
     quality = {
         "max_quarantined_share": 1.0,
-        "duplicate_near": {"action": "warn", "min_similarity": 0.93, "transforms": transforms},
+        "duplicate_near": {
+            "action": "warn",
+            "min_similarity": 0.93,
+            "false_positives": 0.001,
+            "transforms": transforms,
+        },
     }
     config = configuration.parse({"quality": quality})
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from aigc_core.config import Quality
 from aigc_core.errors import GateError
-from aigc_core.quality import groups, reasons, rules, suspects
+from aigc_core.quality import alike, groups, reasons, rules, suspects
 from aigc_core.records import PAIR_SCHEMA, VERDICT_SCHEMA, Verdict
 
 #: What the rules on groups read of a row.
@@ -44,7 +44,9 @@ def judge(rows: pa.Table, quality: Quality, pairs: pa.Table | None = None) -> Ju
     for rule in graded:
         found += _flagged(rule, ids)
     condemned = _condemned(rows, found, quality)
-    found += _together(rows, pairs, condemned, quality)
+    bounds = {name: alike.threshold(rows, pairs, getattr(quality, name)) for name in ("leak", "duplicate_near")}
+    notes |= {name: {**note, "threshold": round(bound, 6)} for name, (bound, note) in bounds.items()}
+    found += _together(rows, pairs, condemned, quality, {name: bound for name, (bound, _) in bounds.items()})
     suspect, rate = suspects.find(rows, quality.label_suspect)
     found += suspect
     return Judgement(_table(rows, found, quality), {**notes, "label_noise_rate": rate})
@@ -113,7 +115,9 @@ def _alone(rows: pa.Table, ids: list[str], quality: Quality) -> Iterator[Found]:
             yield ids[place], Verdict(False, reasons.GENERATED, "provenance", detail=detail)
 
 
-def _together(rows: pa.Table, pairs: pa.Table, condemned: set[str], quality: Quality) -> Iterator[Found]:
+def _together(
+    rows: pa.Table, pairs: pa.Table, condemned: set[str], quality: Quality, bounds: dict[str, float]
+) -> Iterator[Found]:
     """Reasons that follow from other rows; only rows that have a copy or a pair are looked at one by one."""
     by_id = _grouped(rows, pairs)
     copies: set[str] = set()
@@ -124,11 +128,11 @@ def _together(rows: pa.Table, pairs: pa.Table, condemned: set[str], quality: Qua
     if quality.label_conflict.action != "off":
         yield from groups.conflicts(by_id.values())
     if quality.leak.action != "off":
-        yield from groups.leaks(by_id, pairs, condemned, quality.leak.min_similarity)
+        yield from groups.leaks(by_id, pairs, condemned, bounds[reasons.LEAK])
     if quality.duplicate_near.action != "off":
         goes = condemned | copies if quality.duplicate_exact.action == "quarantine" else condemned
         ids = {row["id"] for row in by_id.values() if row["content_hash"] is not None} - goes
-        yield from groups.near(by_id, pairs, ids, quality.duplicate_near.min_similarity)
+        yield from groups.near(by_id, pairs, ids, bounds[reasons.DUPLICATE_NEAR])
 
 
 def _grouped(rows: pa.Table, pairs: pa.Table) -> dict[str, groups.Row]:

@@ -59,14 +59,17 @@ def curate(config: Config, paths: Paths, decisions: Decisions | None = None) -> 
     return _result(version, kept, removed, verdicts, judged.calibration)
 
 
-def _facts(version: Version, paths: Paths) -> tuple[pa.Table, pa.Table | None]:
+def _facts(version: Version, paths: Paths) -> tuple[pa.Table, pa.Table]:
     """The rows with their measures and what was learned of them, by id, and the pairs that look alike."""
     facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash", "bytes", "perceptual_hash"])
     rows = version.rows.join(facts, "id")
-    learned, pairs = paths.measures / "learned.parquet", paths.measures / "pairs.parquet"
-    if learned.exists():
-        rows = rows.join(pq.read_table(learned), "id")
-    return rows.sort_by("id"), pq.read_table(pairs) if pairs.exists() else None
+    for name in ("learned", "pairs"):
+        if not (paths.measures / f"{name}.parquet").exists():
+            raise DataError(
+                f"{paths.measures.name}/{name}.parquet is missing: run `aigc measure` first, or `dvc repro`"
+            )
+    rows = rows.join(pq.read_table(paths.measures / "learned.parquet"), "id")
+    return rows.sort_by("id"), pq.read_table(paths.measures / "pairs.parquet")
 
 
 def _result(

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from rich.progress import Progress
 
 from aigc_core.config import Config
 from aigc_core.data.store import Version
@@ -24,10 +23,12 @@ BATCH = 256
 Features = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
-def learn(config: Config, paths: Paths, version: Version, target: Path) -> str:
+def learn(
+    config: Config, paths: Paths, version: Version, target: Path, advance: Callable[[int], object] = lambda _: None
+) -> str:
     """Write LEARNED_SCHEMA for every row of `version` to the file `target`; returns in words what it rests on.
 
-    Where both label_suspect and out_of_domain are off nothing is read and the table has no rows. Without a trained
+    `advance` is told of rows that are done. Where both label_suspect and out_of_domain are off nothing is read and the table has no rows. Without a trained
     extractor (data/extractor) strangeness is that of pixel statistics alone, and the words say so.
     """
     if config.quality.label_suspect.action == config.quality.out_of_domain.action == "off":
@@ -39,11 +40,9 @@ def learn(config: Config, paths: Paths, version: Version, target: Path) -> str:
         learner = Learner(
             version.rows, list(_batches(version, wanted, features)), config.quality.label_suspect, Path(scratch)
         )
-        with Progress(transient=True) as bars:
-            task = bars.add_task("learning", total=version.rows.num_rows)
-            for ids, pixels, rows in _batches(version, None, features):
-                learner.add(ids, pixels, rows)
-                bars.advance(task, len(ids))
+        for ids, pixels, rows in _batches(version, None, features):
+            learner.add(ids, pixels, rows)
+            advance(len(ids))
         table = learner.table()
     write_table(target, table)
     return _words(table, learner, features is not None)
