@@ -119,7 +119,10 @@ class Alike(Rule):
     """Pairs that look alike after alignment, and more alike than different reference rows are."""
 
     min_similarity: Annotated[float, Field(ge=0, le=1)] = Field(
-        description="correlation after alignment, 1 is equal; the threshold is higher where reference rows are as alike"
+        description="correlation after alignment, 1 is equal: the threshold where reference rows are less alike than this"
+    )
+    max_similarity: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="the threshold where reference rows are as alike as this, or where there are none"
     )
     false_positives: Annotated[float, Field(gt=0, le=0.05)] = Field(
         description="share of rows like the reference's that the rule may flag"
@@ -153,15 +156,17 @@ class Quality(Section):
     blank: Blank = Blank(action="quarantine", max_std=0.01)
     odd_size: Tail = Tail(action="warn", false_positives=0.001, margin=0.1)
     odd_aspect: Tail = Tail(action="warn", false_positives=0.001, margin=0.1)
-    low_information: Tail = Tail(action="warn", false_positives=0.001, margin=1.0)
+    low_information: Tail = Tail(action="warn", false_positives=0.001, margin=0.5)
     dark: Tail = Tail(action="warn", false_positives=0.001, margin=0.2)
     bright: Tail = Tail(action="warn", false_positives=0.001, margin=0.2)
     blurry: Tail = Tail(action="warn", false_positives=0.001, margin=0.5)
     noisy: Tail = Tail(action="warn", false_positives=0.001, margin=0.5)
     out_of_domain: Tail = Tail(action="warn", false_positives=0.001, margin=0.2)
     duplicate_exact: Rule = Rule(action="quarantine")
-    duplicate_near: NearDuplicate = NearDuplicate(action="warn", min_similarity=0.93, false_positives=0.001)
-    leak: Alike = Alike(action="quarantine", min_similarity=0.93, false_positives=0.001)
+    duplicate_near: NearDuplicate = NearDuplicate(
+        action="warn", min_similarity=0.96, max_similarity=0.995, false_positives=0.001
+    )
+    leak: Alike = Alike(action="quarantine", min_similarity=0.96, max_similarity=0.995, false_positives=0.001)
     label_conflict: Rule = Rule(action="warn")
     label_suspect: LabelSuspect = LabelSuspect(action="warn")
 

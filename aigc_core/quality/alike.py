@@ -2,7 +2,8 @@
 
 Two different digits on 8 x 8 px correlate better than a photograph with its own compressed copy, so one number does not
 serve all sets. The nearest other reference row of each reference row shows how alike different images are here; the
-threshold lies in the tail of that (quality/calibration.py), and never below the number in params.yaml.
+threshold lies in the exponential tail of that, between the two bounds of params.yaml. The upper bound keeps the rule
+alive where the reference itself is full of copies. Without enough reference rows the upper bound is the threshold.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aigc_core.config import Alike
-from aigc_core.quality.calibration import fit_tail
+from aigc_core.quality.calibration import LEAST_ROWS
 from aigc_core.quality.clusters import EQUAL
 
 #: The statistic is -log(1 - similarity + this): differences near 1 count most.
 SMALLEST = 1e-5
-#: A tail is not followed further than this.
-LEAST_SHARE = 1e-7
+#: The tail is drawn through the quantiles that leave these shares of the reference rows above them.
+TAIL, END = 0.05, 0.01
 
 
 def threshold(rows: pa.Table, pairs: pa.Table, rule: Alike) -> tuple[float, dict[str, Any]]:
@@ -42,11 +43,11 @@ def threshold(rows: pa.Table, pairs: pa.Table, rule: Alike) -> tuple[float, dict
     # A row without a pair has nothing above the floor that measure keeps pairs from: it lies in the body, not the tail.
     paired = best[best > 0]
     nearest = np.concatenate([paired, np.full(max(count - len(paired), 0), paired.min() if len(paired) else 0.0)])
-    share = max(rule.false_positives * count / max(rows.num_rows, 1), LEAST_SHARE)
-    tail = fit_tail(-np.log(1 - nearest + SMALLEST), share, 0)
-    if tail is None:
-        return rule.min_similarity, {"applied": False}
-    fitted = float(np.clip(1 + SMALLEST - np.exp(-tail.threshold), 0, EQUAL))
-    note = {"applied": True, "rows": tail.rows, "wide": tail.wide, "false_positives": rule.false_positives,
-            "fitted": round(fitted, 6), "shape": tail.shape}  # fmt: skip
-    return max(rule.min_similarity, fitted), note
+    if count < LEAST_ROWS:
+        return rule.max_similarity, {"applied": False}
+    start, end = np.quantile(-np.log(1 - nearest + SMALLEST), [1 - TAIL, 1 - END]).tolist()
+    share = rule.false_positives * count / rows.num_rows
+    reach = end + (end - start) / np.log(TAIL / END) * max(np.log(END / share), 0)
+    fitted = float(1 + SMALLEST - np.exp(-reach))
+    bound = min(max(fitted, rule.min_similarity), rule.max_similarity)
+    return bound, {"applied": True, "rows": count, "fitted": round(fitted, 6)}
