@@ -5,6 +5,7 @@
     ├── SourceError           the source: missing, empty, unreadable as a whole, of the wrong kind
     ├── DataError             a dataset version that cannot do what is asked of it: one class, too few rows
     ├── GateError             a quality gate refused the data
+    ├── WorkerError           a process that helped was ended from outside, or memory ran out
     ├── TrainingError         training that cannot go on: a loss that is not finite, a foreign checkpoint
     └── DecodeError           one row's bytes: never leaves ingest or measure, it becomes a verdict
 
@@ -38,6 +39,10 @@ class GateError(AigcError):
     """The data was read and judged, and the gate's answer is no."""
 
     exit_code = 3
+
+
+class WorkerError(AigcError):
+    """A helping process was ended from outside, or memory ran out. Nothing was replaced."""
 
 
 class TrainingError(AigcError):

@@ -6,6 +6,7 @@ Legend: H, W = height, width in px; C = channels (1 grey, 3 colour, 4 colour wit
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import warnings
@@ -29,10 +30,11 @@ BACKDROP = 128
 
 @dataclass(frozen=True)
 class Decoded:
-    """Pixels (H, W, C) and what had to be normalised to get them."""
+    """Pixels (H, W, C), what had to be normalised to get them, and what the bytes were, by Pillow's name."""
 
     pixels: Pixels
     notes: tuple[str, ...]
+    format: str | None = None
 
 
 def decode(content: bytes) -> Decoded:
@@ -50,7 +52,7 @@ def decode(content: bytes) -> Decoded:
                 if image.width * image.height > MAX_PIXELS:
                     raise DecodeError(f"{image.width}x{image.height} px is more than {MAX_PIXELS:,} px")
                 return _normalise(image)
-    except DecodeError:
+    except (DecodeError, MemoryError):  # a full memory says nothing of the image
         raise
     except Image.DecompressionBombError:
         raise DecodeError(f"more than {MAX_PIXELS:,} px") from None
@@ -61,10 +63,11 @@ def decode(content: bytes) -> Decoded:
         raise DecodeError(text) from None
 
 
-def _safe_formats() -> list[str]:
+@functools.cache
+def _safe_formats() -> tuple[str, ...]:
     """Every format that Pillow reads by itself: EPS would hand foreign bytes to Ghostscript."""
     Image.init()
-    return [name for name in Image.OPEN if name != "EPS"]
+    return tuple(name for name in Image.OPEN if name != "EPS")
 
 
 def _normalise(image: Image.Image) -> Decoded:
@@ -75,18 +78,19 @@ def _normalise(image: Image.Image) -> Decoded:
     transparent = "transparency" in image.info
     image.load()
     rotation = image.getexif().get(0x0112, 1)
-    upright = ImageOps.exif_transpose(image)
+    upright: Image.Image = image
     if rotation != 1:
+        upright = ImageOps.exif_transpose(image)  # copies also where nothing is turned
         notes.append(f"EXIF orientation {rotation} applied")
     if mode in ("I;16", "I;16B", "I;16L", "I", "F"):
         notes.append(f"mode {mode} scaled to 8 bits")
-        return Decoded(_eight_bits(np.asarray(upright)), tuple(notes))
+        return Decoded(_eight_bits(np.asarray(upright)), tuple(notes), image.format)
     target = _target_mode(mode, transparent)
     if target != mode:
         notes.append(f"mode {mode} read as {target}")
         upright = upright.convert(target)
     pixels = np.asarray(upright, dtype=np.uint8)
-    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, tuple(notes))
+    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, tuple(notes), image.format)
 
 
 def _target_mode(mode: str, transparent: bool) -> str:

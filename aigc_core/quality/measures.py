@@ -1,48 +1,115 @@
-"""Raw facts of one image. Nothing here knows a threshold, so a changed threshold never reads an image again."""
+"""Raw facts of images, for many of one shape at once. Nothing here knows a threshold, so a changed threshold never
+reads an image again.
+
+Legend: N images, H, W = height, width in px, C channels. All sums are sums of integers, so they are exact, and a
+row's facts do not depend on the batch that it is in.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from aigc_core.quality.hashing import SIDE
+from aigc_core.modalities import image
+
+Lumas = npt.NDArray[np.uint8]  # (N, H, W)
+Values = npt.NDArray[np.float64]  # (N,)
+#: Pixels that are worked on at once: what is in between stays in the cache, and a huge image needs no huge memory.
+BLOCK = 1 << 18
+LEVELS = 256
+#: Roots, logarithms and sums of fractions are rounded to this many decimals: their last bits depend on the processor.
+DIGITS = 10
 
 
-def measure(pixels: npt.NDArray[np.uint8], luma: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """Columns of MEASURE_SCHEMA that follow from pixels (H, W, C) and luma (H, W) in [0, 1]."""
-    height, width = luma.shape
+def luma_batch(pixels: npt.NDArray[np.uint8]) -> Lumas:
+    """Luma (N, H, W) in 0..255 of pixels (N, H, W, C): Rec. 601 in Pillow's fixed point; alpha is laid over mid-grey."""
+    channels = pixels.shape[3]
+    if channels == 1:
+        return pixels[..., 0]
+    if channels == 4:
+        return np.stack([image.with_channels(one, 1)[..., 0] for one in pixels])
+    if pixels[0].size > BLOCK:  # one at a time, in Pillow: no wide copies
+        return np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in pixels])
+    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
+
+
+def measure_batch(pixels: npt.NDArray[np.uint8], lumas: Lumas) -> dict[str, list[int] | list[float]]:
+    """Columns of MEASURE_SCHEMA that follow from pixels (N, H, W, C) and their lumas (N, H, W)."""
+    count, height, width, channels = pixels.shape
+    counts = histograms(lumas)
+    mean, std = moments(counts)
+    sharpness, noise = second_differences(lumas)
     return {
-        "width": width,
-        "height": height,
-        "aspect": max(width, height) / min(width, height),
-        "channels": pixels.shape[2],
-        "mean": float(luma.mean(dtype=np.float64)),
-        "std": float(luma.std(dtype=np.float64)),
-        "entropy": entropy(luma),
-        "sharpness": sharpness(luma),
+        "width": [width] * count,
+        "height": [height] * count,
+        "aspect": [max(width, height) / min(width, height)] * count,
+        "channels": [channels] * count,
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "entropy": entropy(counts).tolist(),
+        "sharpness": sharpness.tolist(),
+        "noise": noise.tolist(),
+        "p01": percentile(counts, 0.01).tolist(),
+        "p99": percentile(counts, 0.99).tolist(),
     }
 
 
-def entropy(luma: npt.NDArray[np.float32]) -> float:
-    """Shannon entropy of the 256-bin luma histogram, bits in [0, 8]."""
-    counts = np.bincount(np.round(luma.ravel() * 255).astype(np.int64), minlength=256)
-    shares = counts[counts > 0] / luma.size
-    return float(-(shares * np.log2(shares)).sum()) + 0.0
+def histograms(lumas: Lumas) -> npt.NDArray[np.int64]:
+    """Counts (N, 256) of the luma's levels."""
+    count = len(lumas)
+    if lumas[0].size > BLOCK:
+        return np.array([Image.fromarray(luma).histogram() for luma in lumas], dtype=np.int64)
+    places = lumas.reshape(count, -1) + np.arange(count, dtype=np.int64)[:, None] * LEVELS
+    return np.bincount(places.ravel(), minlength=count * LEVELS).reshape(count, LEVELS)
 
 
-def sharpness(luma: npt.NDArray[np.float32]) -> float:
-    """Variance of the 4-neighbour Laplacian (Pech-Pacheco et al. 2000); 0 for images under 3 px."""
-    if min(luma.shape) < 3:
-        return 0.0
-    x = luma.astype(np.float64)
-    laplacian = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
-    return float(laplacian.var())
+def moments(counts: npt.NDArray[np.int64]) -> tuple[Values, Values]:
+    """Mean in [0, 1] and standard deviation in [0, 0.5] of the luma, from its histograms (N, 256)."""
+    levels = np.arange(LEVELS)
+    total = counts.sum(axis=1)
+    mean = counts @ levels / total
+    spread = np.einsum("ij,ij->i", counts, (levels[None] - mean[:, None]) ** 2) / total
+    return mean / 255, np.round(np.sqrt(spread) / 255, DIGITS)
 
 
-def hash_input(luma: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The 32x32 luma that the perceptual hash is taken of."""
-    resized = Image.fromarray(luma).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(resized, dtype=np.float32)
+def entropy(counts: npt.NDArray[np.int64]) -> Values:
+    """Shannon entropy of the histograms (N, 256), bits in [0, 8]."""
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    logs = np.log2(shares, out=np.zeros_like(shares), where=counts > 0)
+    return np.asarray(np.round(-(shares * logs).sum(axis=1), DIGITS) + 0.0)
+
+
+def percentile(counts: npt.NDArray[np.int64], share: float) -> Values:
+    """The smallest luma in [0, 1] that at least `share` of the pixels do not exceed, from histograms (N, 256)."""
+    reached = counts.cumsum(axis=1) >= share * counts.sum(axis=1, keepdims=True)
+    return np.asarray(reached.argmax(axis=1) / 255)
+
+
+def second_differences(lumas: Lumas) -> tuple[Values, Values]:
+    """Sharpness and noise of lumas (N, H, W); both 0 for images under 3 px.
+
+    Sharpness is the variance of the 4-neighbour Laplacian of the luma in [0, 1] (Pech-Pacheco et al. 2000). Noise is
+    Immerkaer's estimate of a standard deviation (1996, equation 4): the mean absolute response to the difference of two
+    Laplacians, which neither slopes nor straight edges answer to, times sqrt(pi / 2) / 6.
+    """
+    count, height, width = lumas.shape
+    if min(height, width) < 3:
+        return np.zeros(count), np.zeros(count)
+    first, second, absolute = np.zeros((3, count))
+    band = max(BLOCK // (count * width), 1)
+    for top in range(0, height - 2, band):
+        x = lumas[:, top : top + band + 2].astype(np.int16)
+        across = x[:, :, :-2] - 2 * x[:, :, 1:-1] + x[:, :, 2:]
+        down = x[:, :-2, 1:-1] - 2 * x[:, 1:-1, 1:-1] + x[:, 2:, 1:-1]
+        laplacian = (across[:, 1:-1] + down).reshape(count, -1).astype(np.float64)
+        first += laplacian.sum(axis=1)
+        second += np.einsum("ij,ij->i", laplacian, laplacian)
+        twice = across[:, :-2] - 2 * across[:, 1:-1] + across[:, 2:]
+        absolute += np.abs(twice).sum(axis=(1, 2), dtype=np.int64)
+    places = (height - 2) * (width - 2)
+    sharpness = (second / places - (first / places) ** 2) / 255**2
+    return np.maximum(sharpness, 0.0), absolute / places * math.sqrt(math.pi / 2) / 6 / 255

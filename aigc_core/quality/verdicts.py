@@ -2,113 +2,181 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aigc_core.config import Quality
 from aigc_core.errors import GateError
-from aigc_core.quality import reasons
-from aigc_core.quality.hashing import near_pairs
-from aigc_core.records import VERDICT_SCHEMA, Verdict
+from aigc_core.quality import alike, groups, reasons, rules, suspects
+from aigc_core.records import PAIR_SCHEMA, VERDICT_SCHEMA, Verdict
 
-Row = dict[str, Any]
-#: The survivor of copies: a test row first, so that no training row equals one that models are judged by.
-SPLIT_RANK = {"test": 0, "reference": 1, "train": 2}
+#: What the rules on groups read of a row.
+GROUP_COLUMNS = ("id", "content_hash", "label", "split", "width", "height", "sharpness")
+Found = tuple[str, Verdict]
 
 
-def judge(rows: list[Row], quality: Quality) -> pa.Table:
-    """Verdicts (VERDICT_SCHEMA, by id and reason) on rows that carry id, source, split and the measures."""
-    found: list[tuple[Row, Verdict]] = []
-    for row in rows:
-        found += [(row, verdict) for verdict in single(row, quality) if not verdict.keep]
-    condemned = {row["id"] for row, verdict in found if _action(verdict.reason, quality) == "quarantine"}
-    exact = list(_exact(rows, condemned)) if quality.duplicate_exact.action != "off" else []
-    copies = {row["id"] for row, _ in exact}
-    found += exact
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts (VERDICT_SCHEMA, by id and reason) and how the thresholds came about (for `_calibration.json`)."""
+
+    verdicts: pa.Table
+    calibration: dict[str, Any]
+
+
+def judge(rows: pa.Table, quality: Quality, pairs: pa.Table | None = None) -> Judgement:
+    """Judge rows that carry ROW_SCHEMA's id, source, split, label, content_hash and the columns of the measures.
+
+    Columns of LEARNED_SCHEMA may be among them; a rule whose column is missing or null says nothing. `pairs` is a
+    PAIR_SCHEMA table, or null where none were looked for.
+    """
+    pairs = PAIR_SCHEMA.empty_table() if pairs is None else pairs
+    ids = rows["id"].to_pylist()
+    found = list(_alone(rows, ids, quality))
+    graded, notes = graded_rules(rows, quality)
+    for rule in graded:
+        found += _flagged(rule, ids)
+    condemned = _condemned(rows, found, quality)
+    bounds = {name: alike.threshold(rows, pairs, getattr(quality, name)) for name in ("leak", "duplicate_near")}
+    notes |= {name: {**note, "threshold": round(bound, 6)} for name, (bound, note) in bounds.items()}
+    found += _together(rows, pairs, condemned, quality, {name: bound for name, (bound, _) in bounds.items()})
+    suspect, rate = suspects.find(rows, quality.label_suspect)
+    found += suspect
+    return Judgement(_table(rows, found, quality), {**notes, "label_noise_rate": rate})
+
+
+def graded_rules(rows: pa.Table, quality: Quality) -> tuple[list[rules.Graded], dict[str, Any]]:
+    """Every graded rule of single rows over all rows, and a note on each fitted threshold."""
+    columns = rules.columns_of(rows)
+    found = list(rules.absolute(columns, quality))
+    blank = np.isnan(columns["std"]) | (columns["std"] <= quality.blank.max_std)
+    for rule in found:
+        blank |= rule.bad
+    reference = pc.equal(rows["split"], "reference").to_numpy(zero_copy_only=False) & ~blank & _first(rows)
+    tails = rules.fit(columns, reference, quality)
+    found += rules.fitted(columns, tails, blank)
+    return found, {"reference_rows": int(reference.sum()), "tails": [_note(*pair) for pair in tails]}
+
+
+def _first(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether a row is the first of its content (N,): copies would count twice among the reference."""
+    hashes = rows["content_hash"].combine_chunks().dictionary_encode().indices
+    values = pc.fill_null(hashes, -1).to_numpy(zero_copy_only=False)
+    first = np.zeros(len(values), np.bool_)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first
+
+
+def _note(statistic: rules.Statistic, tail: Any) -> dict[str, Any]:
+    fact: dict[str, Any] = {"reason": statistic.reason, "column": statistic.column}
+    if tail is None:
+        return {**fact, "applied": False}
+    return {
+        **fact, "applied": True, "rows": tail.rows, "wide": tail.wide, "false_positives": tail.false_positives,
+        "statistic": round(tail.threshold, 6), "shape": tail.shape,
+    }  # fmt: skip
+
+
+def _condemned(rows: pa.Table, found: list[Found], quality: Quality) -> set[str]:
+    """Ids that go for their own sake, and so cannot be what survives of a group."""
+    removing = [(i, verdict.reason) for i, verdict in found if _action(verdict.reason, quality) == "quarantine"]
+    going = {identity for identity, _ in removing}
+    certain = {identity for identity, reason in removing if reason in reasons.DETERMINISTIC}
+    judged = rows.filter(pc.not_equal(rows["split"], "train"))["id"]
+    held = set(judged.filter(pc.is_in(judged, value_set=pa.array(sorted(going), pa.string()))).to_pylist())
+    return (going - held) | (certain & held)
+
+
+def _flagged(rule: rules.Graded, ids: list[str]) -> Iterator[Found]:
+    for place in rules.places(rule.bad):
+        value, bound, score = (float(column[place]) for column in (rule.values, rule.thresholds, rule.scores))
+        yield ids[place], Verdict(False, rule.reason, rule.measure(place), value, bound, score=score)
+
+
+def _alone(rows: pa.Table, ids: list[str], quality: Quality) -> Iterator[Found]:
+    """Reasons of single rows that nothing grades."""
+    if quality.corrupt.action != "off":
+        for place in rules.places(rows["error"].is_valid()):
+            yield ids[place], Verdict(False, reasons.CORRUPT, "error", detail=rows["error"][place].as_py(), score=0.0)
+    if quality.wrong_type.action != "off":
+        for place in rules.wrong_type(rows):
+            detail = f"named .{rules.ending(rows['source'][place].as_py())}, holds {rows['format'][place].as_py()}"
+            yield ids[place], Verdict(False, reasons.WRONG_TYPE, "format", detail=detail)
+    if quality.generated.action != "off" and not quality.generated.allow and "provenance" in rows.column_names:
+        for place in rules.places(rows["provenance"].is_valid()):
+            detail = rows["provenance"][place].as_py()
+            yield ids[place], Verdict(False, reasons.GENERATED, "provenance", detail=detail)
+
+
+def _together(
+    rows: pa.Table, pairs: pa.Table, condemned: set[str], quality: Quality, bounds: dict[str, float]
+) -> Iterator[Found]:
+    """Reasons that follow from other rows; only rows that have a copy or a pair are looked at one by one."""
+    by_id = _grouped(rows, pairs)
+    copies: set[str] = set()
+    if quality.duplicate_exact.action != "off":
+        exact = list(groups.exact(by_id, condemned))
+        copies = {identity for identity, _ in exact}
+        yield from exact
+    if quality.label_conflict.action != "off":
+        yield from groups.conflicts(by_id.values())
+    if quality.leak.action != "off":
+        yield from groups.leaks(by_id, pairs, condemned, bounds[reasons.LEAK])
     if quality.duplicate_near.action != "off":
-        found += _near(
-            [row for row in rows if row["id"] not in condemned | copies], quality.duplicate_near.max_distance
-        )
-    lines = [
-        {
-            "id": row["id"], "source": row["source"], "reason": verdict.reason, "action": _action(verdict.reason, quality),
-            "measure": verdict.measure, "value": verdict.value, "threshold": verdict.threshold, "detail": verdict.detail,
-            "score": verdict.score, "cluster": verdict.cluster,
-        }
-        for row, verdict in found
-    ]  # fmt: skip
-    return pa.Table.from_pylist(lines, VERDICT_SCHEMA).sort_by([("id", "ascending"), ("reason", "ascending")])
+        goes = condemned | copies if quality.duplicate_exact.action == "quarantine" else condemned
+        ids = {row["id"] for row in by_id.values() if row["content_hash"] is not None} - goes
+        yield from groups.near(by_id, pairs, ids, bounds[reasons.DUPLICATE_NEAR])
 
 
-def single(row: Row, quality: Quality) -> Iterator[Verdict]:
-    """What can be said of one row alone."""
-    if row["error"] is not None:
-        if quality.corrupt.action != "off":
-            yield Verdict(False, reasons.CORRUPT, "error", detail=row["error"])
-        return
-    side, least = min(row["width"], row["height"]), quality.too_small.min_side
-    if quality.too_small.action != "off":
-        yield Verdict(side >= least, reasons.TOO_SMALL, "width" if row["width"] == side else "height", side, least)
-    most = quality.blank.max_std
-    if quality.blank.action != "off":
-        yield Verdict(row["std"] > most, reasons.BLANK, "std", row["std"], most)
+def _grouped(rows: pa.Table, pairs: pa.Table) -> dict[str, groups.Row]:
+    """Rows, as dictionaries by id, that share their pixels with another row or are in a pair."""
+    counts = rows["content_hash"].combine_chunks().value_counts()
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1)).drop_null()
+    named = pa.chunked_array([*pairs["a"].chunks, *pairs["b"].chunks], pa.string())
+    paired = rows["content_hash"].filter(pc.is_in(rows["id"], value_set=pc.unique(named)))
+    hashes = pa.concat_arrays([repeated, *(chunk.drop_null() for chunk in paired.chunks)])
+    wanted = pc.is_in(rows["content_hash"], value_set=hashes)
+    some = rows.select([name for name in GROUP_COLUMNS if name in rows.column_names]).filter(wanted)
+    return {row["id"]: row for row in some.to_pylist()}
 
 
 def _action(reason: str, quality: Quality) -> str:
     return str(getattr(quality, reason).action)
 
 
-def _exact(rows: list[Row], condemned: set[str]) -> Iterator[tuple[Row, Verdict]]:
-    """All but one row of each group of equal pixels; a row that stays for its own sake survives before one that goes."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["content_hash"] is not None:
-            groups.setdefault(row["content_hash"], []).append(row)
-    for group in groups.values():
-        if len(group) > 1:
-            first, *others = sorted(group, key=lambda r: (r["id"] in condemned, SPLIT_RANK[r["split"]], r["id"]))
-            for row in others:
-                yield (
-                    row,
-                    Verdict(
-                        False, reasons.DUPLICATE_EXACT, "content_hash", len(group), 1, first["id"], cluster=first["id"]
-                    ),
-                )
+def _table(rows: pa.Table, found: list[Found], quality: Quality) -> pa.Table:
+    """VERDICT_SCHEMA. A reason that is fitted or learned never takes a reference or test row away: it warns."""
+    places = pc.index_in(pa.array([identity for identity, _ in found], pa.string()), value_set=rows["id"])
+    sources, splits = rows["source"].take(places).to_pylist(), rows["split"].take(places).to_pylist()
+    lines = []
+    for (identity, verdict), source, split in zip(found, sources, splits, strict=True):
+        action = _action(verdict.reason, quality)
+        if action == "quarantine" and split != "train" and verdict.reason not in reasons.DETERMINISTIC:
+            action = "warn"
+        lines.append(
+            {
+                "id": identity, "source": source, "reason": verdict.reason, "action": action,
+                "measure": verdict.measure, "value": _finite(verdict.value), "threshold": _finite(verdict.threshold),
+                "detail": verdict.detail, "score": _finite(verdict.score), "cluster": verdict.cluster,
+            }
+        )  # fmt: skip
+    return pa.Table.from_pylist(lines, VERDICT_SCHEMA).sort_by([("id", "ascending"), ("reason", "ascending")])
 
 
-def _near(rows: list[Row], max_distance: int) -> list[tuple[Row, Verdict]]:
-    """Every row that has an earlier-ranked neighbour within `max_distance` bits, with its nearest such neighbour."""
-    rows = sorted(
-        (row for row in rows if row["perceptual_hash"]),
-        key=lambda r: (SPLIT_RANK[r["split"]], r["parent"] or "", r["id"]),
-    )
-    values = np.array([int(row["perceptual_hash"], 16) for row in rows], dtype=np.uint64)
-    # Rows with the same hash are compared through their first: a million rows have far fewer hashes.
-    distinct, first = np.unique(values, return_index=True)
-    order = np.argsort(first)
-    distinct, first = distinct[order], first[order]
-    nearest: dict[int, tuple[int, int]] = {}
-    for left, right in near_pairs(distinct, max_distance).tolist():
-        bits = int(np.bitwise_count(distinct[left] ^ distinct[right]))
-        candidate = (bits, int(first[left]))
-        nearest[int(first[right])] = min(candidate, nearest.get(int(first[right]), candidate))
-    place = {int(value): int(index) for value, index in zip(distinct, first, strict=True)}
-    for index, value in enumerate(values.tolist()):
-        if place[value] != index:
-            nearest[index] = (0, place[value])
-    return [
-        (rows[i], Verdict(False, reasons.DUPLICATE_NEAR, "perceptual_hash", bits, max_distance, rows[j]["id"]))
-        for i, (bits, j) in sorted(nearest.items())
-    ]
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None
 
 
 def refuse_excess(verdicts: pa.Table, read: int, quality: Quality) -> set[str]:
     """Ids to quarantine. Raises GateError when they are more than `quality.max_quarantined_share` of the rows read."""
-    lines = [line for line in verdicts.to_pylist() if line["action"] == "quarantine"]
+    lines = verdicts.filter(pc.equal(verdicts["action"], "quarantine")).select(["id", "reason"]).to_pylist()
     ids = {line["id"] for line in lines}
     if len(ids) > quality.max_quarantined_share * read:
         reason, count = Counter(line["reason"] for line in lines).most_common(1)[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,32 +13,39 @@ import pyarrow.parquet as pq
 from aigc_core.config import Config
 from aigc_core.data.store import Version, write_version
 from aigc_core.errors import DataError
-from aigc_core.files import atomic_folder, write_table
+from aigc_core.files import atomic_folder, write_json, write_table
 from aigc_core.paths import Paths
+from aigc_core.quality.calibration import FEW_ROWS, LEAST_ROWS
 from aigc_core.quality.verdicts import judge, refuse_excess
 from aigc_core.records import QUARANTINE_SCHEMA, StageResult
 
+#: Takes verdicts and rows, gives them back with what people decided.
+Decisions = Callable[[pa.Table, pa.Table], tuple[pa.Table, pa.Table]]
 
-def curate(config: Config, paths: Paths) -> StageResult:
-    """Write data/verdicts, data/quarantine and data/curated.
+
+def curate(config: Config, paths: Paths, decisions: Decisions | None = None) -> StageResult:
+    """Write data/verdicts (verdicts and `_calibration.json`), data/quarantine and data/curated.
 
     Raises GateError when too much would be quarantined, DataError when no training row would be left; then nothing
     is written.
     """
     version = Version.open(paths.ingested)
-    facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash"])
-    verdicts = judge(version.rows.join(facts, "id").sort_by("id").to_pylist(), config.quality)
-    condemned = refuse_excess(verdicts, version.rows.num_rows, config.quality)
-    out = pc.is_in(version.rows["id"], value_set=pa.array(sorted(condemned), pa.string()))
-    kept, removed = version.rows.filter(pc.invert(out)), version.rows.filter(out)
+    rows, pairs = _facts(version, paths)
+    judged = judge(rows, config.quality, pairs)
+    verdicts, table = (judged.verdicts, version.rows)
+    if decisions is not None:
+        verdicts, table = decisions(verdicts, table)
+    condemned = refuse_excess(verdicts, table.num_rows, config.quality)
+    out = pc.is_in(table["id"], value_set=pa.array(sorted(condemned), pa.string()))
+    kept, removed = table.filter(pc.invert(out)), table.filter(out)
     if not pc.any(pc.equal(kept["split"], "train")).as_py():
-        raise DataError(
-            f"none of the {version.rows.num_rows:,} rows is left for training: look at the verdicts' reasons"
-        )
-    dropped = Counter(line["reason"] for line in verdicts.to_pylist() if line["action"] == "quarantine")
+        raise DataError(f"none of the {table.num_rows:,} rows is left for training: look at the verdicts' reasons")
+    dropped = Counter(verdicts.filter(pc.equal(verdicts["action"], "quarantine"))["reason"].to_pylist())
     _write_quarantine(paths, version, removed, verdicts)
     with atomic_folder(paths.verdicts) as scratch:
         write_table(scratch / "part-0.parquet", verdicts)
+        # Readers of the folder as one table pass over names that begin with an underscore.
+        write_json(scratch / "_calibration.json", judged.calibration)
     write_version(
         paths.curated,
         kept,
@@ -47,10 +56,42 @@ def curate(config: Config, paths: Paths) -> StageResult:
         image=version.card.image,
         dropped=dict(dropped),
     )
-    warned = len({line["id"] for line in verdicts.to_pylist() if line["action"] == "warn"})
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "none"
-    summary = f"kept {kept.num_rows:,} of {version.rows.num_rows:,} rows, quarantined {removed.num_rows:,} ({reasons}), warned of {warned:,}"
+    return _result(version, kept, removed, verdicts, judged.calibration)
+
+
+def _facts(version: Version, paths: Paths) -> tuple[pa.Table, pa.Table]:
+    """The rows with their measures and what was learned of them, by id, and the pairs that look alike."""
+    facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash", "bytes", "perceptual_hash"])
+    rows = version.rows.join(facts, "id")
+    for name in ("learned", "pairs"):
+        if not (paths.measures / f"{name}.parquet").exists():
+            raise DataError(
+                f"{paths.measures.name}/{name}.parquet is missing: run `aigc measure` first, or `dvc repro`"
+            )
+    rows = rows.join(pq.read_table(paths.measures / "learned.parquet"), "id")
+    return rows.sort_by("id"), pq.read_table(paths.measures / "pairs.parquet")
+
+
+def _result(
+    version: Version, kept: pa.Table, removed: pa.Table, verdicts: pa.Table, calibration: dict[str, Any]
+) -> StageResult:
+    warned = len(pc.unique(verdicts.filter(pc.equal(verdicts["action"], "warn"))["id"]))
+    counts = Counter(verdicts.filter(pc.equal(verdicts["action"], "quarantine"))["reason"].to_pylist())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "none"
+    summary = (
+        f"kept {kept.num_rows:,} of {version.rows.num_rows:,} rows, quarantined {removed.num_rows:,} ({reasons}), "
+        f"warned of {warned:,}; {_basis(calibration)}"
+    )
     return StageResult(summary, {"kept": kept.num_rows, "quarantined": removed.num_rows, "warned": warned})
+
+
+def _basis(calibration: dict[str, Any]) -> str:
+    """What the fitted thresholds rest on, in words."""
+    rows = calibration["reference_rows"]
+    if rows < LEAST_ROWS:
+        return f"only absolute rules: {rows} sound reference rows are too few to fit a threshold on"
+    wide = " (few, so the thresholds are wide)" if rows < FEW_ROWS else ""
+    return f"thresholds fitted on {rows:,} reference rows{wide}"
 
 
 def _write_quarantine(paths: Paths, version: Version, removed: pa.Table, verdicts: pa.Table) -> None:

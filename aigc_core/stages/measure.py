@@ -1,64 +1,105 @@
-"""measure: raw facts of every row, in one streaming pass; nothing is judged here."""
+"""measure: raw facts of every row, and which rows look alike, in one streaming pass; nothing is judged here."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
-from rich.progress import track
+import pyarrow.parquet as pq
+from rich.progress import Progress
 
 from aigc_core.config import Config
 from aigc_core.data.store import Version
-from aigc_core.errors import DecodeError
+from aigc_core.errors import DataError
 from aigc_core.files import atomic_folder, write_table
-from aigc_core.modalities import image
 from aigc_core.paths import Paths
-from aigc_core.quality.hashing import perceptual_hashes
-from aigc_core.quality.measures import hash_input
-from aigc_core.quality.measures import measure as measure_image
+from aigc_core.quality.duplicates import find_pairs
+from aigc_core.quality.fingerprints import Small
+from aigc_core.quality.scan import Chunk, Scanned, scan
+from aigc_core.quality.transforms import chosen
+from aigc_core.quality.workers import cores, ordered_map
 from aigc_core.records import MEASURE_SCHEMA, StageResult
+from aigc_core.stages.learn import learn
 
-HASH_BATCH = 1024
+#: Below this many rows starting processes takes longer than it saves.
+PARALLEL_ROWS = 2000
+#: Columns that the search for pairs needs.
+USED = ["id", "content_hash", "std", "width", "height", "error"]
 
 
-def measure(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (no parameter changes a raw fact)
-    """Write data/measures/part-0.parquet (MEASURE_SCHEMA, by id)."""
+def measure(config: Config, paths: Paths, workers: int | None = None) -> StageResult:
+    """Write data/measures: part-0.parquet (MEASURE_SCHEMA, by id), pairs.parquet (PAIR_SCHEMA) and
+    learned.parquet (LEARNED_SCHEMA).
+
+    `workers` is the number of processes, by default one per core; the bytes do not depend on it. Raises WorkerError, with
+    nothing replaced, when one of them dies.
+    """
     version = Version.open(paths.ingested)
+    count = version.rows.num_rows
+    workers = (cores() if count >= PARALLEL_ROWS else 1) if workers is None else workers
+    kinds = config.quality.duplicate_near.transforms
+    paths.work.mkdir(parents=True, exist_ok=True)
+    with (
+        atomic_folder(paths.measures) as scratch,
+        TemporaryDirectory(dir=paths.work) as beside,
+        Progress(*Progress.get_default_columns(), transient=True) as bars,
+    ):
+        # In files that the system may drop from memory: a million rows are 1.2 GB.
+        small = Small.zeros(count, Path(beside))
+        scanned = ordered_map(scan, _chunks(version), workers)
+        _write(scratch / "part-0.parquet", scanned, small, count, bars)
+        facts = pq.read_table(scratch / "part-0.parquet", columns=USED)
+        task = bars.add_task("comparing", total=count * len(chosen(kinds)))
+        pairs = find_pairs(facts, small, kinds, partial(bars.advance, task))
+        write_table(scratch / "pairs.parquet", pairs)
+        task = bars.add_task("learning", total=count)
+        learned = learn(config, paths, version, scratch / "learned.parquet", partial(bars.advance, task))
+    broken = facts.num_rows - facts["error"].null_count
+    return StageResult(
+        f"measured {facts.num_rows:,} rows; {broken} cannot be decoded; {pairs.num_rows:,} pairs look alike; {learned}",
+        {"rows": facts.num_rows, "pairs": pairs.num_rows},
+    )
+
+
+def _chunks(version: Version) -> Iterator[Chunk]:
+    """The rows in the order of the content store; a chunk ends with its shard."""
     notes = dict(zip(version.rows["id"].to_pylist(), version.rows["note"].to_pylist(), strict=True))
-    rows: list[dict[str, Any]] = []
-    waiting: list[tuple[dict[str, Any], Any]] = []
-    for identity, content in track(version.contents(), "measuring", total=version.rows.num_rows, transient=True):
-        row, small = _facts(identity, content, notes[identity])
-        rows.append(row)
-        if small is not None:
-            waiting.append((row, small))
-        if len(waiting) == HASH_BATCH:
-            _hash(waiting)
-    _hash(waiting)
-    table = pa.Table.from_pylist(rows, MEASURE_SCHEMA).sort_by("id")
-    with atomic_folder(paths.measures) as scratch:
-        write_table(scratch / "part-0.parquet", table)
-    broken = table.num_rows - table["error"].null_count
-    return StageResult(f"measured {table.num_rows:,} rows; {broken} cannot be decoded", {"rows": table.num_rows})
+    chunk = Chunk()
+    for identity, content in version.contents():
+        if chunk.ids and (chunk.full or identity[0] != chunk.ids[0][0]):
+            yield chunk
+            chunk = Chunk()
+        chunk.add(identity, content, notes[identity])
+    if chunk.ids:
+        yield chunk
 
 
-def _facts(identity: str, content: bytes | None, note: str | None) -> tuple[dict[str, Any], Any]:
-    row: dict[str, Any] = {"id": identity, "bytes": None if content is None else len(content)}
-    if content is None:
-        return {**row, "error": note or "cannot be read"}, None
-    try:
-        pixels = image.decode(content).pixels
-    except DecodeError as error:
-        return {**row, "error": str(error)}, None
-    luma = image.luma(pixels)
-    return {**row, **measure_image(pixels, luma), "content_hash": image.content_hash(pixels)}, hash_input(luma)
+def _write(target: Path, scanned: Iterator[Scanned], small: Small, count: int, bars: Progress) -> None:
+    """Write facts and small pictures by id, a shard at a time: shards are ordered, the rows in one are not."""
+    task = bars.add_task("measuring", total=count)
+    shard: list[Scanned] = []
+    done = 0
+    with pq.ParquetWriter(target, MEASURE_SCHEMA, compression="zstd", write_statistics=False) as writer:
 
+        def flush() -> None:
+            nonlocal done
+            facts = pa.Table.from_batches([part.facts for part in shard], MEASURE_SCHEMA)
+            order = np.argsort(np.array(facts["id"].to_pylist()))
+            small.put(done, [part.small for part in shard], order)
+            writer.write_table(facts.take(pa.array(order)).combine_chunks())
+            done += len(order)
+            shard.clear()
 
-def _hash(waiting: list[tuple[dict[str, Any], Any]]) -> None:
-    """Fill the perceptual hashes of the waiting rows, and forget their pixels."""
-    if waiting:
-        hashes = perceptual_hashes(np.stack([small for _, small in waiting]))
-        for (row, _), value in zip(waiting, hashes.tolist(), strict=True):
-            row["perceptual_hash"] = f"{value:016x}"
-    waiting.clear()
+        for part in scanned:
+            if shard and part.facts["id"][0].as_py()[0] != shard[-1].facts["id"][0].as_py()[0]:
+                flush()
+            shard.append(part)
+            bars.advance(task, part.facts.num_rows)
+        if shard:
+            flush()
+    if done != count:
+        raise DataError(f"the content store holds {done:,} of {count:,} rows: run `aigc ingest` again")

@@ -1,0 +1,138 @@
+"""What look-alikes are searched by: a small picture of every image, and a short vector of the coarse shapes in it.
+
+Legend: N images; a canvas is 32x32 luma. Images with both sides in 24..32 px lie in their canvas pixel by pixel, at the top left,
+their last row and column repeated: a copy that was moved by a pixel then is exactly equal somewhere. All others are resized.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aigc_core.quality.thumbnails import SIDE, Lumas
+
+#: Shortest side (px) that is kept pixel by pixel; below it, moving by a pixel changes too much.
+NATIVE = 24
+#: Frequencies of a fingerprint, in cycles per image.
+FREQUENCIES = 5
+#: Fingerprints are whole numbers of this length: their dot products stay below 2^24 and are exact in float32.
+LENGTH = 2048
+#: Outer pixels that a floating figure leaves plain, and how plain: their variance as a share of the picture's.
+RING = 1
+PLAIN = 0.05
+#: Pixels at each border that fade out where the figure does not float.
+FADE = 4
+
+#: Pictures that are worked on at once: what is in between stays in the cache.
+BLOCK = 128
+
+Fingerprints = npt.NDArray[np.int16]  # (N, DIMENSIONS)
+Flags = npt.NDArray[np.bool_]  # (N,)
+
+_V, _U = np.meshgrid(np.arange(-FREQUENCIES, FREQUENCIES + 1), np.arange(FREQUENCIES + 1), indexing="ij")
+_RADIUS = np.hypot(_V, _U)
+#: One of each pair of mirrored frequencies, without the mean.
+_USED = (_RADIUS > 0) & (_RADIUS <= FREQUENCIES + 0.5) & ~((_U == 0) & (_V < 0))
+DIMENSIONS = 2 * int(_USED.sum())
+_GRID = np.arange(SIDE) - (SIDE - 1) / 2
+_WAVES = np.exp(-2j * np.pi * np.outer(np.arange(-FREQUENCIES, FREQUENCIES + 1), _GRID) / SIDE)  # (11, 32)
+#: The waves from 0 upwards, real and imaginary parts side by side: a product of real matrices gives complex numbers.
+_ACROSS = np.ascontiguousarray(_WAVES[FREQUENCIES:].T).view(np.float64)  # (32, 12)
+
+
+@dataclass(frozen=True)
+class Small:
+    """What look-alikes of N rows are found by: canvases (N, 32, 32), fingerprints (N, DIMENSIONS) and floating (N,)."""
+
+    canvases: Lumas
+    fingerprints: Fingerprints
+    floating: Flags
+
+    @classmethod
+    def zeros(cls, count: int, folder: Path | None = None) -> Small:
+        """Room for `count` rows: in memory, or for canvases and fingerprints in files of a folder."""
+
+        def room(name: str, kind: type[np.generic], *shape: int) -> npt.NDArray[Any]:
+            if folder is None:
+                return np.zeros((count, *shape), kind)
+            return np.memmap(folder / name, kind, "w+", shape=(max(count, 1), *shape))
+
+        return cls(
+            room("canvases", np.uint8, SIDE, SIDE),
+            room("fingerprints", np.int16, DIMENSIONS),
+            np.zeros(count, np.bool_),
+        )
+
+    def put(self, first: int, parts: list[Small], order: npt.NDArray[np.int64]) -> None:
+        """Write the rows of `parts`, in this order, from row `first` on."""
+        place = slice(first, first + len(order))
+        self.canvases[place] = np.concatenate([part.canvases for part in parts])[order]
+        self.fingerprints[place] = np.concatenate([part.fingerprints for part in parts])[order]
+        self.floating[place] = np.concatenate([part.floating for part in parts])[order]
+
+
+def is_native(height: int, width: int) -> bool:
+    """Whether an image of this size (px) lies in its canvas pixel by pixel."""
+    return min(height, width) >= NATIVE and max(height, width) <= SIDE
+
+
+def canvases(lumas: Lumas, small: Lumas) -> Lumas:
+    """Canvases (N, 32, 32) of lumas (N, H, W), whose thumbnails (N, 32, 32) are `small`."""
+    height, width = lumas.shape[1:]
+    if not is_native(height, width):
+        return small
+    return np.pad(lumas, ((0, 0), (0, SIDE - height), (0, SIDE - width)), mode="edge")
+
+
+def unpadded(canvas: Lumas, height: int, width: int) -> Lumas:
+    """The part of canvases (N, 32, 32) that images of this size fill: the image itself, or its thumbnail."""
+    return canvas[:, :height, :width] if is_native(height, width) else canvas
+
+
+def fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
+    """Fingerprints (N, DIMENSIONS) of thumbnails (N, 32, 32), and which of them show a figure that floats on a plain ground.
+
+    The lowest frequencies of the picture, each times its radius, because pictures have more of the low ones. A floating
+    figure is first moved to the middle by its centre of mass (in the frequencies: a turn of their phase), so that a moved
+    figure has the same fingerprint; of other pictures the border fades, so that what a shift brings in matters little.
+    Brightness and contrast do not matter. Two fingerprints compare by their dot product, LENGTH squared for equal ones.
+    """
+    vectors, floating = np.empty((len(small), DIMENSIONS), np.int16), np.empty(len(small), np.bool_)
+    for top in range(0, len(small), BLOCK):
+        place = slice(top, top + BLOCK)
+        vectors[place], floating[place] = _fingerprints(small[place])
+    return vectors, floating
+
+
+def _fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
+    values = small.astype(np.float64)
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    energy = values**2
+    floating = _ring(values) < PLAIN * energy.mean(axis=(1, 2))
+    fade = np.ones(SIDE)
+    fade[:FADE] = np.sin((np.arange(FADE) + 0.5) / FADE * np.pi / 2) ** 2
+    fade[-FADE:] = fade[FADE - 1 :: -1]
+    window = np.outer(fade, fade)
+    rest = values[~floating]
+    rest -= (rest * window).sum(axis=(1, 2), keepdims=True) / window.sum()
+    values[~floating] = rest * window
+    rows = (values.reshape(-1, SIDE) @ _ACROSS).reshape(len(values), SIDE, -1).view(np.complex128)
+    waves = _WAVES @ rows  # (N, 11, 6)
+    total = np.maximum(energy.sum(axis=(1, 2)), 1e-9)
+    down, across = (np.where(floating, energy.sum(axis=axis) @ _GRID / total, 0.0) for axis in (2, 1))
+    turn = np.exp(2j * np.pi / SIDE * (_V * down[:, None, None] + _U * across[:, None, None]))
+    used = (waves * turn * _RADIUS)[:, _USED]
+    vectors = np.concatenate([used.real, used.imag], axis=1)
+    vectors *= LENGTH / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return np.round(vectors).astype(np.int16), floating
+
+
+def _ring(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Variance (N,) of the outer pixels: 0 where they are all equal."""
+    inside = np.zeros((SIDE, SIDE), dtype=np.bool_)
+    inside[RING:-RING, RING:-RING] = True
+    return np.asarray(values[:, ~inside].var(axis=1))

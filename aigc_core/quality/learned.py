@@ -1,0 +1,163 @@
+"""What only a model can say of a row (LEARNED_SCHEMA), in one pass over the images and in bounded memory.
+
+Out-of-fold predictions learn from training and reference rows; no test label is looked at. Distances are to reference
+rows, and of the reference rows themselves leave-one-out.
+
+Legend: N = images, S = side in px, C = channels, D = features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from aigc_core.config import LabelSuspect
+from aigc_core.quality import domain
+from aigc_core.quality.descriptors import Descriptor, fit_descriptor
+from aigc_core.quality.labels import out_of_fold
+from aigc_core.records import LEARNED_SCHEMA
+
+Array = npt.NDArray[np.float32]
+#: Ids, uint8 images (N, S, S, C), and the extractor's features (N, d) or null.
+Batch = tuple[list[str], npt.NDArray[np.uint8], Array | None]
+Stored = np.memmap[Any, np.dtype[np.float16]]
+#: Images that filters are drawn from.
+SAMPLE = 1000
+#: A class needs this many rows in each fold on average to be learnt.
+PER_FOLD = 2
+#: Significant digits of what is stored: the last ones would differ from one processor to another.
+DIGITS = 4
+
+
+class Learner:
+    """Fed with batches of every decodable row, it says in the end what it learnt of each.
+
+    `rows` carry id, content_hash, label and split (ROW_SCHEMA). `scratch` is a folder for the features of the rows.
+    """
+
+    def __init__(self, rows: pa.Table, reference: Iterable[Batch], rule: LabelSuspect, scratch: Path) -> None:
+        self.rule = rule
+        self.rows = {row["id"]: row for row in rows.select(["id", "content_hash", "label", "split"]).to_pylist()}
+        self.classes = _classes(self.rows.values(), rule.folds)
+        self._fit(list(reference))
+        self.distances: dict[str, float] = {}
+        self.kept: list[str] = []
+        self.features: Stored | None = None
+        if self.descriptor is not None and len(self.classes) > 1:
+            shape = (sum(map(self._in_pool, self.rows)), self.descriptor.dimensions)
+            self.features = np.memmap(scratch / "features.f16", np.float16, "w+", shape=shape)
+
+    def _fit(self, reference: list[Batch]) -> None:
+        """Filters and views from the reference rows (batches of at most MOST_REFERENCE rows together)."""
+        ids = [identity for batch in reference for identity in batch[0]]
+        self.own: dict[str, float] = {}
+        self.views: list[domain.View] = []
+        self.descriptor: Descriptor | None = None
+        if len(ids) < domain.LEAST_REFERENCE:
+            return
+        images = np.concatenate([batch[1] for batch in reference])
+        self.descriptor = fit_descriptor(images[:SAMPLE])
+        sample = self.descriptor(images[:SAMPLE])
+        self.centre, spread = sample.mean(axis=0), sample.std(axis=0)
+        self.spread = spread + 0.001 * spread.max() + 1e-6
+        self.views.append(domain.fit_view(np.concatenate([domain.statistics(batch[1]) for batch in reference])))
+        if reference[0][2] is not None:
+            self.views.append(
+                domain.fit_view(np.concatenate([batch[2] for batch in reference if batch[2] is not None]))
+            )
+        own = np.max([view.own() for view in self.views], axis=0)
+        self.own = dict(zip(ids, own.tolist(), strict=True))
+
+    def add(self, ids: list[str], images: npt.NDArray[np.uint8], features: Array | None) -> None:
+        """Take one batch: ids (N), uint8 images (N, S, S, C), features (N, d) or null. Every id comes once."""
+        if self.views:
+            views = [domain.statistics(images), *([] if features is None else [features])]
+            far = np.max([view.distances(rows) for view, rows in zip(self.views, views, strict=True)], axis=0)
+            self.distances.update(zip(ids, far.tolist(), strict=True))
+        if self.features is not None and self.descriptor is not None:
+            wanted = [n for n, i in enumerate(ids) if self._in_pool(i)]
+            if wanted:
+                scaled = (self.descriptor(images[wanted]) - self.centre) / self.spread
+                end = len(self.kept) + len(wanted)
+                self.features[len(self.kept) : end] = np.clip(scaled, -50, 50)
+                self.kept += [ids[n] for n in wanted]
+
+    def _in_pool(self, identity: str) -> bool:
+        row = self.rows[identity]
+        return row["split"] != "test" and row["label"] in self.classes
+
+    def table(self) -> pa.Table:
+        """LEARNED_SCHEMA of all rows, by id; what cannot be said of a row is null."""
+        said = self._labels()
+        lines = [
+            {
+                "id": identity,
+                "domain_distance": self.own.get(identity, self.distances.get(identity)),
+                **said.get(identity, {}),
+            }
+            for identity in sorted(self.rows)
+        ]
+        for line in lines:
+            line.update({name: _rounded(value) for name, value in line.items() if isinstance(value, float)})
+        return pa.Table.from_pylist(lines, LEARNED_SCHEMA)
+
+    def _labels(self) -> dict[str, dict[str, Any]]:
+        """Id to the label columns, for the rows that took part."""
+        # By id, so that the sums of products, and with them the last bits, do not depend on the store's order.
+        order = np.argsort(np.array(self.kept)) if self.kept else np.empty(0, np.int64)
+        if self.features is None or len(order) < len(self.classes) * self.rule.folds:
+            return {}
+        ids = [self.kept[place] for place in order]
+        number = {label: index for index, label in enumerate(self.classes)}
+        labels = np.array([number[self.rows[i]["label"]] for i in ids])
+        # By content, so that copies of one image, with whatever labels, never vouch for each other.
+        folds = np.array([int(self.rows[i]["content_hash"][:8], 16) % self.rule.folds for i in ids])
+        learnt = np.arange(len(ids)) < self.rule.max_rows
+        found = out_of_fold(_Ordered(self.features, order), labels, folds, learnt, len(self.classes))
+        columns = zip(found.given.tolist(), found.predicted.tolist(), found.probability.tolist(), strict=True)
+        return {
+            identity: {
+                "label_probability": given, "label_predicted": self.classes[best], "label_predicted_probability": share,
+            }
+            for identity, (given, best, share) in zip(ids, columns, strict=True)
+        }  # fmt: skip
+
+
+class _Ordered:
+    """Rows of a memory-mapped matrix in another order, read block by block."""
+
+    def __init__(self, matrix: Stored, order: npt.NDArray[np.int64]) -> None:
+        self.matrix, self.order = matrix, order
+        self.shape = (len(order), matrix.shape[1])
+
+    def __getitem__(self, part: slice) -> npt.NDArray[np.float16]:
+        rows: npt.NDArray[np.float16] = self.matrix[self.order[part]]
+        return rows
+
+
+def _classes(rows: Iterable[dict[str, Any]], folds: int) -> list[str]:
+    """Labels, sorted, that have rows enough outside the test split."""
+    counts = Counter(row["label"] for row in rows if row["split"] != "test" and row["content_hash"] is not None)
+    return sorted(label for label, count in counts.items() if label is not None and count >= PER_FOLD * folds)
+
+
+def reference_ids(rows: pa.Table) -> Sequence[str]:
+    """Ids of the reference rows that views are fitted on: all, or a sample that does not depend on other rows."""
+    some = [
+        identity
+        for identity, split, content in zip(
+            rows["id"].to_pylist(), rows["split"].to_pylist(), rows["content_hash"].to_pylist(), strict=True
+        )
+        if split == "reference" and content is not None
+    ]
+    return sorted(some)[: domain.MOST_REFERENCE]  # an id is a hash: the lowest are a random sample
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

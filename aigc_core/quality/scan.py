@@ -1,0 +1,111 @@
+"""One pass over encoded images: bytes in, facts and small pictures out, each image decoded once.
+
+A worker process imports this file, so it needs numpy, Pillow and pyarrow alone. Images of one shape are measured
+together; how rows are cut into chunks changes no row's facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aigc_core.errors import DecodeError
+from aigc_core.modalities import image, provenance
+from aigc_core.quality.fingerprints import Small, canvases, fingerprints
+from aigc_core.quality.hashing import perceptual_hashes
+from aigc_core.quality.measures import BLOCK, luma_batch, measure_batch
+from aigc_core.quality.thumbnails import thumbnails
+from aigc_core.records import MEASURE_SCHEMA
+
+#: Rows per chunk, and bytes of encoded content that end a chunk earlier.
+CHUNK_ROWS = 512
+CHUNK_BYTES = 8 << 20
+
+
+@dataclass
+class Chunk:
+    """Rows that are measured together: ids, encoded originals, and why one is missing."""
+
+    ids: list[str] = field(default_factory=list)
+    contents: list[bytes | None] = field(default_factory=list)
+    notes: list[str | None] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, identity: str, content: bytes | None, note: str | None) -> None:
+        """Append one row."""
+        self.ids.append(identity)
+        self.contents.append(content)
+        self.notes.append(note)
+        self.size += len(content or b"")
+
+    @property
+    def full(self) -> bool:
+        """Whether the chunk should be measured before it grows further."""
+        return len(self.ids) >= CHUNK_ROWS or self.size >= CHUNK_BYTES
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """Facts (MEASURE_SCHEMA) of a chunk's rows, in their order, and what look-alikes are found by; zeros where undecodable."""
+
+    facts: pa.RecordBatch
+    small: Small
+
+
+class _Table:
+    """The columns of a chunk while they are filled, shape by shape."""
+
+    def __init__(self, count: int) -> None:
+        self.columns: dict[str, list[Any]] = {name: [None] * count for name in MEASURE_SCHEMA.names}
+        self.small = Small.zeros(count)
+        self.waiting: dict[tuple[int, ...], tuple[list[int], list[image.Pixels]]] = {}
+
+    def add(self, place: int, pixels: image.Pixels) -> None:
+        """Let an image wait for others of its shape, as long as they are small."""
+        places, images = self.waiting.setdefault(pixels.shape, ([], []))
+        places.append(place)
+        images.append(pixels)
+        if len(places) * pixels.size >= BLOCK:
+            self.measure(pixels.shape)
+
+    def measure(self, shape: tuple[int, ...]) -> None:
+        """Measure the waiting images of one shape."""
+        places, images = self.waiting.pop(shape)
+        pixels = np.stack(images)
+        lumas = luma_batch(pixels)
+        small = thumbnails(lumas)
+        values: dict[str, list[Any]] = {**measure_batch(pixels, lumas)}
+        values["perceptual_hash"] = [f"{value:016x}" for value in perceptual_hashes(small).tolist()]
+        values["content_hash"] = [image.content_hash(one) for one in images]
+        self.small.canvases[places] = canvases(lumas, small)
+        self.small.fingerprints[places], self.small.floating[places] = fingerprints(small)
+        for name, column in values.items():
+            own = self.columns[name]
+            for place, value in zip(places, column, strict=True):
+                own[place] = value
+
+
+def scan(chunk: Chunk) -> Scanned:
+    """Decode and measure the rows of a chunk; an undecodable row has nulls and `error`."""
+    table = _Table(len(chunk.ids))
+    columns = table.columns
+    columns["id"] = chunk.ids
+    for place, content in enumerate(chunk.contents):
+        if content is None:
+            columns["error"][place] = chunk.notes[place] or "cannot be read"
+            continue
+        columns["bytes"][place] = len(content)
+        columns["provenance"][place] = provenance.detect(content)
+        try:
+            decoded = image.decode(content)
+        except DecodeError as error:
+            columns["error"][place] = str(error)
+            continue
+        columns["format"][place] = decoded.format
+        table.add(place, decoded.pixels)
+    for shape in list(table.waiting):
+        table.measure(shape)
+    return Scanned(pa.record_batch(list(columns.values()), schema=MEASURE_SCHEMA), table.small)

@@ -1,0 +1,84 @@
+"""Suspect labels: when a wrong label is more probable than a hard image.
+
+With p the out-of-fold probability of the given label by the image alone, K classes and a share r of labels that were
+replaced by another at random, Bayes' rule gives the probability that this label was replaced:
+
+    w = (1 - p) r / (K - 1)  /  (p (1 - r) + (1 - p) r / (K - 1))
+
+r is the fixed point of r = mean(w), the expectation-maximisation estimate of a mixture's weight (Dempster, Laird and
+Rubin 1977) on the rows that are judged, so a clean set has a small r and few suspects.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aigc_core.config import LabelSuspect
+from aigc_core.quality import reasons
+from aigc_core.records import Verdict
+
+Values = npt.NDArray[np.float64]
+START = 0.05
+ROUNDS = 200
+
+
+def wrong_probability(given: Values, rate: float, classes: int) -> Values:
+    """Probability (N,) that a label was replaced; `given` (N,) is the probability of the given label by the image."""
+    wrong = (1 - given) * rate / max(classes - 1, 1)
+    right = given * (1 - rate)
+    return wrong / np.maximum(wrong + right, 1e-300)
+
+
+def noise_rate(given: Values, classes: int) -> float:
+    """Share of replaced labels, in [0, 1)."""
+    rate = START
+    for _ in range(ROUNDS):
+        new = float(wrong_probability(given, rate, classes).mean())
+        if abs(new - rate) < 1e-9:
+            break
+        rate = new
+    return rate
+
+
+def find(rows: pa.Table, rule: LabelSuspect) -> tuple[list[tuple[str, Verdict]], float | None]:
+    """Training and reference rows with a suspect label, and the estimated share of wrong labels among training rows.
+
+    `rows` carry `id`, `label`, `split` and LEARNED_SCHEMA's label columns; without those nothing is said. The score is
+    the probability that the label is right.
+    """
+    if rule.action == "off" or "label_probability" not in rows.column_names:
+        return [], None
+    known = rows.filter(pc.and_(rows["label_probability"].is_valid(), rows["label"].is_valid()))
+    training = pc.equal(known["split"], "train").to_numpy(zero_copy_only=False)
+    if not training.any():
+        return [], None
+    given = known["label_probability"].to_numpy().astype(np.float64)
+    classes = len(pc.unique(known["label"]))
+    rate = noise_rate(given[training], classes)
+    wrong = wrong_probability(given, rate, classes)
+    lines = known.select(["id", "label_predicted"]).take(np.flatnonzero(wrong > rule.min_probability)).to_pylist()
+    flagged = wrong[wrong > rule.min_probability].tolist()
+    found = [
+        (
+            line["id"],
+            Verdict(
+                False, reasons.LABEL_SUSPECT, "label_probability", value, bound,
+                f"looks like {line['label_predicted']}", score=1 - share,
+            ),
+        )
+        for line, share, value, bound in zip(
+            lines, flagged, given[wrong > rule.min_probability].tolist(),
+            [_bound(rule.min_probability, rate, classes)] * len(lines), strict=True,
+        )
+    ]  # fmt: skip
+    return found, rate
+
+
+def _bound(probability: float, rate: float, classes: int) -> float:
+    """The probability of the given label below which the label is wrong with at least `probability`."""
+    share = rate / max(classes - 1, 1)
+    odds = (1 - probability) / max(probability, 1e-12)
+    return share * odds / ((1 - rate) + share * odds)

@@ -1,0 +1,50 @@
+"""The 32x32 luma that hashes and fingerprints are taken of, for many images of one shape at once.
+
+Everything is integer arithmetic carried in float64 (below 2^53, so exact): the same bytes on any processor, and for any
+batch that an image is in.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+SIDE = 32
+#: Above this many pixels, or this long a side (px), Pillow resizes image by image: the matrices would be large.
+LARGE = 1 << 18
+LONG = 2048
+#: Weights are multiples of 1 / UNIT.
+UNIT = 1 << 20
+
+Lumas = npt.NDArray[np.uint8]  # (N, H, W)
+
+
+def thumbnails(lumas: Lumas) -> Lumas:
+    """Thumbnails (N, 32, 32) of lumas (N, H, W): triangle filter, widened by the factor of the reduction."""
+    height, width = lumas.shape[1:]
+    if height * width > LARGE or max(height, width) > LONG:
+        size, bilinear = (SIDE, SIDE), Image.Resampling.BILINEAR
+        return np.stack([np.asarray(Image.fromarray(luma).resize(size, bilinear)) for luma in lumas])
+    values = lumas.astype(np.float64)
+    if height != SIDE:
+        values = weights(height) @ values
+    if width != SIDE:
+        values = values @ weights(width).T
+    scale = (UNIT if height != SIDE else 1) * (UNIT if width != SIDE else 1)
+    return np.floor(values / scale + 0.5).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def weights(length: int) -> npt.NDArray[np.float64]:
+    """Integer weights (32, length), each row summing to UNIT, that resize one axis."""
+    scale = length / SIDE
+    reach = max(scale, 1.0)
+    centre = (np.arange(SIDE)[:, None] + 0.5) * scale
+    share = np.clip(1 - np.abs(np.arange(length)[None] + 0.5 - centre) / reach, 0, None)
+    whole = np.round(share / share.sum(axis=1, keepdims=True) * UNIT)
+    # The rounding's remainder goes to the middle, where it is the smallest part.
+    whole[np.arange(SIDE), whole.argmax(axis=1)] += UNIT - whole.sum(axis=1)
+    return np.asarray(whole)

@@ -1,0 +1,79 @@
+"""Thresholds from reference rows: the promised false positives on new rows of the same kind, few rows, outliers."""
+
+import numpy as np
+import pytest
+
+from aigc_core.quality.calibration import LEAST_ROWS, TAIL, fit_tail
+
+KINDS = {
+    "normal": lambda rng, n: rng.normal(3, 2, n),
+    "exponential": lambda rng, n: rng.exponential(1, n),
+    "uniform": lambda rng, n: rng.uniform(0, 1, n),
+    "heavy": lambda rng, n: rng.standard_t(4, n),
+    "lognormal": lambda rng, n: np.exp(0.5 * rng.normal(size=n)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [60, 400, 5000])
+def test_new_rows_of_the_same_kind_are_rarely_flagged(kind, rows):
+    shares = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        tail = fit_tail(KINDS[kind](rng, rows), 0.001, 0)
+        shares.append((KINDS[kind](rng, 20000) > tail.threshold).mean())
+    assert np.mean(shares) <= 0.005
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_threshold_is_not_needlessly_far_out(kind):
+    rng = np.random.default_rng(1)
+    tail = fit_tail(KINDS[kind](rng, 5000), 0.001, 0)
+    many = KINDS[kind](rng, 500_000)
+    spread = np.quantile(many, 0.99) - np.median(many)
+    assert tail.threshold < np.quantile(many, 0.9999) + 0.5 * spread
+
+
+def test_a_few_per_cent_of_outliers_in_the_reference_hardly_move_the_threshold():
+    rng = np.random.default_rng(2)
+    clean = rng.normal(0, 1, 3000)
+    dirty = np.concatenate([clean[:2940], rng.normal(30, 1, 60)])
+    assert fit_tail(dirty, 0.001, 0).threshold < 8
+    assert fit_tail(clean, 0.001, 0).threshold < 5
+
+
+def test_few_rows_give_a_wider_tail_and_say_so():
+    rng = np.random.default_rng(3)
+    draws = [rng.normal(size=5000) for _ in range(30)]
+    few = [fit_tail(draw[:30], 0.001, 0) for draw in draws]
+    many = [fit_tail(draw, 0.001, 0) for draw in draws]
+    assert np.mean([tail.threshold for tail in few]) > 1.5 * np.mean([tail.threshold for tail in many])
+    assert all(tail.wide for tail in few)
+    assert not any(tail.wide for tail in many)
+
+
+def test_too_few_rows_give_no_tail():
+    assert fit_tail(np.arange(LEAST_ROWS - 1.0), 0.001, 0) is None
+    assert fit_tail(np.array([*range(LEAST_ROWS - 1), np.nan]), 0.001, 0) is None
+    assert fit_tail(np.arange(float(LEAST_ROWS)), 0.001, 0) is not None
+
+
+def test_a_constant_reference_flags_only_beyond_the_margin():
+    tail = fit_tail(np.full(100, 2.0), 0.001, 0.5)
+    assert tail.threshold == 2.5
+    scores = tail.survival(np.array([2.0, 2.4, 2.6]))
+    assert scores[0] > scores[1] > 0.001 > scores[2]
+
+
+def test_the_score_is_a_share_that_falls_and_crosses_at_the_threshold():
+    values = np.random.default_rng(4).normal(size=2000)
+    tail = fit_tail(values, 0.002, 0)
+    line = np.linspace(-5, 12, 500)
+    scores = tail.survival(line)
+    assert (np.diff(scores) <= 1e-12).all()
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    assert ((scores < 0.002) == (line > tail.threshold)).all()
+    assert tail.survival(np.array([np.median(values)]))[0] == pytest.approx(0.5, abs=0.02)
+    assert tail.survival(np.array([tail.start]))[0] == pytest.approx(TAIL)
+    assert np.isnan(tail.survival(np.array([np.nan])))[0]
