@@ -23,7 +23,7 @@ FREQUENCIES = 5
 LENGTH = 2048
 #: Outer pixels that a floating figure leaves plain, and how plain: their variance as a share of the picture's.
 RING = 1
-PLAIN = 0.05
+PLAIN = 0.1
 #: Pixels at each border that fade out where the figure does not float.
 FADE = 4
 
@@ -38,6 +38,8 @@ _RADIUS = np.hypot(_V, _U)
 #: One of each pair of mirrored frequencies, without the mean.
 _USED = (_RADIUS > 0) & (_RADIUS <= FREQUENCIES + 0.5) & ~((_U == 0) & (_V < 0))
 DIMENSIONS = 2 * int(_USED.sum())
+_RING = np.ones((SIDE, SIDE), np.bool_)
+_RING[RING:-RING, RING:-RING] = False
 _GRID = np.arange(SIDE) - (SIDE - 1) / 2
 _WAVES = np.exp(-2j * np.pi * np.outer(np.arange(-FREQUENCIES, FREQUENCIES + 1), _GRID) / SIDE)  # (11, 32)
 #: The waves from 0 upwards, real and imaginary parts side by side: a product of real matrices gives complex numbers.
@@ -110,9 +112,12 @@ def fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
 
 def _fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
     values = small.astype(np.float64)
-    values -= values.mean(axis=(1, 2), keepdims=True)
+    ring = values[:, _RING]
+    ground = ring.mean(axis=1)
+    floating = ring.var(axis=1) < PLAIN * values.var(axis=(1, 2))
+    # A figure's own mass is what differs from its ground: the ground does not move with it.
+    values -= np.where(floating, ground, values.mean(axis=(1, 2)))[:, None, None]
     energy = values**2
-    floating = _ring(values) < PLAIN * energy.mean(axis=(1, 2))
     fade = np.ones(SIDE)
     fade[:FADE] = np.sin((np.arange(FADE) + 0.5) / FADE * np.pi / 2) ** 2
     fade[-FADE:] = fade[FADE - 1 :: -1]
@@ -129,10 +134,3 @@ def _fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
     vectors = np.concatenate([used.real, used.imag], axis=1)
     vectors *= LENGTH / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return np.round(vectors).astype(np.int16), floating
-
-
-def _ring(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Variance (N,) of the outer pixels: 0 where they are all equal."""
-    inside = np.zeros((SIDE, SIDE), dtype=np.bool_)
-    inside[RING:-RING, RING:-RING] = True
-    return np.asarray(values[:, ~inside].var(axis=1))
