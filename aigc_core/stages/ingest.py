@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.progress import track
 from aigc_core.config import Config
 from aigc_core.data import plant
 from aigc_core.data.sources import open_source
-from aigc_core.data.sources.base import Entry
+from aigc_core.data.sources.base import Entry, OpenSource
 from aigc_core.data.splits import assign_split
 from aigc_core.data.store import ContentWriter, write_version
 from aigc_core.errors import DecodeError, SourceError
@@ -49,8 +50,7 @@ class _Table:
             except DecodeError as failure:
                 note = str(failure)
         identity = row_id(entry.key)
-        planted = entry.parent is not None
-        split = "train" if planted else assign_split(digest or identity, entry.split, config.split)
+        split = assign_split(digest or identity, entry.split, config.split, divide=not entry.pinned)
         row = (identity, digest, entry.label, entry.text, split, entry.key, entry.parent, entry.op, note)
         for name, value in zip(ROW_SCHEMA.names, row, strict=True):
             self.columns[name].append(value)
@@ -88,7 +88,14 @@ def _median(counts: Counter[int]) -> int:
 
 def ingest(config: Config, paths: Paths) -> StageResult:
     """Write data/content and data/ingested. Raises SourceError where the source as a whole cannot be read."""
-    source = open_source(config.source.kind, paths.root / config.source.path, config.source.limit, config.seed)
+    settings = config.source
+    with closing(
+        open_source(settings.kind, paths.root / settings.path, settings.limit, config.seed, settings)
+    ) as source:
+        return _ingest(source, config, paths)
+
+
+def _ingest(source: OpenSource, config: Config, paths: Paths) -> StageResult:
     table, truth = _Table(), list[tuple[str, str, str | None]]()
     rows = track(source.items(), "reading", total=len(source.entries), transient=True)
     with ContentWriter(paths.content) as writer:
@@ -100,7 +107,7 @@ def ingest(config: Config, paths: Paths) -> StageResult:
         shape = table.shape()
     columns = pa.table(table.columns, schema=ROW_SCHEMA)
     parameters = {
-        "source": config.source.model_dump(exclude={"path"}),
+        "source": config.source.model_dump(exclude={"path"}, exclude_defaults=True) | {"kind": config.source.kind},
         "split": config.split.model_dump(),
         "seed": config.seed,
         "skipped_files": source.skipped,
