@@ -26,6 +26,8 @@ from aigc_core.records import ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
 EMBEDDED_ROWS = 1797
 #: Sides that the networks take above 16 px, in px.
 CONV_SIDES = (16, 20, 24, 28, 32)
+#: Rows that are held as Python objects at once.
+BATCH_ROWS = 8192
 #: A channel count below this share of the rows does not decide for all of them.
 CHANNEL_SHARE = 0.05
 
@@ -34,12 +36,13 @@ CHANNEL_SHARE = 0.05
 class _Table:
     """Rows and the counts that describe them, gathered while reading."""
 
-    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in ROW_SCHEMA.names})
+    batches: list[pa.RecordBatch] = field(default_factory=list)  # smaller than Python's rows
+    rows: list[dict[str, Any]] = field(default_factory=list)  # that wait for the next batch
     sides: Counter[int] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
 
-    def add(self, entry: Entry, content: bytes | None, error: str | None, config: Config) -> str | None:
-        """Decode one row for its hash and its facts; returns its split."""
+    def add(self, entry: Entry, content: bytes | None, error: str | None, config: Config) -> None:
+        """Decode one row for its hash and its facts."""
         digest, note = None, error
         if content is not None:
             try:
@@ -52,9 +55,18 @@ class _Table:
         identity = row_id(entry.key)
         split = assign_split(digest or identity, entry.split, config.split, divide=not entry.pinned)
         row = (identity, digest, entry.label, entry.text, split, entry.key, entry.parent, entry.op, note)
-        for name, value in zip(ROW_SCHEMA.names, row, strict=True):
-            self.columns[name].append(value)
-        return split
+        self.rows.append(dict(zip(ROW_SCHEMA.names, row, strict=True)))
+        if len(self.rows) == BATCH_ROWS:
+            self._pack()
+
+    def _pack(self) -> None:
+        self.batches.append(pa.RecordBatch.from_pylist(self.rows, ROW_SCHEMA))
+        self.rows = []
+
+    def table(self) -> pa.Table:
+        """All rows (ROW_SCHEMA), in the order in which they came."""
+        self._pack()
+        return pa.Table.from_batches(self.batches, ROW_SCHEMA)
 
     def shape(self) -> dict[str, Any]:
         """The size and channels that models use for this data."""
@@ -105,7 +117,7 @@ def _ingest(source: OpenSource, config: Config, paths: Paths) -> StageResult:
             table.add(entry, content, error, config)
             writer.add(row_id(entry.key), content)
         shape = table.shape()
-    columns = pa.table(table.columns, schema=ROW_SCHEMA)
+    columns = table.table()
     parameters = {
         "source": config.source.model_dump(exclude={"path"}, exclude_defaults=True) | {"kind": config.source.kind},
         "split": config.split.model_dump(),
