@@ -21,6 +21,8 @@ from PIL import Image
 
 from aigc_core.data.sources import base
 from aigc_core.data.store import Version
+from aigc_core.errors import SourceError
+from aigc_core.records import row_id
 from aigc_core.stages import ingest as ingest_stage
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
@@ -205,6 +207,34 @@ def test_a_member_that_is_too_large_is_not_unpacked(make, monkeypatch):
     check(journey(make, "folder", make.folder(files)), {"huge.png": CORRUPT})
 
 
+def test_a_bomb_in_a_zip_is_not_unpacked(make):
+    path = make.zip(good(make))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.bmp", bytes(20 << 20))
+    check(journey(make, "folder", path), {"bomb.bmp": CORRUPT})
+    content = dict(Version.open(make.paths().ingested).contents())[row_id("bomb.bmp")]
+    assert content is None
+
+
+def test_a_zip_with_a_password(make):
+    path = make.zip({**good(make), "secret.png": make.png(5)})
+    raw = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        raw[raw.rindex(signature) + flags] |= 1
+    path.write_bytes(raw)
+    check(journey(make, "folder", path), {"secret.png": CORRUPT})
+
+
+@pytest.mark.parametrize("size", [-512, -5000])
+def test_tar_whose_headers_lead_backwards(make, size):
+    member = tarfile.TarInfo("a.png")
+    member.size = size
+    path = make.root / "bad.tar"
+    path.write_bytes(tarfile.TarInfo("b.png").tobuf() + member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(SourceError, match="neither a folder nor a readable"):
+        ingest(make.config("folder", path), make.paths())
+
+
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 def test_tar_with_links_devices_and_climbers(make, mode):
     path = make.root / "images.tar"
@@ -280,12 +310,12 @@ def test_a_file_without_permission(make, monkeypatch):
 
 
 def test_five_thousand_tiny_files_in_one_folder(make):
-    pixels = np.random.default_rng(0).integers(0, 256, (5000, 8, 8), dtype=np.uint8)
-    path = make.folder({f"{i:04}.bmp": saved(Image.fromarray(tile), "BMP") for i, tile in enumerate(pixels)})
-    (path / "0777.bmp").write_bytes(b"BM")
+    pixels = np.random.default_rng(0).integers(0, 256, (5000, 8, 8, 3), dtype=np.uint8)
+    path = make.folder({f"{i:04}.ppm": saved(Image.fromarray(tile), "PPM") for i, tile in enumerate(pixels)})
+    (path / "0777.ppm").write_bytes(b"P6")
     fate = journey(make, "folder", path)
     assert len(fate) == 5000
-    assert CORRUPT in fate["0777.bmp"]
+    assert CORRUPT in fate["0777.ppm"]
     assert list(fate.values()).count(KEPT) == 4999
 
 

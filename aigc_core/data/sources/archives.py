@@ -18,6 +18,9 @@ from typing import IO, cast
 from aigc_core.data.sources.base import MAX_BYTES
 from aigc_core.errors import SourceError
 
+#: A large member that unpacks to more times its packed size is a bomb: images hardly shrink in an archive.
+MAX_RATIO = 200
+BOMB_BYTES = 16 << 20
 #: What damaged compressed bytes raise.
 DAMAGE = (zlib.error, lzma.LZMAError, struct.error, EOFError)
 
@@ -55,24 +58,28 @@ def open_archive(path: Path) -> Files:
         if start != b"PK" and tarfile.is_tarfile(path):
             return _open_tar(path)
         return _open_zip(path)
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, *DAMAGE) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, ValueError, OverflowError, RecursionError, *DAMAGE) as error:
         raise SourceError(
             f"source.path {str(path)!r} is neither a folder nor a readable .zip or .tar ({error}): fetch it again"
         ) from None
 
 
-def _refusal(name: str, size: int) -> str | None:
+def _refusal(name: str, size: int, packed: int) -> str | None:
     posix = PurePosixPath(name.replace("\\", "/"))
     if posix.is_absolute() or ".." in posix.parts:
         return "its name climbs out of the archive"
-    return f"unpacks to more than {MAX_BYTES:,} bytes" if size > MAX_BYTES else None
+    if size > MAX_BYTES:
+        return f"unpacks to more than {MAX_BYTES:,} bytes"
+    if size > max(BOMB_BYTES, MAX_RATIO * packed):
+        return f"{packed:,} bytes that unpack to {size:,}: a decompression bomb"
+    return None
 
 
 def _open_zip(path: Path) -> Files:
     archive = zipfile.ZipFile(path)
     names = Names()
     members = {names.take(member.filename): member for member in archive.infolist() if not member.is_dir()}
-    reasons = {name: _refusal(name, member.file_size) for name, member in members.items()}
+    reasons = {name: _refusal(name, member.file_size, member.compress_size) for name, member in members.items()}
 
     def read(name: str) -> bytes:
         try:
@@ -124,13 +131,17 @@ def _tar_members(path: Path) -> tuple[dict[str, _Member], dict[str, str]]:
     members: dict[str, _Member] = {}
     refused: dict[str, str] = {}
     with tarfile.open(path, "r:*") as archive:
+        place = -1
         while (member := archive.next()) is not None:
+            if archive.offset <= place:
+                raise tarfile.ReadError("its headers lead backwards")
+            place = archive.offset
             archive.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
             if member.isdir():
                 continue
             name = names.take(member.name)
             members[name] = _Member(member.offset_data, member.size)
-            reason = _refusal(name, member.size)
+            reason = _refusal(name, member.size, member.size)
             if member.issym() or member.islnk():
                 reason = "a link inside an archive is not followed"
             elif not member.isreg() or member.issparse():
