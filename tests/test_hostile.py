@@ -257,6 +257,10 @@ def test_tar_with_links_devices_and_climbers(make, mode):
         add("图 🐈.png", make.png(7))
     bad = ["../up.png", "/root.png", "soft.png", "hard.png", "device.png", "pipe.png"]
     check(journey(make, "folder", path), {**dict.fromkeys(bad, CORRUPT), "图 🐈.png": KEPT})
+    notes = {row["source"]: row["note"] for row in Version.open(make.paths().ingested).rows.to_pylist()}
+    assert notes["hard.png"] == notes["soft.png"] == "a link inside an archive is not followed"
+    assert notes["device.png"] == notes["pipe.png"] == "not a plain file"
+    assert notes["../up.png"] == notes["/root.png"] == "its name climbs out of the archive"
 
 
 def test_parquet_with_nulls_and_paths_in_the_image_column(make):
