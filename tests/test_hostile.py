@@ -332,3 +332,57 @@ def test_sheets_with_a_bad_one_among_them(make, sheet):
     assert CORRUPT in fate.pop("c.png")
     assert len(fate) == 2 * (24 // sheet["width"]) * 2
     assert set(fate.values()) == {KEPT}
+
+
+def idx_folder(make, folder):
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 20), ("t10k", 10)):
+        pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        pixels[3] = 9  # a blank one
+        make.idx(f"{prefix}-images-idx3-ubyte", pixels, folder=folder)
+        make.idx(f"{prefix}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8) % 2, folder=folder)
+    return make.root / folder
+
+
+def idx_source(make):
+    return {"kind": "idx", "path": str(idx_folder(make, "idx"))}, 30, 2
+
+
+def torchvision_source(make):
+    idx_folder(make, "root/MNIST/raw")
+    return {"kind": "torchvision", "path": str(make.root / "root"), "name": "MNIST"}, 30, 2
+
+
+def cells(make):
+    return [{"bytes": content, "path": None} for content in [*good(make).values(), make.png(1)[:70], None]]
+
+
+def hf_source(make):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image()})
+    held = [cell or {"bytes": b"", "path": None} for cell in cells(make)]  # it refuses to write a null itself
+    datasets.Dataset.from_dict({"image": held}, features=features).save_to_disk(make.root / "saved")
+    return {"kind": "hf", "path": str(make.root / "saved")}, GOOD + 2, 2
+
+
+def stream_source(make):
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    (make.root / "hub").mkdir()
+    pq.write_table(pa.table({"image": pa.array(cells(make), kind)}), make.root / "hub/train-0.parquet")
+    return {"kind": "hf", "name": str(make.root / "hub")}, GOOD + 2, 2
+
+
+def mix_source(make):
+    make.folder({**good(make), "bad.png": b"no"}, "all/files")
+    idx_folder(make, "all/idx")
+    parts = [{"kind": "folder", "path": "files"}, {"kind": "idx", "path": "idx", "weight": 0.5, "label": "digit"}]
+    return {"kind": "mix", "path": str(make.root / "all"), "sources": parts}, GOOD + 1 + 15, None
+
+
+@pytest.mark.parametrize("build", [idx_source, torchvision_source, hf_source, stream_source, mix_source])
+def test_every_other_kind_adds_up(make, build):
+    source, rows, bad = build(make)
+    fate = journey(make, None, None, source=source)
+    assert len(fate) == rows
+    condemned = [key for key, outcome in fate.items() if outcome != KEPT]
+    assert len(condemned) == bad if bad is not None else "files/bad.png" in condemned
