@@ -360,7 +360,7 @@ def cells(make):
 def hf_source(make):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image()})
-    held = [cell or {"bytes": b"", "path": None} for cell in cells(make)]  # it refuses to write a null itself
+    held = [{**cell, "bytes": cell["bytes"] or b""} for cell in cells(make)]  # it refuses to write a null itself
     datasets.Dataset.from_dict({"image": held}, features=features).save_to_disk(make.root / "saved")
     return {"kind": "hf", "path": str(make.root / "saved")}, GOOD + 2, 2
 
