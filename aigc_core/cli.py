@@ -134,6 +134,33 @@ def verify(file: Annotated[Path, typer.Argument(help="A PNG file that `aigc gene
     _say(run(file))
 
 
+data_app = typer.Typer(no_args_is_help=True, help="What is done with a dataset version.")
+app.add_typer(data_app, name="data")
+
+
+class ExportedVersion(StrEnum):
+    """The dataset versions that can be taken elsewhere."""
+
+    curated = "curated"
+    ingested = "ingested"
+    augmented = "augmented"
+    quarantine = "quarantine"
+
+
+@data_app.command("export")
+def data_export(
+    version: Annotated[ExportedVersion, typer.Argument(help="Which dataset version.")],
+    folder: Annotated[Path, typer.Argument(help="New or empty folder for the Parquet files.")],
+) -> None:
+    """Write a version as Parquet that `datasets.load_dataset("parquet")` reads, one set of files per split.
+
+    Example:  aigc data export curated exported
+    """
+    from aigc_core.stages.export import export as run
+
+    _say(run(Paths(_root()), version.value, folder))
+
+
 def main() -> None:
     """Run the command line; the only place that turns errors into exit codes."""
     try:

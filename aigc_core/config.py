@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -30,12 +30,68 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Section):
+#: Readers of aigc_core/data/sources/ that stand for themselves.
+ReaderKind = Literal["digits", "idx", "folder", "parquet", "hf", "torchvision"]
+
+
+class Sheet(Section):
+    """A grid that is cut from every image of the source; each cell becomes a row."""
+
+    width: Count = Field(description="px of one cell")
+    height: Count = Field(description="px of one cell")
+
+
+class Columns(Section):
+    """Column names of a table, where they are not the usual ones; null finds the column by its type or name."""
+
+    image: str | None = Field(None, description="encoded bytes, or a struct with `bytes`")
+    label: str | None = Field(None, description="text, integer or ClassLabel")
+    text: str | None = Field(None, description="caption")
+    split: str | None = Field(None, description="reference, train, test or validation")
+
+
+class Reading(Section):
+    """What single readers want to know besides a path; each of them ignores what is not its own."""
+
+    name: str | None = Field(
+        None, description="hf: name on the Hub, streamed; torchvision: MNIST, FashionMNIST or CIFAR10"
+    )
+    config: str | None = Field(None, description="hf: configuration of the data set on the Hub")
+    revision: str | None = Field(None, description="hf: commit of the data set on the Hub; null takes the newest")
+    split: str | None = Field(None, description="hf: read this split alone; null reads all")
+    download: bool = Field(False, description="torchvision: fetch the files into `path` where they are missing")
+    columns: Columns | None = Field(None, description="parquet and hf: column names; null finds them")
+    sheet: Sheet | None = Field(
+        None, description="{width, height} cuts sprite sheets into cells; null takes whole images"
+    )
+
+
+class Part(Reading):
+    """One of several sources."""
+
+    kind: ReaderKind = Field(description="which reader")
+    path: str = Field(description="file or folder below source.path, because DVC watches that one; `.` is itself")
+    weight: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="share of its rows that is read: a seeded sample, stratified by split and class"
+    )
+    label: ClassName | None = Field(None, description="class of all its rows; null keeps their own labels")
+
+
+class Source(Reading):
     """Where the raw files lie."""
 
-    kind: Literal["digits", "idx", "folder"] = Field("digits", description="which reader")
-    path: str = Field("data/raw", description="file or folder, relative to params.yaml; `digits` does not read it")
+    kind: ReaderKind | Literal["mix"] = Field("digits", description="which reader; `mix` reads the list `sources`")
+    path: str = Field(
+        "data/raw", description="file or folder, relative to params.yaml; `digits` and a name on the Hub do not read it"
+    )
     limit: Count | None = Field(None, description="seeded, class-stratified sample of this many rows; null reads all")
+    sources: list[Part] = Field([], description="mix: {kind, path, weight, label} of each source")
+
+    @model_validator(mode="after")
+    def _sources_belong_to_mix(self) -> Source:
+        if (self.kind == "mix") != bool(self.sources):
+            raise ValueError("`kind: mix` and the list `sources` need each other")
+        return self
 
 
 class Plant(Section):
@@ -247,7 +303,7 @@ class Train(Section):
 class SecondSource(Section):
     """Another source to pre-train on; `same` takes classes of the main one."""
 
-    kind: Literal["same", "idx", "folder"] = "same"
+    kind: Literal["same", "idx", "folder", "parquet"] = "same"
     path: str = "data/raw"
     limit: Count | None = None
 
@@ -340,8 +396,18 @@ def _explain(item: dict[str, Any]) -> str:
 def _known_names(location: list[str]) -> list[str]:
     model: type[BaseModel] = Config
     for part in location:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if part.isdigit():
+            continue  # a place in a list: the list's own annotation said what its items are
+        found = _model_in(model.model_fields[part].annotation) if part in model.model_fields else None
+        if found is None:
             return []
-        model = annotation
+        model = found
     return sorted(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation names, also as `Section | None` or `list[Section]`."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -47,7 +47,7 @@ class Makers:
 
     def config(self, kind: str, path: Path | None = None, limit: int | None = None, **sections: object) -> Config:
         source = {"kind": kind, "path": str(path or "data/raw"), "limit": limit}
-        return Config.model_validate({"source": source, **sections})
+        return Config.model_validate({"source": source, **sections})  # a section `source` wins
 
     def paths(self, name: str = "checkout") -> Paths:
         return Paths(self.root / name)

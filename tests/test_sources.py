@@ -157,8 +157,8 @@ def test_neither_folder_nor_zip(make):
 
 
 def test_unknown_kind_lists_the_known(make):
-    with pytest.raises(ConfigError, match="digits, folder, idx"):
-        listed("parquet", make.root)
+    with pytest.raises(ConfigError, match="digits, folder, hf, idx, parquet, torchvision"):
+        listed("csv", make.root)
 
 
 class TestSample:

@@ -60,7 +60,7 @@ def additions(clean: dict[str, tuple[Entry, bytes]], plant: Plant, seed: int, fi
     for kind in ADDED:
         for key in chosen(sorted(clean), kind, getattr(plant, kind), seed):
             entry, content = clean[key]
-            new = replace(entry, key=f"digits/{first + len(found):04d}", parent=row_id(key), split="train")
+            new = replace(entry, key=f"digits/{first + len(found):04d}", parent=row_id(key), split="train", pinned=True)
             found.append(Planted(new, damage(content, kind, key, seed), kind))
     return found
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -140,23 +139,25 @@ def fill_version(
 def _rows_digest(rows: pa.Table) -> str:
     """Digest of what a version holds, without notes: those may be reworded."""
     whole = hashlib.sha256()
-    columns = [rows[name].to_pylist() for name in ("id", "content_hash", "label", "split")]
-    for line in zip(*columns, strict=True):
-        whole.update("\t".join(str(value) for value in line).encode() + b"\n")
+    for batch in rows.select(["id", "content_hash", "label", "split"]).to_batches(max_chunksize=BUFFER_ROWS):
+        for line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            whole.update("\t".join(str(value) for value in line).encode() + b"\n")
     return whole.hexdigest()
 
 
 def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:
-    pairs = Counter(zip(rows["split"].to_pylist(), rows["label"].to_pylist(), strict=True))
+    pairs = rows.group_by(["split", "label"]).aggregate([([], "count_all")])
     table: dict[str, dict[str, int]] = {}
-    for (split, label), count in pairs.items():
-        table.setdefault(split, {})[label or ""] = count
+    for line in pairs.to_pylist():
+        counts = table.setdefault(line["split"], {})
+        label = line["label"] or ""
+        counts[label] = counts.get(label, 0) + line["count_all"]
     return table
 
 
 def _classes(rows: pa.Table) -> list[str]:
     train = rows.filter(pc.equal(rows["split"], "train"))
-    return sorted({label for label in train["label"].to_pylist() if label is not None}, key=natural)
+    return sorted({label for label in pc.unique(train["label"]).to_pylist() if label is not None}, key=natural)
 
 
 @dataclass

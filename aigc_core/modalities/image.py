@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ Pixels = npt.NDArray[np.uint8]
 RESIZE_MODE = "lanczos-cover"
 #: Larger images are refused before they are decoded: a small file may unpack to gigabytes.
 MAX_PIXELS = 64_000_000
+#: Rows of wide grey that are scaled at once.
+STRIP_ROWS = 256
 #: Colour that lies behind transparent pixels where one luma is needed; grey is as far from black as from white.
 BACKDROP = 128
 
@@ -101,17 +104,19 @@ def _target_mode(mode: str, transparent: bool) -> str:
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> Pixels:
     """Scale wide grey to 8 bits: floats in [0, 1] by 255, up to 16 bits by 1/257, else by the image's own range."""
-    wide = values.astype(np.float64)
-    if not np.isfinite(wide).all():
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise DecodeError("pixels that are not finite numbers")
-    low, high = wide.min(), wide.max()
+    shift, factor = low, 255 / max(high - low, 1e-12)
     if np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1:
-        scaled = wide * 255
+        shift, factor = 0.0, 255.0
     elif low >= 0 and high <= 65535:
-        scaled = wide / 257
-    else:
-        scaled = (wide - low) / max(high - low, 1e-12) * 255
-    return np.asarray(np.clip(np.round(scaled), 0, 255), dtype=np.uint8)[..., None]
+        shift, factor = 0.0, 1 / 257
+    scaled = np.empty((*values.shape, 1), np.uint8)
+    for top in range(0, values.shape[0], STRIP_ROWS):  # the largest images would take gigabytes as floats
+        strip = (values[top : top + STRIP_ROWS].astype(np.float64) - shift) * factor
+        scaled[top : top + STRIP_ROWS, :, 0] = np.clip(np.round(strip), 0, 255)
+    return scaled
 
 
 def content_hash(pixels: Pixels) -> str:

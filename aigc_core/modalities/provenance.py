@@ -3,6 +3,8 @@
 It is written twice: as PNG text for this tool (one JSON object), and as XMP with IPTC's DigitalSourceType
 `trainedAlgorithmicMedia`, which picture archives and platforms read. The mark is a label and no signature: it
 survives copying and shows a changed pixel, and whoever wants to remove or forge it can.
+
+`detect` answers the question for files of any origin.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from xml.sax.saxutils import quoteattr
 from PIL import Image, PngImagePlugin
 
 from aigc_core.errors import DataError, DecodeError
+from aigc_core.modalities.containers import XMP_KEYWORD
+from aigc_core.modalities.disclosure import GENERATOR, detect
 from aigc_core.modalities.image import Pixels, content_hash, decode, to_pil
 
-GENERATOR = "aigc"
+__all__ = ["DIGITAL_SOURCE_TYPE", "GENERATOR", "KEYWORD", "XMP_KEYWORD", "Mark", "Reading", "detect", "embed", "read"]
+
 #: Keyword of the text chunk with the JSON object.
 KEYWORD = "aigc"
-XMP_KEYWORD = "XML:com.adobe.xmp"
 #: IPTC's name for media made by a trained model.
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.progress import track
 from aigc_core.config import Config
 from aigc_core.data import plant
 from aigc_core.data.sources import open_source
-from aigc_core.data.sources.base import Entry
+from aigc_core.data.sources.base import Entry, OpenSource
 from aigc_core.data.splits import assign_split
 from aigc_core.data.store import ContentWriter, write_version
 from aigc_core.errors import DecodeError, SourceError
@@ -25,6 +26,8 @@ from aigc_core.records import ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
 EMBEDDED_ROWS = 1797
 #: Sides that the networks take above 16 px, in px.
 CONV_SIDES = (16, 20, 24, 28, 32)
+#: Rows that are held as Python objects at once.
+BATCH_ROWS = 8192
 #: A channel count below this share of the rows does not decide for all of them.
 CHANNEL_SHARE = 0.05
 
@@ -33,12 +36,13 @@ CHANNEL_SHARE = 0.05
 class _Table:
     """Rows and the counts that describe them, gathered while reading."""
 
-    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in ROW_SCHEMA.names})
+    batches: list[pa.RecordBatch] = field(default_factory=list)  # smaller than Python's rows
+    rows: list[dict[str, Any]] = field(default_factory=list)  # that wait for the next batch
     sides: Counter[int] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
 
-    def add(self, entry: Entry, content: bytes | None, error: str | None, config: Config) -> str | None:
-        """Decode one row for its hash and its facts; returns its split."""
+    def add(self, entry: Entry, content: bytes | None, error: str | None, config: Config) -> None:
+        """Decode one row for its hash and its facts."""
         digest, note = None, error
         if content is not None:
             try:
@@ -49,12 +53,20 @@ class _Table:
             except DecodeError as failure:
                 note = str(failure)
         identity = row_id(entry.key)
-        planted = entry.parent is not None
-        split = "train" if planted else assign_split(digest or identity, entry.split, config.split)
+        split = assign_split(digest or identity, entry.split, config.split, divide=not entry.pinned)
         row = (identity, digest, entry.label, entry.text, split, entry.key, entry.parent, entry.op, note)
-        for name, value in zip(ROW_SCHEMA.names, row, strict=True):
-            self.columns[name].append(value)
-        return split
+        self.rows.append(dict(zip(ROW_SCHEMA.names, row, strict=True)))
+        if len(self.rows) == BATCH_ROWS:
+            self._pack()
+
+    def _pack(self) -> None:
+        self.batches.append(pa.RecordBatch.from_pylist(self.rows, ROW_SCHEMA))
+        self.rows = []
+
+    def table(self) -> pa.Table:
+        """All rows (ROW_SCHEMA), in the order in which they came."""
+        self._pack()
+        return pa.Table.from_batches(self.batches, ROW_SCHEMA)
 
     def shape(self) -> dict[str, Any]:
         """The size and channels that models use for this data."""
@@ -88,7 +100,14 @@ def _median(counts: Counter[int]) -> int:
 
 def ingest(config: Config, paths: Paths) -> StageResult:
     """Write data/content and data/ingested. Raises SourceError where the source as a whole cannot be read."""
-    source = open_source(config.source.kind, paths.root / config.source.path, config.source.limit, config.seed)
+    settings = config.source
+    with closing(
+        open_source(settings.kind, paths.root / settings.path, settings.limit, config.seed, settings)
+    ) as source:
+        return _ingest(source, config, paths)
+
+
+def _ingest(source: OpenSource, config: Config, paths: Paths) -> StageResult:
     table, truth = _Table(), list[tuple[str, str, str | None]]()
     rows = track(source.items(), "reading", total=len(source.entries), transient=True)
     with ContentWriter(paths.content) as writer:
@@ -98,9 +117,9 @@ def ingest(config: Config, paths: Paths) -> StageResult:
             table.add(entry, content, error, config)
             writer.add(row_id(entry.key), content)
         shape = table.shape()
-    columns = pa.table(table.columns, schema=ROW_SCHEMA)
+    columns = table.table()
     parameters = {
-        "source": config.source.model_dump(exclude={"path"}),
+        "source": config.source.model_dump(exclude={"path"}, exclude_defaults=True) | {"kind": config.source.kind},
         "split": config.split.model_dump(),
         "seed": config.seed,
         "skipped_files": source.skipped,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import torch
 
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_images
 from aigc_core.data.sources import open_source
+from aigc_core.data.sources.base import OpenSource
 from aigc_core.data.store import Card, Version, natural
 from aigc_core.errors import DecodeError
 from aigc_core.files import atomic_folder
@@ -51,7 +54,11 @@ def pretrain(config: Config, paths: Paths, family: str) -> StageResult:
 def _second_source(config: Config, paths: Paths, card: Card) -> tuple[ImageSet, int]:
     """The second source at the main one's size and channels; its test rows are left out. Returns also what failed."""
     settings = config.pretrain.source
-    source = open_source(settings.kind, paths.root / settings.path, settings.limit, config.seed)
+    with closing(open_source(settings.kind, paths.root / settings.path, settings.limit, config.seed)) as source:
+        return _read_second(source, config, card)
+
+
+def _read_second(source: OpenSource, config: Config, card: Card) -> tuple[ImageSet, int]:
     entries = [entry for entry in source.entries if entry.split != "test" and entry.label is not None]
     known = sorted({entry.label for entry in entries if entry.label is not None}, key=natural)
     classes = (

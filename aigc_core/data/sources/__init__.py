@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aigc_core.data.sources import digits, folder, idx  # noqa: F401  (each registers its reader)
-from aigc_core.data.sources.base import OpenSource, readers, sample
+from aigc_core.config import Reading, Source
+from aigc_core.data.sources import digits, folder, hf, idx, parquet, vision  # noqa: F401  (each registers its reader)
+from aigc_core.data.sources.base import OpenSource, sample
+from aigc_core.data.sources.mix import open_mix
+from aigc_core.data.sources.sheet import open_cut
 from aigc_core.errors import SourceError
 
 
-def open_source(kind: str, path: Path, limit: int | None, seed: int) -> OpenSource:
-    """List a source and take the configured sample of it.
+def open_source(kind: str, path: Path, limit: int | None, seed: int, options: Reading | None = None) -> OpenSource:
+    """List a source and take the configured sample of it. The caller closes what it gets.
 
+    `options` is the section that says more than kind and path; `mix` needs a whole `Source`.
     Raises SourceError when the source does not exist, is empty, or is of another kind.
     """
-    opened = readers[kind](path)
+    if isinstance(options, Source) and options.sources:
+        opened = open_mix(path, options.sources, seed)
+    else:
+        opened = open_cut(kind, path, options or Reading())
     if not opened.entries:
         raise SourceError(f"source.path {str(path)!r} holds no images: put files there or name another path")
-    return OpenSource(sample(opened.entries, limit, seed), opened.read, opened.skipped)
+    return OpenSource(sample(opened.entries, limit, seed), opened.read, opened.skipped, opened.close)

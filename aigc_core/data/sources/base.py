@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aigc_core.data.splits import unit_hash
 from aigc_core.records import Split
 from aigc_core.registry import Registry
 
+#: A file or an archive member of more bytes is refused unread.
+MAX_BYTES = 256 << 20
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One raw row before it is read. `key` is its path below the source, with member and index."""
 
@@ -18,6 +21,7 @@ class Entry:
     label: str | None = None
     text: str | None = None
     split: Split | None = None  # only where the source itself names one
+    pinned: bool = False  # `split` is final, and is not divided into reference and train
     refused: str | None = None  # why its bytes may not be read
     parent: str | None = None
     op: str | None = None
@@ -27,27 +31,53 @@ class Entry:
 Reader = Callable[[Entry], bytes]
 
 
+def _nothing() -> None:
+    """Readers that keep no file open have nothing to close."""
+
+
 @dataclass(frozen=True)
 class OpenSource:
-    """Entries in a stable order and the way to read them. The list holds names only, never pixels."""
+    """Entries in a stable order and the way to read them. The list holds names only, never pixels.
+
+    Reading in the order of `entries` is one pass over the source; any other order works and may be slow.
+    """
 
     entries: list[Entry]
     read: Reader
     skipped: dict[str, int] = field(default_factory=dict)  # files that are no rows, by suffix
+    close: Callable[[], None] = _nothing
 
     def items(self) -> Iterator[tuple[Entry, bytes | None, str | None]]:
         """Stream (entry, bytes or null, why the bytes could not be read)."""
         for entry in self.entries:
-            if entry.refused:
-                yield entry, None, entry.refused
-                continue
-            try:
-                yield entry, self.read(entry), None
-            except OSError as error:
-                yield entry, None, f"cannot be read: {error.strerror or error}"
+            content, error = self.fetch(entry)
+            yield entry, content, error
+
+    def fetch(self, entry: Entry) -> tuple[bytes | None, str | None]:
+        """Bytes of one entry, or null and why they could not be read."""
+        if entry.refused:
+            return None, entry.refused
+        try:
+            return self.read(entry), None
+        except OSError as error:
+            return None, f"cannot be read: {error.strerror or error}"
 
 
 readers: Registry[Callable[..., OpenSource]] = Registry("source kind")
+
+
+def own_splits(entries: list[Entry]) -> list[Entry]:
+    """The entries with the splits that their source names, or with none.
+
+    Without test rows of its own a source has no split worth keeping: everything is divided anew. A source that
+    names its reference rows too is taken as it is.
+    """
+    named = {entry.split for entry in entries}
+    if "test" not in named:
+        return [replace(entry, split=None) for entry in entries]
+    if "reference" in named:
+        return [replace(entry, pinned=entry.split is not None) for entry in entries]
+    return entries
 
 
 def sample(entries: list[Entry], limit: int | None, seed: int) -> list[Entry]:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from aigc_core.config import Reading
 from aigc_core.data.sources.base import Entry, OpenSource, readers
 from aigc_core.modalities import image
 
 
 @readers.register("digits")
-def open_digits(path: Path) -> OpenSource:  # noqa: ARG001  (the set is embedded)
+def open_digits(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (the set is embedded)
     """The digits as PNG bytes, labelled "0" to "9"."""
     from sklearn.datasets import load_digits
 

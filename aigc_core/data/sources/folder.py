@@ -1,6 +1,6 @@
-"""Folders and zip archives of images: class sub-folders or flat, `train/` and `test/`, `metadata.csv`.
+"""Folders and archives (.zip, .tar) of images: class sub-folders or flat, `train/` and `test/`, `metadata.csv`.
 
-A zip is read in place. Nothing outside the source is ever read: a link that leaves the folder, or an archive
+An archive is read in place. Nothing outside the source is ever read: a link that leaves the folder, or an archive
 member that climbs out with `..`, becomes a row that cannot be read, and is quarantined as such.
 """
 
@@ -8,135 +8,104 @@ from __future__ import annotations
 
 import csv
 import io
-import lzma
 import os
-import struct
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from aigc_core.data.sources.base import Entry, OpenSource, readers
+from aigc_core.config import Reading
+from aigc_core.data.sources.archives import Files, Names, open_archive
+from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, own_splits, readers
+from aigc_core.data.splits import SPLIT_NAMES
 from aigc_core.errors import SourceError
-from aigc_core.records import Split
 
-SPLIT_FOLDERS: dict[str, Split] = {
-    "train": "train", "training": "train",
-    "test": "test", "testing": "test", "val": "test", "valid": "test", "validation": "test",
-}  # fmt: skip
-#: What damaged compressed bytes raise.
-DAMAGE = (zlib.error, lzma.LZMAError, struct.error)
-#: An archive member that says it unpacks to more is refused unread.
-MAX_MEMBER = 256 << 20
 #: Files that lie beside images without being any. Everything else is a row, and a bad one is quarantined.
 NOT_ROWS = {".csv", ".tsv", ".txt", ".md", ".json", ".jsonl", ".html", ".htm", ".pdf", ".xml", ".yaml", ".yml", ".py"}
 
 
 @readers.register("folder")
-def open_folder(path: Path) -> OpenSource:
-    """List a folder or a .zip. Raises SourceError when it does not exist or cannot be listed."""
+def open_folder(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (a folder has no options)
+    """List a folder, a .zip or a .tar. Raises SourceError when it does not exist or cannot be listed."""
     if path.is_dir():
-        names, refused = _walk(path)
-        return _listed(names, refused, lambda name: names[name].read_bytes())
+        return _listed(walk(path))
     if not path.exists():
-        raise SourceError(f"source.path {str(path)!r} does not exist: name a folder of images or a .zip")
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"source.path {str(path)!r} is neither a folder nor a readable .zip ({error})") from None
-    members = _members(archive)
-    refused = {name: "its name climbs out of the archive" for name in members if _climbs(name)}
-    refused |= {
-        name: f"unpacks to more than {MAX_MEMBER:,} bytes" for name, m in members.items() if m.file_size > MAX_MEMBER
-    }
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(members[name])
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, *DAMAGE) as error:
-            raise OSError(f"damaged archive member: {error}") from None
-
-    return _listed(members, refused, read)
+        raise SourceError(f"source.path {str(path)!r} does not exist: name a folder of images, a .zip or a .tar")
+    return _listed(open_archive(path))
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Files of an archive by name; a name that stands twice in it is told apart by `#2`."""
-    found: dict[str, zipfile.ZipInfo] = {}
-    times: Counter[str] = Counter()
-    for member in archive.infolist():
-        if not member.is_dir():
-            times[member.filename] += 1
-            count = times[member.filename]
-            found[member.filename if count == 1 else f"{member.filename}#{count}"] = member
-    return found
-
-
-def _climbs(name: str) -> bool:
-    posix = PurePosixPath(name.replace("\\", "/"))
-    return posix.is_absolute() or ".." in posix.parts
-
-
-def _walk(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Files below `root` by name, and the names among them that may not be read, with the reason."""
-    inside = Path(os.path.realpath(root))
-    names: dict[str, Path] = {}
+def walk(root: Path) -> Files:
+    """Files below `root` by name. Links that leave it, and what is no plain file, are refused."""
+    inside = os.path.realpath(root)
+    unique = Names()
+    places: dict[str, Path] = {}
     refused: dict[str, str] = {}
 
     def unlistable(error: OSError) -> None:
-        name = _printable(Path(error.filename).relative_to(root).as_posix())
-        names[name] = Path(error.filename)
+        name = unique.take(Path(error.filename).relative_to(root).as_posix())
+        places[name] = Path(error.filename)
         refused[name] = f"a folder that cannot be listed: {error.strerror}"
 
     for folder, folders, files in os.walk(root, onerror=unlistable):
         folders.sort()
-        for file in [*files, *(f for f in folders if (Path(folder) / f).is_symlink())]:
+        for file in sorted([*files, *(f for f in folders if (Path(folder) / f).is_symlink())]):
             path = Path(folder) / file
-            name = _printable(path.relative_to(root).as_posix())
-            leaves = path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside)
+            leaves = path.is_symlink() and not _is_inside(path, inside)
             if path.is_symlink() and path.is_dir() and not leaves:
                 continue  # the folder it points to is inside, and is walked there
-            names[name] = path
+            name = unique.take(path.relative_to(root).as_posix())
+            places[name] = path
             if leaves:
                 refused[name] = "a link that leaves the source"
             elif not path.is_file():
                 refused[name] = "not a plain file, or a link that leads nowhere"
-    return names, refused
+    return Files(list(places), refused, lambda name: _read_inside(places[name], inside), lambda name: name, _nothing)
 
 
-def _printable(name: str) -> str:
-    """A name that UTF-8 can hold; bytes that are no text become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _nothing() -> None:
+    """A folder keeps no file open."""
 
 
-def _listed(names: Iterable[str], refused: dict[str, str], read: Callable[[str], bytes]) -> OpenSource:
+def _is_inside(path: Path, root: str) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def _read_inside(path: Path, root: str) -> bytes:
+    """The bytes of a file, which may have been swapped since it was listed."""
+    if not _is_inside(path, root):
+        raise OSError("it has become a link that leaves the source")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise OSError(f"{size:,} bytes are more than {MAX_BYTES:,}")
+    return path.read_bytes()
+
+
+def _listed(files: Files) -> OpenSource:
     skipped: Counter[str] = Counter()
     rows: list[str] = []
     tables: list[str] = []
-    for name in sorted(names):
+    for name in sorted(files.names):
         parts = PurePosixPath(name).parts
+        suffix = PurePosixPath(name).suffix.lower()
         if any(part.startswith(".") and part != ".." for part in parts) or "__MACOSX" in parts:
             skipped["hidden"] += 1
         elif parts[-1] == "metadata.csv":
             tables.append(name)
-        elif PurePosixPath(name).suffix.lower() in NOT_ROWS:
-            skipped[PurePosixPath(name).suffix.lower()] += 1
+        elif suffix in NOT_ROWS:
+            skipped[suffix] += 1
         else:
             rows.append(name)
     for table in tables:
-        if table in refused:
-            raise SourceError(f"{table} is {refused[table]}: replace it with a plain file")
-    metadata = {key: value for table in tables for key, value in _metadata(table, read).items()}
-    depth = _common_depth([name for name in rows if name not in refused])
+        if table in files.refused:
+            raise SourceError(f"{table} is {files.refused[table]}: replace it with a plain file")
+    metadata = {key: value for table in tables for key, value in _metadata(table, files.read).items()}
+    depth = _common_depth([name for name in rows if name not in files.refused])
     entries = [
-        Entry(name, refused=refused[name]) if name in refused else _entry(name, depth, metadata.get(name, {}))
-        for name in rows
+        Entry(name, refused=files.refused[name])
+        if name in files.refused
+        else _entry(name, depth, metadata.get(name, {}))
+        for name in sorted(rows, key=files.order)
     ]
-    if not any(entry.split == "test" for entry in entries):
-        # Without test rows of its own the source has no split worth keeping: everything is divided anew.
-        entries = [replace(entry, split=None) for entry in entries]
-    return OpenSource(entries, lambda entry: read(entry.key), dict(skipped))
+    return OpenSource(own_splits(entries), lambda entry: files.read(entry.key), dict(skipped), files.close)
 
 
 def _common_depth(names: list[str]) -> int:
@@ -146,14 +115,14 @@ def _common_depth(names: list[str]) -> int:
     while True:
         here = Counter(parts[depth] for parts in folders if len(parts) > depth)
         deeper = sum(len(parts) > depth + 1 for parts in folders)
-        if len(here) != 1 or 2 * deeper <= len(folders) or next(iter(here)).lower() in SPLIT_FOLDERS:
+        if len(here) != 1 or 2 * deeper <= len(folders) or next(iter(here)).lower() in SPLIT_NAMES:
             return depth
         depth += 1
 
 
 def _entry(name: str, depth: int, facts: dict[str, str]) -> Entry:
     folders = list(PurePosixPath(name).parts[depth:-1])
-    split = SPLIT_FOLDERS[folders.pop(0).lower()] if folders and folders[0].lower() in SPLIT_FOLDERS else None
+    split = SPLIT_NAMES[folders.pop(0).lower()] if folders and folders[0].lower() in SPLIT_NAMES else None
     label = facts.get("label") or (folders[0] if folders else None)
     return Entry(name, label=label, text=facts.get("text") or None, split=split)
 
@@ -168,5 +137,5 @@ def _metadata(name: str, read: Callable[[str], bytes]) -> dict[str, dict[str, st
             )
         folder = PurePosixPath(name).parent
         return {str(folder / line["file_name"]): line for line in lines if line["file_name"]}
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{name} is not a readable CSV file in UTF-8 ({error})") from None

@@ -15,6 +15,7 @@ from typing import IO
 
 import numpy as np
 
+from aigc_core.config import Reading
 from aigc_core.data.sources.base import Entry, OpenSource, readers
 from aigc_core.errors import SourceError
 from aigc_core.modalities import image
@@ -22,7 +23,7 @@ from aigc_core.records import Split
 
 
 @readers.register("idx")
-def open_idx(path: Path) -> OpenSource:
+def open_idx(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (idx has no options)
     """List all images of a folder of idx files, or of one images file."""
     if not path.exists():
         raise SourceError(f"source.path {str(path)!r} does not exist: name an idx file or a folder with idx files")
@@ -44,7 +45,11 @@ def open_idx(path: Path) -> OpenSource:
         name, _, index = entry.key.rpartition("#")
         return files[name].png(int(index))
 
-    return OpenSource(entries, read)
+    def close() -> None:
+        for file in files.values():
+            file.close()
+
+    return OpenSource(entries, read, close=close)
 
 
 def _split_of(name: str) -> Split | None:
@@ -73,6 +78,10 @@ class _IdxFile:
             )
         if len(self._shape) == 4 and self._shape[3] not in (1, 3, 4):
             raise SourceError(f"{path.name} has {self._shape[3]} channels: 1, 3 or 4 can be read")
+
+    def close(self) -> None:
+        """Close the file of images; reading again would need a new one."""
+        self._handle.close()
 
     def labels(self) -> list[str | None]:
         """Labels from the file beside it; nulls where there is none. The lengths must agree."""
