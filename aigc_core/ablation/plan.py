@@ -104,6 +104,8 @@ class Layout:
 
 def resolve(config: Config, paths: Paths) -> Layout:
     """Decide every arm and cell from the data as it is. Raises ConfigError or DataError where nothing can be measured."""
+    # A default 10 of a float is 10 before and 10.0 after it was read from a plan: equal, but not as JSON.
+    config = Config.model_validate(config.model_dump())
     pool = open_pool(config, paths)
     settings = config.ablation
     chooser = Chooser(pool, settings, config.augment.copies)
@@ -202,7 +204,8 @@ def _describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Sele
     selection, full = selections[arm.name, arm.seeds[0]], chooser.select(Recipe(), 0)
     return {
         "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
-        "rows": selection.rows, "rows_touched": touched(selection, full), "recipe": asdict(arm.recipe),
+        "rows": selection.rows, "rows_touched": touched(selection, full),
+        "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},
     }  # fmt: skip
 
 

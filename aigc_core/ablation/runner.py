@@ -60,8 +60,8 @@ def known_cells(plan: Plan, paths: Paths) -> dict[str, Line]:
     return found
 
 
-def make_bench(layout: Layout, paths: Paths, config: Config) -> Bench:
-    """Floors, the real classifier and the extractor, computed once for all cells."""
+def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
+    """Floors, the real classifier and the extractor, computed once for all cells of a study."""
     plan, pool = layout.plan, layout.pool
     device = choose_device(config.train.device)
     extractor = load_extractor(paths.extractor, str(device))
@@ -75,13 +75,25 @@ def make_bench(layout: Layout, paths: Paths, config: Config) -> Bench:
     real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels)
     chosen = plan.config.evaluate
     setting = Setting(chosen.neighbours, chosen.floor_draws, chosen.max_samples, plan.config.seed, str(device))
+    with one_thread():
+        return Yardstick(extractor, real, setting)
+
+
+def make_bench(layout: Layout, paths: Paths, config: Config, yardstick: Yardstick | None = None) -> Bench:
+    """What all cells share; `yardstick` saves making it again."""
+    plan, device = layout.plan, choose_device(config.train.device)
     start = load_model(paths.pretrained(plan.model)).networks.state_dict() if plan.start else None
-    return Bench(plan.config, plan.model, plan.steps, Yardstick(extractor, real, setting), start, device.type)
+    yardstick = yardstick or make_yardstick(layout, paths, config)
+    return Bench(plan.config, plan.model, plan.steps, yardstick, start, device.type)
 
 
-def run_cells(layout: Layout, paths: Paths, config: Config, watch: Watcher | None = None) -> list[Line]:
+def run_cells(
+    layout: Layout, paths: Paths, config: Config, watch: Watcher | None = None, yardstick: Yardstick | None = None
+) -> list[Line]:
     """Run what is missing and return one line per planned cell, as CELL_SCHEMA has it (failed cells too).
 
+    `config` says on which device and in how many processes; what decides figures is in the plan. `yardstick`
+    saves making it again.
     Raises TrainingError where a worker process was killed; the cells that are done stay done.
     """
     plan = layout.plan
@@ -92,7 +104,7 @@ def run_cells(layout: Layout, paths: Paths, config: Config, watch: Watcher | Non
     missing = [line for line in plan.cells if line["cell"] not in done]
     if missing:
         with one_thread():
-            bench = make_bench(layout, paths, config)
+            bench = make_bench(layout, paths, config, yardstick)
             for line in execute(_tasks(layout, paths, missing), bench, workers(config, len(missing))):
                 done[line["cell"]] = line
                 watch(line, True)

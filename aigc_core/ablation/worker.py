@@ -58,7 +58,10 @@ class Task:
 def run_cell(task: Task, bench: Bench) -> dict[str, Any]:
     """Run a cell and write it, whole or not at all. What went wrong in it becomes its `error`."""
     began = time.perf_counter()
-    line: dict[str, Any] = {"cell": task.cell, "seed": task.seed, "error": None, "metrics": {}, "seconds": {}}
+    line: dict[str, Any] = {
+        "cell": task.cell, "seed": task.seed, "family": bench.family, "steps": bench.steps, "error": None, "metrics": {},
+        "seconds": {},
+    }  # fmt: skip
     try:
         data = arm_images(task.version, tuple(bench.yardstick.real.classes))
         loaded = time.perf_counter()
