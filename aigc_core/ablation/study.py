@@ -197,9 +197,14 @@ class Study:
         return Band(found.mean, found.low, found.high)
 
     def worth(self, decision: str) -> Worth | None:
-        """The decision's effect on fd in images; None where it has no effect that was measured."""
+        """The decision's effect on fd in images; None where it has no effect that was measured, or there is no curve."""
         effect = self.effects.get((decision, PRIMARY))
-        if self.void or effect is None or effect.verdict not in (verdicts.PAYS, verdicts.HURTS):
+        if (
+            self.void
+            or self.fit.curves is None
+            or effect is None
+            or effect.verdict not in (verdicts.PAYS, verdicts.HURTS)
+        ):
             return None
         return scaling.worth(self.fit, Band(effect.gain.mean, effect.gain.low, effect.gain.high))
 
@@ -216,7 +221,7 @@ class Study:
         notes = [
             _upper(verdicts.sentence(decision, effect, self.smallest))
             for (decision, metric), effect in self.effects.items()
-            if metric != PRIMARY and effect.verdict in (verdicts.PAYS, verdicts.HURTS)
+            if metric != PRIMARY and effect.verdict in (verdicts.PAYS, verdicts.HURTS) and not self.void
         ]
         failed = len(self.cells) - len(self.finished)
         return [

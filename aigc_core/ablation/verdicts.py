@@ -33,10 +33,6 @@ CONTROL_LEVEL = 0.99
 #: Decisions whose name needs another subject in a sentence.
 TITLES = {"fix_labels": "fixing labels", "half_the_data": "the second half of the data", "pretrain": "pre-training",
           "curate": "curation", "deduplicate": "deduplication", "augment": "augmentation"}  # fmt: skip
-UNITS = {
-    "fd": "floors", "coverage": "of the test images", "cas": "of accuracy", "agreement": "of agreement", "c_t": "of c_t",
-    "auth_gap": "of auth_gap", "copy_rate": "of copy_rate",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,18 +119,21 @@ def amount(value: float, metric: str, sign: bool = True) -> str:
     """A number with its unit: fd in floors, shares in percentage points, others as they are."""
     if math.isnan(value):
         return "unknown"
-    if metric == PRIMARY:
-        return f"{value:{'+' if sign else ''}.2f} floors"
-    if metric in METRICS:
-        return f"{100 * value:{'+' if sign else ''}.1f} points"
-    return f"{value:{'+' if sign else ''}.3g}"
+    unit = " floors" if metric == PRIMARY else " points" if metric in METRICS else ""
+    return f"{figure(value, metric, sign)}{unit}"
+
+
+def figure(value: float, metric: str, sign: bool = True) -> str:
+    """The bare number of `amount`."""
+    scale, form = (1, ".2f") if metric == PRIMARY else (100, ".1f") if metric in METRICS else (1, ".3g")
+    return f"{scale * value:{'+' if sign else ''}z{form}}"  # z: no minus before a zero
 
 
 def interval(estimate: Estimate, metric: str) -> str:
     """The interval in words; without one, why."""
     if math.isnan(estimate.low):
         return f"{estimate.n} seed, no interval"
-    return f"95 % interval {amount(estimate.low, metric)} to {amount(estimate.high, metric)}, {estimate.n} seeds"
+    return f"95 % interval {figure(estimate.low, metric)} to {figure(estimate.high, metric)}, {estimate.n} seeds"
 
 
 def sentence(decision: str, effect: Effect, smallest: float, figures: Sequence[Memory] = ()) -> str:
@@ -218,7 +217,7 @@ def null_quiet(full: Array, null: Array) -> Control:
         reason = "the null has fewer than two finished seeds, so that nothing says how loud this study is by itself"
         return Control(name, question, False, "not run", expected, reason)
     found = s.welch_interval(null, full, CONTROL_LEVEL)
-    observed = f"{found.mean:+.2f} floors ({found.low:+.2f} to {found.high:+.2f})"
+    observed = f"{found.mean:+z.2f} floors ({found.low:+z.2f} to {found.high:+z.2f})"
     reason = f"two runs of the very same recipe differ by {observed}: whatever differs here is not the data"
     return Control(name, question, not found.excludes_zero(), observed, expected, reason)
 
@@ -233,6 +232,6 @@ def control_seen(gains: Array) -> Control:
         )
         return Control(name, question, False, "not run", expected, reason)
     found = s.mean_interval(np.asarray(gains), CONTROL_LEVEL)
-    observed = f"{found.mean:+.2f} floors ({found.low:+.2f} to {found.high:+.2f})"
+    observed = f"{found.mean:+z.2f} floors ({found.low:+z.2f} to {found.high:+z.2f})"
     reason = f"10 % planted blanks were not seen ({observed}): what this study does not see may still be there"
     return Control(name, question, found.low > 0, observed, expected, reason)

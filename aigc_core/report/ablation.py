@@ -12,7 +12,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from aigc_core.report import forest, page
+from aigc_core.files import atomic_file, read_json
+from aigc_core.report import figures, forest, page
+from aigc_core.report.figures import Pixels
 
 HERE = Path(__file__).parent
 METRICS = ("fd", "coverage", "cas", "agreement")
@@ -22,14 +24,46 @@ STATES = {"pays": "passed", "hurts": "failed", "copying": "failed", "void": "fai
 Facts = dict[str, Any]
 
 
+def write(study: Facts, samples: Mapping[str, Pixels], folder: Path) -> None:
+    """Write ledger.html, forest.svg, forest.png and samples/ARM.png: equal studies and samples make equal bytes.
+
+    `samples` are uint8 (N, C, S, S) by arm, of the same latent codes and labels in every arm; it may be empty.
+    """
+    strips = {}
+    for arm, pixels in sorted(samples.items()):
+        strips[arm] = folder / "samples" / f"{arm}.png"
+        figures.save_png(figures.image_grid(pixels.transpose(0, 2, 3, 1), len(pixels)), strips[arm])
+    for name in ("forest.svg", "forest.png"):
+        forest.save_forest(study, folder / name)
+    with atomic_file(folder / "ledger.html") as scratch:
+        scratch.write_text(render(study, strips))
+
+
+def from_folder(folder: Path) -> Facts | None:
+    """The section from what stage `ablate` left; None where it has not run."""
+    place = folder / "ledger.json"
+    if not place.exists():
+        return None
+    return section(read_json(place), {path.stem: path for path in sorted((folder / "samples").glob("*.png"))})
+
+
 def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:
-    """What the template ablation_section.html.j2 shows of a study; `pictures` are a PNG strip of samples by arm."""
-    if "not_run" in study:
-        return {"not_run": study["not_run"]}
+    """What the template ablation_section.html.j2 shows of a study; `pictures` are a PNG strip of samples by arm.
+
+    A study that was switched off is `{"ran": False, "why": sentence}`.
+    """
+    if not study.get("ran", True):
+        return {"not_run": study["why"]}
     lines = {(line["decision"], line["metric"]): line for line in study["ledger"]}
     decisions = list(dict.fromkeys(line["decision"] for line in study["ledger"]))
-    charts = {"forest": forest.forest(study), "spread": forest.spread(study), "curve": forest.curve(study)}
-    arms = [{**arm, "title": forest.arm_title(arm, study["titles"])} for arm in study["arms"]]
+    scaling = study["scaling"]
+    drawable = not scaling["refusal"] or len({dot[0] for dot in scaling["dots"]}) > 1
+    charts = {
+        "forest": forest.forest(study),
+        "spread": forest.spread(study),
+        "curve": forest.curve(study) if drawable else "",
+    }
+    arms = [{**arm, "title": forest.arm_title(arm, study["titles"])} for arm in forest.in_order(study["arms"])]
     shown = pictures or {}
     return {
         "not_run": "",
@@ -57,7 +91,7 @@ def _effect_words(line: Facts) -> str:
     """`+0.42 (+0.20 to +0.64)`: fd in floors, shares in percentage points."""
     if line["effect"] is None:
         return "not measured"
-    scale, form = (1, "+.2f") if line["metric"] == "fd" else (100, "+.1f")
+    scale, form = (1, "+z.2f") if line["metric"] == "fd" else (100, "+z.1f")
     mean = f"{scale * line['effect']:{form}}"
     if line["low"] is None:
         return mean

@@ -42,6 +42,10 @@ PAGE = Paint()
 #: Of a file of its own, on white.
 LIGHT = Paint("#5f5a53", "#e2ded7", "#1d6b3a", "#a8201a", "#0b6fa8", "#b4500a")
 DOT, LINE = 10, 2.2
+#: Single seeds stand this much of a row above their interval, which would hide them.
+ABOVE = 0.24
+#: Arms from the top of a list.
+ORDER = ("baseline", "null", "treatment", "random_control", "size", "positive_control")
 
 Facts = dict[str, Any]
 
@@ -68,6 +72,11 @@ def spread(study: Facts) -> str:
 def curve(study: Facts) -> str:
     """Distance over training rows with the fitted curve and its forecast, or dots only, as an <svg> for the page."""
     return _for_page(_curve(study["scaling"]), "Distance by number of training images")
+
+
+def in_order(arms: Sequence[Facts]) -> list[Facts]:
+    """Arms as a reader wants them: the full recipe first, planted damage last."""
+    return sorted(arms, key=lambda arm: (ORDER.index(arm["kind"]), arm["share"], arm["arm"]))
 
 
 def arm_title(arm: Facts, titles: dict[str, str]) -> str:
@@ -131,7 +140,7 @@ def _effect(axes: Axes, place: int, row: Facts, left: float, right: float) -> No
         axes.text(edge, place, text, color=colour, ha=side, va="center", fontsize=9)
         return
     inside = [value for value in row["dots"] if left <= value <= right]
-    axes.scatter(inside, [place] * len(inside), s=DOT, color=colour, alpha=0.45, linewidths=0, zorder=3)
+    axes.scatter(inside, [place - ABOVE] * len(inside), s=DOT, color=colour, alpha=0.45, linewidths=0, zorder=3)
     if row["low"] is not None:
         width = LINE if row["kind"] == "decision" else 1.2
         axes.plot([max(row["low"], left), min(row["high"], right)], [place, place], color=colour, linewidth=width, zorder=2)  # fmt: skip
@@ -141,9 +150,7 @@ def _effect(axes: Axes, place: int, row: Facts, left: float, right: float) -> No
 
 
 def _spread(study: Facts) -> Figure:
-    arms = [arm for arm in study["arms"] if arm["dots"]]
-    order = ["baseline", "null", "treatment", "random_control", "size", "positive_control"]
-    arms.sort(key=lambda arm: (order.index(arm["kind"]), arm["share"], arm["arm"]))
+    arms = in_order([arm for arm in study["arms"] if arm["dots"]])
     figure, axes = _panel(len(arms), "distance in floors (log scale): 1 is what real images get")
     values = [dot[1] for arm in arms for dot in arm["dots"]]
     _log_axis(axes, "x", min(0.9, *values), max(1.2, *values))
