@@ -69,7 +69,7 @@ def test_more_noise_and_fewer_seeds_make_it_wider():
 
 
 def test_what_cannot_be_fitted_says_why():
-    assert "4 sizes" in fit_curve(ROWS[:4], noisy(0)[:, :4]).refusal
+    assert "this study has 4" in fit_curve(ROWS[:4], noisy(0)[:, :4]).refusal
     assert "1 seed" in fit_curve(ROWS, noisy(0)[:1]).refusal
     bump = noisy(0, spread=0.002)
     bump[:, 2] *= 1.5

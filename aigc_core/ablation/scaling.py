@@ -120,9 +120,8 @@ def fit_curve(rows: Array, table: Array, seed: int = 0, draws: int = DRAWS) -> F
     rows, table = np.asarray(rows, dtype=np.float64)[order], np.asarray(table, dtype=np.float64)[:, order]
     sizes, (seeds, count) = [int(row) for row in rows], table.shape
     if len(set(sizes)) < MIN_SIZES:
-        return Fit(
-            None, f"{len(set(sizes))} sizes were run and a curve needs at least {MIN_SIZES}: dots only", sizes, seeds
-        )
+        reason = f"a curve needs at least {MIN_SIZES} sizes and this study has {len(set(sizes))}: dots only"
+        return Fit(None, reason, sizes, seeds)
     if seeds < 2:
         return Fit(None, f"{seeds} seed has all sizes and a curve needs at least 2: dots only", sizes, seeds)
     means = table.mean(0)

@@ -158,8 +158,10 @@ def smallest_visible(n: int, spread: float, alpha: float = ALPHA, power: float =
 
 
 def seeds_needed(effect: float, spread: float, alpha: float = ALPHA, power: float = POWER, most: int = 1000) -> int:
-    """Fewest seeds whose smallest visible effect is at most `effect`; `most` where even those are too few."""
-    return next((n for n in range(2, most) if smallest_visible(n, spread, alpha, power) <= abs(effect)), most)
+    """Fewest seeds that see `effect` with the given power; `most` where even those are too few, 2 without any spread."""
+    if spread <= 0:
+        return 2
+    return next((n for n in range(2, most) if power_of(effect, spread, n, alpha) >= power), most)
 
 
 @dataclass(frozen=True)
