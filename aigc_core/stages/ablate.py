@@ -156,8 +156,7 @@ def track(study: Study, paths: Paths, tracker: Tracker) -> None:
     tracker.tags(
         {"plan": str(study.plan["digest"]), "void": str(bool(study.void)), "headline": study.headline.sentence[:500]}
     )
-    ledger = study.ledger.drop(columns="seconds", errors="ignore").astype(object)
-    tracker.table("ledger.json", ledger.where(ledger.notna(), None).to_dict("records"))
+    tracker.table("ledger.json", study.to_dict()["ledger"])
     tracker.children([_child(line, study) for line in study.cells.to_dict("records")])
     tracker.artifact(paths.ablation, "study")
 
