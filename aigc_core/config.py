@@ -162,9 +162,12 @@ class Vae(Section):
 class Gan(Section):
     """Conditional GAN, non-saturating loss (Goodfellow 2014) with R1 (Mescheder 2018) and EMA."""
 
-    steps: Count = 4000
-    learning_rate: Positive = 0.001
-    r1: Annotated[float, Field(ge=0)] = Field(1.0, description="weight gamma of the gradient penalty on real images")
+    steps: Count = 2000
+    learning_rate: Positive = 0.0005
+    mlp_r1: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="weight gamma of the gradient penalty on real images, up to 16 px"
+    )
+    conv_r1: Annotated[float, Field(ge=0)] = Field(1.0, description="the same weight from 17 px")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay per step of the generator's average")
 
 

@@ -1,6 +1,6 @@
 """How good is the digits GAN? Median over seeds, beside a Gaussian mixture and a copier on the same splits.
 
-    python bench/digits_gan.py [--seeds 5] [--steps 4000]
+    python bench/digits_gan.py [--seeds 5] [--steps 2000]
 
 Runs the data part once in a temporary folder, trains the GAN once per seed and holds everything to one yardstick:
 the same test rows, floor, extractor and classifier. The mixture (two full-covariance Gaussians per class, on
