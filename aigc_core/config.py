@@ -211,12 +211,42 @@ class Finetune(Section):
     steps: Count = 1000
 
 
+class Memorization(Section):
+    """Limits of the memorization gate. A figure outside counts only where chance does not explain it."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.01, description="how often honest samples may fail; each of the three questions gets a third of it"
+    )
+    max_copy_rate: Share = Field(
+        0.03, description="share of samples as close to a training image as the closest 1 % of held-out images"
+    )
+    min_c_t: Annotated[float, Field(le=0)] = Field(
+        -3.0, description="mean over cells of the z of distances to training images; below 0 is nearer than held-out"
+    )
+    min_auth_gap: Annotated[float, Field(ge=-1, le=0)] = Field(
+        -0.1, description="share of authentic samples minus that of held-out images"
+    )
+    cells: Count = Field(10, description="regions of the training images, at most; each needs 40 held-out images")
+    permutations: int = Field(2000, ge=300, description="relabellings behind the p-value of C_T")
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> Memorization:
+        if self.permutations < 3 / self.alpha:
+            raise ValueError(
+                f"{self.permutations} permutations cannot show a chance below alpha / 3 = {self.alpha / 3:g}: take at "
+                f"least {3 / self.alpha:.0f}"
+            )
+        return self
+
+
 class Evaluate(Section):
     """How samples are compared with held-out real images."""
 
     max_samples: Count = Field(10000, description="samples drawn are as many as test rows, but at most this")
     neighbours: Count = Field(5, description="k of density and coverage")
     floor_draws: Count = Field(20, description="real-vs-real draws behind the floor")
+    jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
+    memorization: Memorization = Memorization()
 
 
 class OwnDecision(Section):
