@@ -22,7 +22,11 @@ from matplotlib.ticker import MaxNLocator
 #: Marker colour in the drawing, and the CSS variable that takes its place.
 INK, FAINT = "#010203", "#010204"
 SERIES = ("#010205", "#010206", "#010207")
-VARIABLES = {INK: "--muted", FAINT: "--line", SERIES[0]: "--series-1", SERIES[1]: "--series-2", SERIES[2]: "--series-3"}
+GOOD, BAD = "#010208", "#010209"
+VARIABLES = {
+    INK: "--muted", FAINT: "--line", SERIES[0]: "--series-1", SERIES[1]: "--series-2", SERIES[2]: "--series-3",
+    GOOD: "--good", BAD: "--bad",
+}  # fmt: skip
 STYLES = ("solid", (0, (4, 2)), (0, (1, 1.5)))
 SIZE_INCHES = (4.2, 2.5)
 
@@ -63,10 +67,10 @@ def line_chart(series: Mapping[str, Points], *, title: str, x_label: str = "step
             axes.legend(frameon=False, labelcolor=INK, fontsize=9)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _for_page(buffer.getvalue(), title)
+    return for_page(buffer.getvalue(), title)
 
 
-def _for_page(svg: str, title: str) -> str:
+def for_page(svg: str, title: str) -> str:
     """Strip what only a stand-alone file needs, scale with the page, rename colours, give a name to read aloud."""
     # A style element and element names would reach beyond this drawing, into the page and its other charts.
     svg = re.sub(r"<(metadata|style)[ >].*?</\1>", "", svg[svg.index("<svg") :], flags=re.DOTALL)

@@ -12,7 +12,7 @@ from aigc_core.files import atomic_file, read_json
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
-from aigc_core.report import facts, page, verdict
+from aigc_core.report import ablation, facts, page, verdict
 
 #: Where `make ui` shows the runs, unless it had to take another port and says so in AIGC_MLFLOW_UI.
 MLFLOW_PAGE = "http://127.0.0.1:5000"
@@ -49,6 +49,7 @@ def gather(paths: Paths) -> dict[str, Any]:
         "sheet": page.picture(facts.require(paths.augmented / "sheet.png", "augment")),
         "families": [_family(family, models, evaluations, finetunings) for family in FAMILIES],
         "versions": versions,
+        "ablation": ablation.from_folder(paths.data / "ablation"),
         "extractor": read_json(facts.require(paths.extractor / "extractor.json", "extractor")),
         "runs": _runs(models),
     }

@@ -1,0 +1,122 @@
+"""A study as a plain dictionary: what the page, the pictures and the platforms show of it. Nothing is decided here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aigc_core.ablation import cells as c
+from aigc_core.ablation import scaling, verdicts
+from aigc_core.ablation import statistics as s
+from aigc_core.ablation.verdicts import METRICS, PRIMARY
+
+if TYPE_CHECKING:
+    from aigc_core.ablation.study import Study
+
+#: Facts of the plan that are shown.
+PLAN = ("digest", "model", "steps", "samples_seen", "seeds", "null_seeds", "sizes", "skipped", "test_rows")
+#: Points of the drawn curve.
+GRID = 60
+
+
+def study_dict(study: Study, timing: bool) -> dict[str, Any]:
+    """See Study.to_dict."""
+    ledger = study.ledger if timing else study.ledger.drop(columns="seconds", errors="ignore")
+    failed = len(study.cells) - len(study.finished)
+    return dict(_clean({
+        "plan": {name: study.plan[name] for name in PLAN if name in study.plan}, "smallest_effect": study.smallest,
+        "floor": study.floor, "rows": study.rows, "void": study.void, "headline": asdict(study.headline),
+        "checks": [asdict(check) for check in study.checks], "ledger": ledger.to_dict("records"),
+        "titles": {name: verdicts.title(name) for name in study.decisions}, "arms": _arms(study), "gains": _gains(study),
+        "scaling": _scaling(study), "distance": asdict(study.distance), "cells": len(study.cells), "failed": failed,
+        "memory": {name: [asdict(one) for one in figures] for name, figures in study.memory.items()},
+    }))  # fmt: skip
+
+
+def _arms(study: Study) -> list[dict[str, Any]]:
+    """One line per arm: its cells' fd in floors as dots, the other metrics' means, what failed, its rank."""
+    places = _ranks(study)
+    lines = []
+    for name, own in study.cells.groupby("arm", sort=True):
+        arm = str(name)
+        done = study.finished[study.finished["arm"] == arm]
+        values = study.values(arm, PRIMARY)
+        found = s.mean_interval(values.to_numpy(np.float64)) if len(values) else None
+        means = {metric: float(done[metric].mean()) for metric in (*METRICS, *verdicts.MEMORY) if done[metric].notna().any()}  # fmt: skip
+        lines.append({
+            "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0], "rows": int(own["rows"].max()),
+            "rows_touched": int(own["rows_touched"].max()), "share": float(own["share"].iloc[0]), "means": means,
+            "dots": [[int(str(seed)), float(value)] for seed, value in values.items()],
+            "fd": asdict(found) if found else None, "rank": places.get(arm), "failed": len(own) - len(done),
+            "errors": sorted({str(error) for error in own["error"].dropna()}),
+        })  # fmt: skip
+    return lines
+
+
+def _ranks(study: Study) -> dict[str, dict[str, float]]:
+    """Mean ranks by fd of the full recipe and its variants, over the seeds that all of them finished."""
+    lines = study.finished[study.finished["kind"].isin([c.BASELINE, c.TREATMENT, c.RANDOM_CONTROL])]
+    table = lines.pivot(index="seed", columns="arm", values=PRIMARY).dropna()
+    if table.empty or table.shape[1] < 2:
+        return {}
+    found = s.ranks(-table.to_numpy(np.float64))
+    return {str(arm): asdict(rank) for arm, rank in zip(table.columns, found, strict=True)}
+
+
+def _gains(study: Study) -> list[dict[str, Any]]:
+    """What the forest plot shows: gains of fd in floors, by seed, of decisions, random controls and planted damage.
+
+    The null is a difference of independent seeds and has an interval only.
+    """
+    named = [(name, "decision", study.treatment(name)) for name in study.decisions]
+    for name in study.decisions:
+        control = study.arm_of(c.RANDOM_CONTROL, name)
+        named += [(name, "control", control)] if control else []
+    planted = study.arm_of(c.POSITIVE_CONTROL)
+    named += [("positive control", "planted", planted)] if planted else []
+    drawn: list[dict[str, Any]] = []
+    for name, kind, arm in named:
+        gains = study.gains(arm)
+        if len(gains):
+            drawn.append({"name": name, "kind": kind, "dots": gains.tolist(), **asdict(s.mean_interval(gains))})
+    null = study.arm_of(c.NULL)
+    quiet = study.values(null, PRIMARY).to_numpy(np.float64) if null else np.empty(0)
+    if len(quiet):
+        found = s.welch_interval(quiet, study.values("full", PRIMARY).to_numpy(np.float64))
+        drawn.append({"name": "null", "kind": "null", "dots": [], **asdict(found)})
+    return drawn
+
+
+def _scaling(study: Study) -> dict[str, Any]:
+    """Dots, and where there is a fit its band on a log grid up to four times the data, with the forecasts."""
+    fit, points = study.fit, study.curve_points
+    dots = points[["rows", "seed", "fd"]].to_numpy().tolist()
+    if fit.curves is None:
+        return {"dots": dots, "refusal": fit.refusal}
+    grid = np.geomspace(min(fit.sizes), scaling.MULTIPLES[-1] * fit.curves.largest, GRID)
+    forecasts = [
+        {"multiple": multiple, **asdict(fit.forecast(multiple)), "gain": asdict(fit.gain(multiple))}
+        for multiple in scaling.MULTIPLES
+    ]
+    return {
+        "dots": dots, "refusal": "", "curve": {name: float(getattr(fit.curves, name)[0]) for name in "abc"},
+        "largest": fit.curves.largest, "band": np.stack([grid, *fit.band(grid)], axis=1).tolist(),
+        "limit": asdict(fit.limit()), "seeds": fit.seeds, "forecasts": forecasts,
+    }  # fmt: skip
+
+
+def _clean(value: Any) -> Any:
+    """Plain Python types, and None in the place of what is no number."""
+    if isinstance(value, Mapping):
+        return {str(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,304 @@
+"""A finished study: cells in, ledger, checks and headline out. No file is read or written here, and nothing is trained.
+
+    Study(plan, cells).ledger      one line per decision and metric
+    Study(plan, cells).headline    what to do, in one sentence
+
+`plan` is a mapping as plan.json holds it; `cells` has the columns of cells.CELL_SCHEMA and may have `seconds`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aigc_core.ablation import cells as c
+from aigc_core.ablation import display, scaling, verdicts
+from aigc_core.ablation import statistics as s
+from aigc_core.ablation.headline import Finding, Headline, headline
+from aigc_core.ablation.scaling import Band, Fit, Worth
+from aigc_core.ablation.statistics import Array, Estimate
+from aigc_core.ablation.verdicts import METRICS, PRIMARY, Control, Effect, Memory
+from aigc_core.errors import DataError
+from aigc_core.records import Check
+
+FULL = "full"
+#: Floors of one study come from one yardstick; they may differ by rounding only.
+SAME_FLOOR = 1e-9
+
+
+class Study:
+    """What the cells of a plan say. Raises DataError where there is nothing to compare, or two yardsticks were used."""
+
+    def __init__(self, plan: Mapping[str, Any], cells: pd.DataFrame) -> None:
+        missing = [name for name in c.CELL_SCHEMA.names if name not in cells.columns]
+        if missing:
+            raise DataError(f"these are no cells of a study: the columns {', '.join(missing)} are missing")
+        self.plan = dict(plan)
+        self.cells = cells.sort_values(["arm", "seed"], kind="stable").reset_index(drop=True)
+        self.smallest = float(self.plan["smallest_effect"])
+        self.finished = self.cells[self.cells["error"].isna() & self.cells[PRIMARY].notna()]
+        full = self.finished[self.finished["arm"] == FULL]
+        if full.empty:
+            raise DataError(
+                "no cell of the full recipe (arm `full`) was finished, so that there is nothing to compare with: "
+                f"{self._first_error()}"
+            )
+        self.floor = self._one_floor()
+        self.rows = int(full["rows"].max())
+
+    def _first_error(self) -> str:
+        errors = self.cells.loc[self.cells["arm"] == FULL, "error"].dropna()
+        return str(errors.iloc[0]) if len(errors) else "run `aigc ablate`"
+
+    def _one_floor(self) -> float:
+        floors = self.finished["fd_floor"].to_numpy(np.float64)
+        low, high = float(floors.min()), float(floors.max())
+        if not low > 0 or high - low > SAME_FLOOR * high:
+            raise DataError(
+                f"the cells were held to different yardsticks, or to none: their fd_floor reaches from {low:g} to {high:g}; "
+                "delete .work/ablation/cells and run `aigc ablate` again"
+            )
+        return low
+
+    @cached_property
+    def decisions(self) -> list[str]:
+        """Decisions with at least one cell of their own arm, in the plan's order."""
+        named = [str(name) for name in self.cells.loc[self.cells["kind"] == c.TREATMENT, "decision"].dropna().unique()]
+        order = {name: index for index, name in enumerate(self.plan.get("decisions", []))}
+        return sorted(named, key=lambda name: (order.get(name, len(order)), name))
+
+    def values(self, arm: str, metric: str) -> pd.Series:
+        """Finished values of an arm by seed; fd in floors."""
+        lines = self.finished[self.finished["arm"] == arm].dropna(subset=[metric])
+        values = lines.set_index("seed")[metric].astype(np.float64)
+        return values / self.floor if metric == PRIMARY else values
+
+    def arm_of(self, kind: str, decision: str | None = None) -> str | None:
+        """The name of the arm of a kind (of a decision), None where no such arm was run."""
+        lines = self.cells[self.cells["kind"] == kind]
+        if decision is not None:
+            lines = lines[lines["decision"] == decision]
+        return None if lines.empty else str(lines["arm"].iloc[0])
+
+    def _pair(self, other: str, metric: str) -> tuple[Array, Array]:
+        """Raw values (n,) of full and of another arm on the seeds that both finished."""
+        full, there = self.values(FULL, metric).align(self.values(other, metric), join="inner")
+        return full.to_numpy(np.float64), there.to_numpy(np.float64)
+
+    def gains(self, other: str, metric: str = PRIMARY) -> Array:
+        """Gains (n,) of the full recipe over another arm, one per seed that both finished; above zero is better."""
+        full, there = self._pair(other, metric)
+        return np.asarray(METRICS[metric] * (full - there))
+
+    def _lost(self, other: str, metric: str) -> int:
+        """Seeds of an arm that have no pair."""
+        return int((self.cells["arm"] == other).sum()) - len(self._pair(other, metric)[0])
+
+    @cached_property
+    def effects(self) -> dict[tuple[str, str], Effect]:
+        """(decision, metric) to its judged effect; what no seed finished is left out of the dictionary only."""
+        found: dict[tuple[str, str], Effect] = {}
+        for metric, sign in METRICS.items():
+            measured = {}
+            for decision in self.decisions:
+                arm = self.treatment(decision)
+                full, without = self._pair(arm, metric)
+                if len(full):
+                    lost, asked = self._lost(arm, metric), len(self.decisions)
+                    measured[decision] = verdicts.measure(metric, sign * full, sign * without, lost, asked)
+            judged = verdicts.judge(list(measured.values()))
+            found |= {(decision, metric): one for decision, one in zip(measured, judged, strict=True)}
+        for decision in [name for name, metric in found if metric == PRIMARY]:
+            found[decision, PRIMARY] = verdicts.with_copying(found[decision, PRIMARY], self.memory[decision])
+        return found
+
+    def treatment(self, decision: str) -> str:
+        """The arm without a decision of `decisions`."""
+        arm = self.arm_of(c.TREATMENT, decision)
+        assert arm is not None, decision  # noqa: S101  (decisions come from these very arms)
+        return arm
+
+    @cached_property
+    def memory(self) -> dict[str, list[Memory]]:
+        """Decision to what it did to the figures of memorization; empty where the cells do not have them."""
+        found = {}
+        for decision in self.decisions:
+            arm = self.treatment(decision)
+            pairs = {name: self._pair(arm, name) for name in verdicts.MEMORY}
+            found[decision] = verdicts.memory({name: pair for name, pair in pairs.items() if len(pair[0])})
+        return found
+
+    @cached_property
+    def controls(self) -> dict[str, Estimate]:
+        """Decision to full minus its equal-count random control, in floors, above zero where the decision is better."""
+        found = {}
+        for decision in self.decisions:
+            arm = self.arm_of(c.RANDOM_CONTROL, decision)
+            gains = self.gains(arm) if arm else np.empty(0)
+            if len(gains):
+                found[decision] = s.mean_interval(gains)
+        return found
+
+    @cached_property
+    def gates(self) -> list[Control]:
+        """The two questions that decide whether anything is believed."""
+        null, planted = self.arm_of(c.NULL), self.arm_of(c.POSITIVE_CONTROL)
+        full = self.values(FULL, PRIMARY).to_numpy(np.float64)
+        quiet = self.values(null, PRIMARY).to_numpy(np.float64) if null else np.empty(0)
+        return [
+            verdicts.null_quiet(full, quiet),
+            verdicts.control_seen(self.gains(planted) if planted else np.empty(0)),
+        ]
+
+    @property
+    def void(self) -> list[str]:
+        """Why nothing of the study may be believed; empty where it may."""
+        return [gate.failure for gate in self.gates if not gate.passed]
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """The gates, and whether every cell was finished, as checks for Dagster and the page."""
+        found = [
+            Check(gate.name, gate.description, "error", gate.passed, gate.observed, gate.expected)
+            for gate in self.gates
+        ]
+        failed = len(self.cells) - len(self.finished)
+        question = "Was every cell of the study finished?"
+        return [
+            *found,
+            Check("every_cell_finished", question, "warning", failed == 0, f"{failed} failed", "0 failed cells"),
+        ]
+
+    @cached_property
+    def curve_points(self) -> pd.DataFrame:
+        """Finished cells of the sizes and of the full recipe: share, rows, seed, fd in floors; one line each."""
+        lines = self.finished[self.finished["kind"].isin([c.SIZE, c.BASELINE])]
+        lines = lines.drop_duplicates(["share", "seed"])
+        points = lines[["share", "rows", "seed"]].assign(fd=lines[PRIMARY] / self.floor)
+        return points.sort_values(["share", "seed"], kind="stable").reset_index(drop=True)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """The scaling curve of the full recipe in floors, on the seeds that finished every size."""
+        points = self.curve_points
+        table = points.pivot(index="seed", columns="share", values="fd").dropna()
+        rows = points.groupby("share")["rows"].mean()
+        return scaling.fit_curve(rows.to_numpy(np.float64), table.to_numpy(np.float64))
+
+    @cached_property
+    def distance(self) -> Band:
+        """How far the full recipe is from real data, in floors."""
+        found = s.mean_interval(self.values(FULL, PRIMARY).to_numpy(np.float64))
+        return Band(found.mean, found.low, found.high)
+
+    def worth(self, decision: str) -> Worth | None:
+        """The decision's effect on fd in images; None where it has no effect that was measured, or there is no curve."""
+        effect = self.effects.get((decision, PRIMARY))
+        if (
+            self.void
+            or self.fit.curves is None
+            or effect is None
+            or effect.verdict not in (verdicts.PAYS, verdicts.HURTS)
+        ):
+            return None
+        return scaling.worth(self.fit, Band(effect.gain.mean, effect.gain.low, effect.gain.high))
+
+    @cached_property
+    def headline(self) -> Headline:
+        """Collect, clean, augment or stop, or that the data cannot tell."""
+        findings = [
+            Finding(name, self.effects[name, PRIMARY]) for name in self.decisions if (name, PRIMARY) in self.effects
+        ]
+        return headline(self.void, findings, self.fit, self.distance, self.smallest, self._notes())
+
+    def _notes(self) -> list[str]:
+        """Evidence that fd does not see, and cells that failed."""
+        notes = [
+            _upper(verdicts.sentence(decision, effect, self.smallest))
+            for (decision, metric), effect in self.effects.items()
+            if metric != PRIMARY and effect.verdict in (verdicts.PAYS, verdicts.HURTS) and not self.void
+        ]
+        failed = len(self.cells) - len(self.finished)
+        return [
+            *notes,
+            *([f"{failed} of {len(self.cells)} cells failed and are listed with their reason."] if failed else []),
+        ]
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """One line per decision and metric; a void study has the verdict `void` throughout, beside its numbers."""
+        lines = [self._line(decision, metric) for decision in self.decisions for metric in METRICS]
+        return pd.DataFrame(lines)
+
+    def _line(self, decision: str, metric: str) -> dict[str, Any]:
+        arm, effect = self.treatment(decision), self.effects.get((decision, metric))
+        own = self.cells[self.cells["arm"] == arm]
+        line: dict[str, Any] = {"decision": decision, "metric": metric, "verdict": verdicts.NO_VERDICT}
+        line |= {"rows_touched": int(own["rows_touched"].max()), "seconds": self._seconds(arm)}
+        if effect is None:
+            errors = own["error"].dropna()
+            why = str(errors.iloc[0]) if len(errors) else f"no cell has {metric}"
+            line["sentence"] = f"{verdicts.title(decision)}: no verdict, no pair of cells was finished ({why})."
+            return {**_NOTHING, **line, "lost": len(own)}
+        gain = effect.gain
+        line |= {
+            "effect": gain.mean, "low": gain.low, "high": gain.high, "pairs": gain.n, "lost": effect.lost,
+            "p": gain.p, "p_holm": effect.adjusted, "p_better": effect.chance.value,
+            "p_better_low": effect.chance.low, "p_better_high": effect.chance.high,
+            "spread_paired": gain.spread, "spread_unpaired": effect.unpaired, "smallest_visible": effect.visible,
+        }  # fmt: skip
+        line["verdict"] = verdicts.VOID if self.void else effect.verdict
+        line["sentence"] = self._sentence(decision, effect, line["rows_touched"])
+        return {**_NOTHING, **line, **(self._primary_columns(decision) if metric == PRIMARY else {})}
+
+    def _sentence(self, decision: str, effect: Effect, touched: int) -> str:
+        primary = effect.metric == PRIMARY
+        text = verdicts.sentence(decision, effect, self.smallest, self.memory[decision] if primary else ())
+        if primary:
+            text = f"{text} {verdicts.against_random(decision, self.controls.get(decision))}".strip()
+            if touched == 0 and effect.gain.mean == 0 and effect.gain.spread == 0:
+                text = f"{verdicts.title(decision)} changes no row of this data, so that there is nothing to measure."
+        if self.void:
+            text = f"Void, the study cannot be believed. What it would have said: {text}"
+        return _upper(text)
+
+    def _primary_columns(self, decision: str) -> dict[str, Any]:
+        columns: dict[str, Any] = {}
+        control, worth = self.controls.get(decision), self.worth(decision)
+        if control:
+            columns |= {"control_effect": control.mean, "control_low": control.low, "control_high": control.high}
+        if worth:
+            columns |= {"worth_images": worth.images, "worth_low": worth.low, "worth_high": worth.high}
+            columns["worth"] = worth.sentence
+        return columns
+
+    def _seconds(self, arm: str) -> float:
+        """Compute of a full cell beyond one without the decision; NaN where the cells do not have their time."""
+        if "seconds" not in self.cells.columns:
+            return math.nan
+        means = self.finished.groupby("arm")["seconds"].mean()
+        return float(means.get(FULL, math.nan) - means.get(arm, math.nan))
+
+    def to_dict(self, timing: bool = False) -> dict[str, Any]:
+        """Everything that is shown, JSON-serialisable, NaN as None; equal cells give equal dictionaries.
+
+        `timing` adds the seconds, which differ from run to run: for pages under .work/ only.
+        """
+        return display.study_dict(self, timing)
+
+
+#: Numbers that a line of the ledger has even where nothing is known.
+_NUMBERS = (
+    "effect", "low", "high", "p", "p_holm", "p_better", "p_better_low", "p_better_high", "smallest_visible", "spread_paired",
+    "spread_unpaired", "control_effect", "control_low", "control_high", "worth_images", "worth_low", "worth_high",
+)  # fmt: skip
+_NOTHING: dict[str, Any] = {"pairs": 0, "lost": 0, "worth": "", **dict.fromkeys(_NUMBERS, math.nan)}
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

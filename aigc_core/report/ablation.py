@@ -1,0 +1,125 @@
+"""The data-value report: a study's dictionary (see aigc_core/ablation/display.py) as a page of its own or as a section.
+
+Nothing is decided here. `links` of the main page are not needed, so that the page is an out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from aigc_core.files import atomic_file, read_json
+from aigc_core.report import figures, forest, page
+from aigc_core.report.figures import Pixels
+
+HERE = Path(__file__).parent
+METRICS = ("fd", "coverage", "cas", "agreement")
+#: The class of the style for each verdict.
+STATES = {"pays": "passed", "hurts": "failed", "copying": "failed", "void": "failed", "no verdict": "warning"}
+
+Facts = dict[str, Any]
+
+
+def write(study: Facts, samples: Mapping[str, Pixels], folder: Path) -> None:
+    """Write ledger.html, forest.svg, forest.png and samples/ARM.png: equal studies and samples make equal bytes.
+
+    `samples` are uint8 (N, C, S, S) by arm, of the same latent codes and labels in every arm; it may be empty.
+    """
+    strips = {}
+    for arm, pixels in sorted(samples.items()):
+        strips[arm] = folder / "samples" / f"{arm}.png"
+        figures.save_png(figures.image_grid(pixels.transpose(0, 2, 3, 1), len(pixels)), strips[arm])
+    for name in ("forest.svg", "forest.png"):
+        forest.save_forest(study, folder / name)
+    with atomic_file(folder / "ledger.html") as scratch:
+        scratch.write_text(render(study, strips))
+
+
+def from_folder(folder: Path) -> Facts | None:
+    """The section from what stage `ablate` left; None where it has not run."""
+    place = folder / "ledger.json"
+    if not place.exists():
+        return None
+    return section(read_json(place), {path.stem: path for path in sorted((folder / "samples").glob("*.png"))})
+
+
+def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:
+    """What the template ablation_section.html.j2 shows of a study; `pictures` are a PNG strip of samples by arm.
+
+    A study that was switched off is `{"ran": False, "why": sentence}`.
+    """
+    if not study.get("ran", True):
+        return {"not_run": study["why"]}
+    lines = {(line["decision"], line["metric"]): line for line in study["ledger"]}
+    decisions = list(dict.fromkeys(line["decision"] for line in study["ledger"]))
+    scaling = study["scaling"]
+    drawable = not scaling["refusal"] or len({dot[0] for dot in scaling["dots"]}) > 1
+    charts = {
+        "forest": forest.forest(study),
+        "spread": forest.spread(study),
+        "curve": forest.curve(study) if drawable else "",
+    }
+    arms = [{**arm, "title": forest.arm_title(arm, study["titles"])} for arm in forest.in_order(study["arms"])]
+    shown = pictures or {}
+    return {
+        "not_run": "",
+        "study": study,
+        "headline": study["headline"],
+        "decisions": [_decision(name, lines, study["titles"]) for name in decisions],
+        "charts": {name: Markup(drawn) for name, drawn in charts.items()},  # noqa: S704  (drawn and escaped by us)
+        "arms": arms,
+        "timed": any("seconds" in line for line in study["ledger"]),
+        "strips": [(arm["title"], page.picture(shown[arm["arm"]])) for arm in arms if arm["arm"] in shown],
+        "memory": _memory(study),
+    }
+
+
+def _decision(name: str, lines: Mapping[tuple[str, str], Facts], titles: Mapping[str, str]) -> Facts:
+    """One row of the ledger: the primary line, and the cells of every metric."""
+    cells = {}
+    for metric in METRICS:
+        line = lines[name, metric]
+        cells[metric] = {**line, "state": STATES.get(line["verdict"], ""), "words": _effect_words(line)}
+    return {"name": name, "title": titles.get(name, name), "primary": cells["fd"], "cells": cells}
+
+
+def _effect_words(line: Facts) -> str:
+    """`+0.42 (+0.20 to +0.64)`: fd in floors, shares in percentage points."""
+    if line["effect"] is None:
+        return "not measured"
+    scale, form = (1, "+z.2f") if line["metric"] == "fd" else (100, "+z.1f")
+    mean = f"{scale * line['effect']:{form}}"
+    if line["low"] is None:
+        return mean
+    return f"{mean} ({scale * line['low']:{form}} to {scale * line['high']:{form}})"
+
+
+def _memory(study: Facts) -> list[Facts]:
+    """One line per decision and figure of memorization: its change, and whether it stands on the side of copying."""
+    return [
+        {
+            "title": study["titles"].get(name, name),
+            "metric": figure["metric"],
+            "change": figure["change"]["mean"],
+            "p": figure["adjusted"],
+            "copying_side": figure["level"]["high"] is not None and figure["level"]["high"] < 0,
+        }
+        for name, figures in study["memory"].items()
+        for figure in figures
+    ]
+
+
+def render(study: Facts, pictures: Mapping[str, Path] | None = None) -> str:
+    """A self-contained page; equal studies and pictures make equal text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["words"], environment.filters["natural"] = page.words, page.number
+    style = Markup((HERE / "style.css").read_text())  # noqa: S704  (our own file)
+    template = environment.get_template("ablation.html.j2")
+    return template.render(style=style, ablation=section(study, pictures), plan=study.get("plan", {})) + "\n"

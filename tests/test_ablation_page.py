@@ -1,0 +1,105 @@
+"""The page of a study: whole, offline, the same bytes for the same cells, and no bolder than its numbers."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aigc_core.ablation import verdicts as v
+from aigc_core.files import write_json
+from aigc_core.report import ablation, forest
+from tests.test_ablation_study import SIZES, cells, on, study
+
+
+@pytest.fixture(scope="module")
+def facts():
+    frame = cells(sizes=SIZES)
+    failed = (frame.arm == "without_deduplicate") & (frame.seed == 1)
+    frame.loc[failed, ["fd", "cas"]] = np.nan
+    frame.loc[failed, "error"] = "the loss <is> not finite"
+    return study(frame, skipped=[{"arm": "without_pretrain", "why": "no pre-trained model"}]).to_dict()
+
+
+@pytest.fixture(scope="module")
+def folder(facts, tmp_path_factory):
+    place = tmp_path_factory.mktemp("ablation")
+    samples = {arm: np.full((8, 1, 8, 8), value, np.uint8) for arm, value in (("full", 10), ("without_curate", 200))}
+    ablation.write(facts, samples, place)
+    write_json(place / "ledger.json", {"ran": True, **facts})
+    return place
+
+
+def test_the_page_says_what_the_study_says(folder, facts):
+    page = (folder / "ledger.html").read_text()
+    assert facts["headline"]["sentence"] in page
+    for line in facts["ledger"]:
+        if line["metric"] == "fd":
+            assert f"{line['effect']:+z.2f} ({line['low']:+z.2f} to {line['high']:+z.2f})" in page
+            assert line["verdict"] in page
+    assert "the loss &lt;is&gt; not finite" in page
+    assert "no pre-trained model" in page
+    assert page.count("<svg") == 3
+    assert page.index("samples of the arm: full recipe") < page.index("samples of the arm: without curation")
+
+
+def test_the_page_is_one_file_and_the_same_bytes_again(folder, facts, tmp_path):
+    page = (folder / "ledger.html").read_text()
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+    assert "http" not in re.sub(r'xmlns[:a-z]*="[^"]*"', "", page)
+    ablation.write(facts, {}, tmp_path)
+    for name in ("forest.svg", "forest.png"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    section = ablation.from_folder(folder)
+    assert [title for title, _ in section["strips"]] == ["full recipe", "without curation"]
+
+
+def test_charts_take_the_page_s_colours_and_files_have_their_own(folder, facts):
+    drawn = forest.forest(facts)
+    assert "var(--good)" in drawn
+    assert "var(--bad)" in drawn
+    assert not re.search(r"#0102\d\d", drawn + forest.spread(facts) + forest.curve(facts))
+    saved = (folder / "forest.svg").read_text()
+    assert "var(" not in saved
+    assert forest.LIGHT.good in saved
+    with Image.open(folder / "forest.png") as opened:
+        assert opened.width > 900
+
+
+def test_what_is_beyond_the_panel_is_an_arrow_with_its_value(facts):
+    planted = next(row for row in facts["gains"] if row["kind"] == "planted")
+    assert f"{planted['mean']:+.1f} floors →" in forest.forest(facts)
+
+
+def test_a_void_study_is_loud_and_colours_nothing():
+    found = study(cells(null=("null", None, 3.0, 0.9, 1.0)))
+    facts = found.to_dict()
+    page = ablation.render(facts)
+    assert 'role="alert"' in page
+    assert "Data value: void" in page
+    assert "var(--good)" not in forest.forest(facts)
+    assert v.PAYS not in re.findall(r'class="state [a-z]*">([a-z ]+)<', page)
+    assert on(found, "deduplicate", "cas").verdict == v.VOID
+    assert not any("pays" in sentence for sentence in facts["headline"]["evidence"])
+
+
+def test_without_sizes_or_times_the_page_says_less():
+    page = ablation.render(study().to_dict())
+    assert page.count("<svg") == 2
+    assert "No curve is drawn" in page
+    assert ">seconds<" not in page
+    timed = study(cells().assign(seconds=2.0)).to_dict(timing=True)
+    assert ">seconds<" in ablation.render(timed)
+
+
+def test_what_was_not_run_says_why(tmp_path):
+    assert ablation.from_folder(tmp_path) is None
+    write_json(tmp_path / "ledger.json", {"ran": False, "why": "not run: ablation.enabled is false"})
+    assert ablation.from_folder(tmp_path) == {"not_run": "not run: ablation.enabled is false"}
+    assert "ablation.enabled is false" in ablation.render({"ran": False, "why": "not run: ablation.enabled is false"})
+
+
+def test_one_seed_can_be_shown():
+    frame = cells()
+    page = ablation.render(study(frame[frame.seed % 100 == 0]).to_dict())
+    assert "at least two seeds" in page

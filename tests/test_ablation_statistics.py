@@ -1,0 +1,97 @@
+"""Small-sample statistics: against scipy.stats, against enumeration, and by how often they are wrong."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from aigc_core.ablation import statistics as s
+
+SAMPLE = [0.3, -0.1, 0.55, 0.2, 0.41]
+OTHER = [0.1, 0.7, -0.6, 0.2]
+
+
+def test_a_mean_has_the_interval_and_p_of_a_t_test():
+    found, oracle = s.mean_interval(SAMPLE, 0.99), stats.ttest_1samp(SAMPLE, 0)
+    low, high = oracle.confidence_interval(0.99)
+    assert (found.low, found.high, found.p) == pytest.approx((low, high, oracle.pvalue))
+    assert found.spread == pytest.approx(np.std(SAMPLE, ddof=1))
+    assert not found.excludes_zero()
+    assert s.mean_interval(SAMPLE, 0.5).excludes_zero()
+
+
+def test_two_samples_have_the_interval_and_p_of_welch():
+    found, oracle = s.welch_interval(SAMPLE, OTHER), stats.ttest_ind(SAMPLE, OTHER, equal_var=False)
+    low, high = oracle.confidence_interval(0.95)
+    assert (found.low, found.high, found.p) == pytest.approx((low, high, oracle.pvalue))
+
+
+def test_what_few_or_equal_values_allow():
+    single = s.mean_interval([0.4])
+    assert single.mean == 0.4
+    assert math.isnan(single.low)
+    assert not single.excludes_zero()
+    assert s.mean_interval([0.0, 0.0, 0.0]).p == 1.0
+    constant = s.mean_interval([0.2, 0.2, 0.2])
+    assert (constant.low, constant.high, constant.p) == (pytest.approx(0.2), pytest.approx(0.2), 0.0)
+    with pytest.raises(ValueError, match="at least one value"):
+        s.mean_interval([])
+    with pytest.raises(ValueError, match="each side"):
+        s.welch_interval([], [1.0])
+
+
+@pytest.mark.parametrize(("compare", "n"), [("paired", 3), ("paired", 5), ("welch", 5)])
+def test_intervals_cover_what_they_promise_and_are_wrong_as_often_as_they_promise(compare, n):
+    chance, hits, rejections, draws = np.random.default_rng(7), 0, 0, 2000
+    for _ in range(draws):
+        a, b = chance.normal(0.3, 1, n), chance.normal(0, 1, n)
+        found = s.mean_interval(a - b) if compare == "paired" else s.welch_interval(a, b)
+        hits += found.low <= 0.3 <= found.high
+        null = s.mean_interval(b)
+        rejections += null.p < 0.05
+    # Welch is known to be a little wide at five and five.
+    assert stats.binomtest(hits, draws, 0.95 if compare == "paired" else 0.957).pvalue > 0.01
+    assert stats.binomtest(rejections, draws, 0.05).pvalue > 0.01
+
+
+def test_chance_better_counts_ties_half_and_has_wilsons_interval():
+    found = s.chance_better([0.1, 0.0, -0.2, 0.4])
+    assert found.value == pytest.approx(2.5 / 4)
+    found = s.chance_better([1, 1, 1, -1, 1])
+    low, high = stats.binomtest(4, 5).proportion_ci(0.95, method="wilson")
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert s.chance_better([1.0] * 5).high == pytest.approx(1)
+
+
+def test_holm_by_hand_and_by_its_promise():
+    assert s.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert s.holm([0.5, 0.9]) == [1.0, 1.0]
+    with_hole = s.holm([0.02, math.nan, 0.03])
+    assert with_hole[0] == pytest.approx(0.04)
+    assert math.isnan(with_hole[1])
+    chance = np.random.default_rng(3)
+    wrong = sum(min(s.holm(list(chance.uniform(size=6)))) < 0.05 for _ in range(2000))
+    assert stats.binomtest(wrong, 2000, 0.05, alternative="greater").pvalue > 0.01
+
+
+def test_the_smallest_visible_effect_is_seen_as_often_as_promised():
+    effect, chance = s.smallest_visible(5, 2.0), np.random.default_rng(5)
+    seen = sum(s.mean_interval(chance.normal(effect, 2.0, 5)).p < s.ALPHA for _ in range(2000))
+    assert stats.binomtest(seen, 2000, s.POWER).pvalue > 0.01
+    assert s.smallest_visible(10, 2.0) < effect < s.smallest_visible(3, 2.0)
+    assert s.smallest_visible(5, 2.0, alpha=0.05 / 6) > effect
+    assert s.smallest_visible(5, 0.0) == 0
+    assert math.isnan(s.smallest_visible(1, 1.0))
+
+
+def test_seeds_needed_is_the_inverse():
+    needed = s.seeds_needed(1.0, 1.0)
+    assert s.smallest_visible(needed, 1.0) <= 1.0 < s.smallest_visible(needed - 1, 1.0)
+    assert s.seeds_needed(1e-6, 1.0, most=30) == 30
+
+
+def test_ranks_put_the_higher_value_first_and_share_ties():
+    found = s.ranks(np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 1.0], [2.0, 1.0, 3.0]]))
+    assert [rank.mean for rank in found] == pytest.approx([4 / 3, (3 + 2.5 + 3) / 3, (2 + 2.5 + 1) / 3])
+    assert all(1 <= rank.low <= rank.mean <= rank.high <= 3 for rank in found)

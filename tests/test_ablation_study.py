@@ -1,0 +1,273 @@
+"""A study of planted effects: what is there is found, what is not is not claimed, and what is broken says so."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aigc_core.ablation import verdicts as v
+from aigc_core.ablation.cells import to_frame
+from aigc_core.ablation.study import Study
+from aigc_core.errors import DataError
+
+FLOOR, ROWS = 0.3, 1000
+PLAN = {
+    "smallest_effect": 0.2,
+    "decisions": ["curate", "augment", "deduplicate"],
+    "digest": "d" * 8,
+    "seeds": [0, 1, 2, 3, 4],
+}
+#: fd in floors, cas, c_t of each arm; `full` stands at 2 floors.
+ARMS = {
+    "full": ("baseline", None, 2.0, 0.9, 1.0),
+    "without_curate": ("treatment", "curate", 3.0, 0.9, 1.0),
+    "random_curate": ("random_control", "curate", 2.8, 0.9, 1.0),
+    "without_augment": ("treatment", "augment", 1.2, 0.9, 1.0),
+    "without_deduplicate": ("treatment", "deduplicate", 2.0, 0.8, 1.0),
+    "null": ("null", None, 2.0, 0.9, 1.0),
+    "blanks_10": ("positive_control", None, 6.0, 0.9, 1.0),
+}  # fmt: skip
+
+
+def line(arm, kind, decision, seed, fd, cas=0.9, c_t=1.0, **more):
+    return {
+        "cell": f"{arm}{seed}", "arm": arm, "kind": kind, "decision": decision, "seed": seed, "share": 1.0, "rows": ROWS,
+        "rows_touched": 0 if arm == "full" else 50, "fd": fd * FLOOR, "fd_floor": FLOOR, "coverage": 0.8, "coverage_real": 0.95,
+        "cas": cas, "cas_real": 0.95, "agreement": 0.9, "agreement_real": 0.97, "c_t": c_t, "auth_gap": 0.0,
+        "copy_rate": 0.01, "error": None, **more,
+    }  # fmt: skip
+
+
+def cells(seed=0, seeds=5, spread=0.05, sizes=(), **changes):
+    """Cells of ARMS with a spread in floors; `changes` replaces arms (None leaves one out)."""
+    chance, lines = np.random.default_rng(seed), []
+    common = chance.normal(0, spread, seeds)
+    for arm, facts in {**ARMS, **changes}.items():
+        if facts is None:
+            continue
+        kind, decision, fd, cas, c_t = facts
+        for index in range(seeds):
+            own = chance.normal(0, spread, 3)
+            shared = 0 if kind == "null" else common[index]
+            place = index + (100 if kind == "null" else 0)
+            lines.append(line(arm, kind, decision, place, fd + shared + own[0], cas + own[1] / 10, c_t + own[2]))
+    for share in sizes:
+        for index in range(seeds):
+            fd = 1.2 + 0.8 * share**-0.6 + common[index] / 2 + chance.normal(0, spread / 4)
+            lines.append(line(f"size_{share:g}", "size", None, index, fd, share=share, rows=round(share * ROWS)))
+    return to_frame(lines)
+
+
+def study(frame=None, **plan):
+    return Study({**PLAN, **plan}, cells() if frame is None else frame)
+
+
+def on(found, decision, metric="fd"):
+    ledger = found.ledger.set_index(["decision", "metric"])
+    return ledger.loc[(decision, metric)]
+
+
+def test_planted_effects_get_their_verdicts():
+    found = study()
+    assert found.void == []
+    assert on(found, "curate").verdict == v.PAYS
+    assert on(found, "curate").effect == pytest.approx(1.0, abs=0.1)
+    assert on(found, "augment").verdict == v.HURTS
+    assert on(found, "deduplicate").verdict == v.NO_EFFECT
+    assert on(found, "deduplicate", "cas").verdict == v.PAYS
+    assert on(found, "curate").low < on(found, "curate").effect < on(found, "curate").high
+    assert on(found, "curate").control_effect == pytest.approx(0.8, abs=0.1)
+    assert "Which rows curation removes matters" in on(found, "curate").sentence
+    assert on(found, "deduplicate").p_holm >= on(found, "deduplicate").p
+    assert list(found.ledger.decision.unique()) == PLAN["decisions"]
+
+
+def test_effects_are_paired_by_seed():
+    frame = cells(spread=0.02)
+    # A quarter of a floor that a seed brings to all arms alike does not blur the differences.
+    frame["fd"] += np.where(frame.kind != "null", frame.seed % 5 * 0.25 * FLOOR, 0)
+    line = on(study(frame), "curate")
+    assert line.verdict == v.PAYS
+    assert line.spread_paired < 0.2 < line.spread_unpaired
+
+
+def test_no_effect_says_what_would_have_been_seen():
+    assert "ruled out" in on(study(cells(spread=0.02)), "deduplicate").sentence
+    loud = cells(spread=0.5, full=(*ARMS["full"][:2], 2.0, 0.9, 1.0), seed=3)
+    line = on(study(loud), "deduplicate")
+    assert line.verdict == v.NO_EFFECT
+    assert line.smallest_visible > 0.2
+    assert "could have been missed" in line.sentence
+
+
+def test_a_decision_that_is_no_better_than_random_removal_says_so():
+    frame = cells(seed=1, random_curate=("random_control", "curate", 2.0, 0.9, 1.0))
+    sentence = on(study(frame), "curate").sentence
+    assert "cannot be told from removing as many rows at random" in sentence
+
+
+def test_a_gain_by_copying_is_copying():
+    frame = cells(full=("baseline", None, 2.0, 0.9, -8.0), without_augment=("treatment", "augment", 3.0, 0.9, 1.0),
+                  without_curate=("treatment", "curate", 3.0, 0.9, -8.0))  # fmt: skip
+    found = study(frame)
+    assert on(found, "augment").verdict == v.COPYING
+    assert "c_t became worse" in on(found, "augment").sentence
+    assert "smoother" in on(found, "augment").sentence
+    # Copying that was there before is not the decision's.
+    assert on(found, "curate").verdict == v.PAYS
+    assert "augmentation" in found.headline.sentence.split("Drop")[1]
+
+
+def test_a_better_fit_is_not_copying():
+    # Nearer to every real image, but not nearer to training rows than held-out ones are.
+    frame = cells(full=("baseline", None, 2.0, 0.9, 2.0), without_augment=("treatment", "augment", 3.0, 0.9, 6.0))
+    assert on(study(frame), "augment").verdict == v.PAYS
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"null": ("null", None, 3.0, 0.9, 1.0)}, "the very same recipe differ"),
+        ({"blanks_10": ("positive_control", None, 2.0, 0.9, 1.0)}, "were not seen"),
+        ({"blanks_10": ("positive_control", None, 1.0, 0.9, 1.0)}, "were not seen"),
+        ({"null": None}, "the null has fewer than two"),
+        ({"blanks_10": None}, "the positive control has fewer than two"),
+    ],
+)
+def test_a_study_that_cannot_be_believed_is_void(changes, reason):
+    found = study(cells(**changes))
+    assert reason in " ".join(found.void)
+    assert set(found.ledger.verdict) == {v.VOID}
+    assert found.headline.action == "void"
+    assert "says nothing about the data" in found.headline.sentence
+    assert not all(check.passed for check in found.checks)
+    assert on(found, "curate").effect == pytest.approx(1.0, abs=0.1), "the numbers stay"
+
+
+def test_failed_cells_are_named_and_nothing_is_dropped():
+    frame = cells()
+    broken = (frame.arm == "without_curate") & (frame.seed < 2)
+    frame.loc[broken, ["fd", "cas", "coverage", "agreement"]] = np.nan
+    frame.loc[broken, "error"] = "the loss is not finite"
+    found = study(frame)
+    line = on(found, "curate")
+    assert (line.pairs, line.lost) == (3, 2)
+    assert "2 seeds could not be paired" in line.sentence
+    assert any("2 of 35 cells failed" in note for note in found.headline.evidence)
+    assert not found.checks[-1].passed
+    arm = next(arm for arm in found.to_dict()["arms"] if arm["arm"] == "without_curate")
+    assert (arm["failed"], arm["errors"]) == (2, ["the loss is not finite"])
+
+
+def test_an_arm_without_any_finished_cell_has_no_verdict():
+    frame = cells()
+    frame.loc[frame.arm == "without_curate", "fd"] = np.nan
+    frame.loc[frame.arm == "without_curate", "error"] = "class 7 has fewer rows than it needs"
+    line = on(study(frame), "curate")
+    assert line.verdict == v.NO_VERDICT
+    assert "class 7 has fewer rows" in line.sentence
+
+
+def test_one_seed_gives_no_verdict():
+    frame = cells()
+    line = on(study(frame[frame.seed % 100 == 0]), "curate")
+    assert line.verdict == v.VOID
+    assert "at least two seeds" in line.sentence
+
+
+def test_a_decision_that_changes_nothing_says_so():
+    frame = cells()
+    full = frame[frame.arm == "full"].set_index("seed")
+    same = frame.arm == "without_deduplicate"
+    for name in ("fd", "cas", "coverage", "agreement", "c_t"):
+        frame.loc[same, name] = full[name].loc[frame.loc[same, "seed"]].to_numpy()
+    frame.loc[same, "rows_touched"] = 0
+    line = on(study(frame), "deduplicate")
+    assert line.verdict == v.NO_EFFECT
+    assert "changes no row" in line.sentence
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(DataError, match="columns fd are missing"):
+        study(cells().drop(columns="fd"))
+    frame = cells()
+    frame.loc[frame.arm == "null", "fd_floor"] *= 1.1
+    with pytest.raises(DataError, match="different yardsticks"):
+        study(frame)
+    frame = cells()
+    frame.loc[frame.arm == "full", ["fd", "error"]] = [np.nan, "diverged at step 12"]
+    with pytest.raises(DataError, match="diverged at step 12"):
+        study(frame)
+
+
+SIZES = (0.1, 0.18, 0.32, 0.56, 1.0)
+
+
+def test_the_curve_gives_a_headline_and_a_worth_in_images():
+    found = study(cells(sizes=SIZES, spread=0.02))
+    assert found.fit.curves is not None
+    assert found.fit.gain(2).value == pytest.approx(0.8 * (1 - 2**-0.6), abs=0.1)
+    line = on(found, "curate")
+    assert 0 < line.worth_images < ROWS
+    assert line.worth.startswith("worth about")
+    assert on(found, "augment").worth.startswith("dropping it")
+    assert math.isnan(on(found, "deduplicate").worth_images)
+    assert found.headline.action == "clean"
+    assert found.headline.sentence.startswith("Clean: curation")
+    assert "Drop augmentation" in found.headline.sentence
+
+
+def test_without_sizes_there_are_dots_only():
+    found = study()
+    assert found.to_dict()["scaling"]["refusal"].endswith("dots only")
+    assert len(found.to_dict()["scaling"]["dots"]) == 5
+    assert on(found, "curate").worth == ""
+
+
+def quiet(**changes):
+    """No decision has an effect."""
+    arms = {"without_curate": ("treatment", "curate", 2.0, 0.9, 1.0), "without_augment": ("treatment", "augment", 2.0, 0.9, 1.0),
+            "without_deduplicate": ("treatment", "deduplicate", 2.0, 0.9, 1.0)}  # fmt: skip
+    return cells(spread=0.02, **{**arms, **changes})
+
+
+def test_headlines_of_studies_without_a_paying_decision():
+    assert study(quiet(sizes=SIZES), smallest_effect=0.05).headline.action == "collect"
+    assert "gold mine" in study(quiet(sizes=SIZES), smallest_effect=0.05).headline.sentence
+    bubble = study(quiet(sizes=SIZES), smallest_effect=0.6).headline
+    assert (bubble.action, "bubble" in bubble.sentence) == ("stop", True)
+    unsure = study(quiet()).headline
+    assert unsure.action == "cannot tell"
+    assert "was not measured" in unsure.sentence
+    near = {arm: (*ARMS[arm][:2], 1.0, 0.9, 1.0) for arm in ("full", "null", "without_curate", "without_augment",
+                                                             "without_deduplicate")}  # fmt: skip
+    assert "as near to real images" in study(quiet(**near)).headline.sentence
+
+
+def test_hurting_alone_is_a_headline():
+    found = study(quiet(without_augment=("treatment", "augment", 1.2, 0.9, 1.0))).headline
+    assert found.action == "drop"
+    assert found.sentence.startswith("Drop augmentation (-0.")
+
+
+def test_equal_cells_give_equal_json_and_times_stay_out():
+    frame = cells(sizes=SIZES)
+    shuffled = frame.sample(frac=1, random_state=0).assign(seconds=np.linspace(1, 2, len(frame)))
+    first, second = (json.dumps(study(one).to_dict(), allow_nan=False) for one in (frame, shuffled))
+    assert first == second
+    timed = study(shuffled).to_dict(timing=True)
+    assert any(line["seconds"] for line in timed["ledger"])
+    assert isinstance(study(shuffled).ledger, pd.DataFrame)
+
+
+def test_false_verdicts_are_as_rare_as_promised():
+    wrong, voids, trials = 0, 0, 40
+    for seed in range(trials):
+        frame = quiet(seed=seed)
+        found = Study({**PLAN, "decisions": ["curate"]}, frame[frame.decision.isna() | (frame.decision == "curate")])
+        wrong += found.effects["curate", "fd"].verdict in (v.PAYS, v.HURTS)
+        voids += bool(found.void)
+    assert wrong <= 6  # 40 x 5 % = 2, and more than 6 has a chance below 1 %
+    assert voids <= 4  # 40 x 1 % = 0.4
