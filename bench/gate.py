@@ -90,16 +90,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", choices=["make", "timed"], help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.root:
+    if options.part == "make":
+        make(Paths(options.root), options.rows, options.seed)
+        return
+    if options.part == "timed":
         timed(options.root)
         return
     with tempfile.TemporaryDirectory() as folder:
-        make(Paths(Path(folder)), options.rows, options.seed)
-        print(f"{options.rows:,} rows of measures")
-        # The tables were made in this process, so that only a new one can say what reading them takes.
-        subprocess.run([sys.executable, __file__, "--root", folder], check=True)
+        print(f"{options.rows:,} rows of measures", flush=True)
+        # A child counts the memory of the process that started it as its own: neither part may be done in this one.
+        for part in ("make", "timed"):
+            command = [sys.executable, __file__, "--part", part, "--root", folder]
+            subprocess.run([*command, "--rows", str(options.rows), "--seed", str(options.seed)], check=True)
 
 
 if __name__ == "__main__":

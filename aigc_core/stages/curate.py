@@ -13,6 +13,7 @@ from aigc_core.data.store import Version, write_version
 from aigc_core.errors import DataError
 from aigc_core.files import atomic_folder, write_table
 from aigc_core.paths import Paths
+from aigc_core.quality import decisions
 from aigc_core.quality.verdicts import judge, refuse_excess
 from aigc_core.records import QUARANTINE_SCHEMA, StageResult
 
@@ -26,9 +27,11 @@ def curate(config: Config, paths: Paths) -> StageResult:
     version = Version.open(paths.ingested)
     facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash"])
     verdicts = judge(version.rows.join(facts, "id").sort_by("id").to_pylist(), config.quality)
+    decided = decisions.apply(verdicts, version.rows, decisions.read(paths.decisions))
+    verdicts, rows = decided.verdicts, decided.rows
     condemned = refuse_excess(verdicts, version.rows.num_rows, config.quality)
-    out = pc.is_in(version.rows["id"], value_set=pa.array(sorted(condemned), pa.string()))
-    kept, removed = version.rows.filter(pc.invert(out)), version.rows.filter(out)
+    out = pc.is_in(rows["id"], value_set=pa.array(sorted(condemned), pa.string()))
+    kept, removed = rows.filter(pc.invert(out)), rows.filter(out)
     if not pc.any(pc.equal(kept["split"], "train")).as_py():
         raise DataError(
             f"none of the {version.rows.num_rows:,} rows is left for training: look at the verdicts' reasons"
@@ -41,7 +44,7 @@ def curate(config: Config, paths: Paths) -> StageResult:
         paths.curated,
         kept,
         operation="curate",
-        parameters=config.quality.model_dump(),
+        parameters=config.quality.model_dump() | decided.parameters,
         parent=version,
         content=["../content"],
         image=version.card.image,
@@ -50,6 +53,8 @@ def curate(config: Config, paths: Paths) -> StageResult:
     warned = len({line["id"] for line in verdicts.to_pylist() if line["action"] == "warn"})
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "none"
     summary = f"kept {kept.num_rows:,} of {version.rows.num_rows:,} rows, quarantined {removed.num_rows:,} ({reasons}), warned of {warned:,}"
+    told = ", ".join(f"{count} {name}" for name, count in decided.counts.items() if count)
+    summary += f"; decisions of people: {told}" if told else ""
     return StageResult(summary, {"kept": kept.num_rows, "quarantined": removed.num_rows, "warned": warned})
 
 

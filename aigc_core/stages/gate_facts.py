@@ -93,7 +93,7 @@ def tables(paths: Paths, kept: Kept, numbers: Expectations, accepted: drift.Prof
         {
             "channels": kept.channels,
             "aspect": graded["aspect"],
-            "error": pd.Categorical.from_codes(kept.readable.astype(np.int8) * -1, categories=["cannot be decoded"]),
+            "error": np.where(kept.readable, np.float32(np.nan), np.float32(1)),
         }
     )
     columns = pq.read_schema(paths.measures / "part-0.parquet").empty_table().to_pandas()
