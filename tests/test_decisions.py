@@ -120,6 +120,7 @@ def test_ids_may_be_short_and_what_was_seen_is_written_down(tmp_path):
     for wrong, sentence in (
         ([Decision("0" * 8, "keep")], "beginning of no row"),
         ([Decision(IDS[0], "relabel", "8")], r"cannot get the label '8': known are 1, 7"),
+        ([Decision(IDS[0], "keep", content="hb")], "exchanged since the page was made"),
         ([Decision(IDS[0], "keep"), Decision(IDS[0][:8], "drop")], "decided twice"),
     ):
         with pytest.raises(DataError, match=sentence):

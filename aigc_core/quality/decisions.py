@@ -117,8 +117,8 @@ def _check(decision: Decision, here: str) -> Decision:
 def resolve(decisions: Sequence[Decision], rows: pa.Table, classes: Sequence[str]) -> list[Decision]:
     """The decisions with whole ids and with what the person saw.
 
-    Raises DataError for an id that no row or more than one has, for a label that no row has, and for two decisions
-    on one row.
+    Raises DataError for an id that no row or more than one has, for a label that no row has, for a picture that was
+    exchanged since, and for two decisions on one row.
     """
     ids, pictures = rows["id"].to_pylist(), rows["content_hash"].to_pylist()
     wanted = {decision.id for decision in decisions}
@@ -143,7 +143,10 @@ def resolve(decisions: Sequence[Decision], rows: pa.Table, classes: Sequence[str
         whole = ids[places[0]]
         if whole in found:
             raise DataError(f"row {whole[:12]} is decided twice: keep one of the two lines")
-        found[whole] = replace(decision, id=whole, content=pictures[places[0]] or "")
+        picture = pictures[places[0]] or ""
+        if decision.content not in ("", picture):
+            raise DataError(f"the picture of row {whole[:12]} was exchanged since the page was made: look at it again")
+        found[whole] = replace(decision, id=whole, content=picture)
     return list(found.values())
 
 

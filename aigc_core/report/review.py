@@ -48,7 +48,7 @@ def decided_by(verdict: Mapping[str, Any]) -> str:
     """The number that decided, in words."""
     said = words(verdict["measure"])
     if verdict["value"] is not None:
-        said += f" {number(verdict['value'])}"
+        said += f": {number(verdict['value'])}"
     if verdict["threshold"] is not None:
         said += f", threshold {number(verdict['threshold'])}"
     return said if verdict["score"] is None else f"{said}, score {verdict['score']:.3f}"

@@ -6,10 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from rich.progress import track
 
 from aigc_core.config import Config
 from aigc_core.data.store import Version, natural
@@ -21,7 +18,7 @@ from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
 from aigc_core.report import review as sheets
 from aigc_core.report.facts import require
-from aigc_core.report.page import words
+from aigc_core.stages.tiles import Tiles
 
 Row = dict[str, Any]
 CONSEQUENCES = {
@@ -40,18 +37,14 @@ def review(config: Config, paths: Paths, limit: int) -> StageResult:  # noqa: AR
     chosen = {reason: sheets.worst_first(verdicts, reason, limit) for reason in sorted(totals, key=_order)}
     shown = {line["id"] for lines in chosen.values() for line in lines}
     twins = {twin for lines in chosen.values() for line in lines if (twin := sheets.twin_of(line))}
-    facts = _rows(version, shown | twins)
-    contents = track(version.contents(facts), "drawing", total=len(facts), transient=True)
-    pictures = {identity: sheets.picture_of(content) for identity, content in contents}
-    tell = _Teller(
-        facts, pictures, _predicted(paths, shown), {d.id: d for d in decisions.read(paths.decisions)}, verdicts
-    )
+    tiles = Tiles.read(paths, version, verdicts, shown | twins)
+    decided = {decision.id: decision for decision in decisions.read(paths.decisions)}
     index = []
     with atomic_folder(paths.review) as scratch:
         for reason, lines in chosen.items():
             actions = sorted({line["action"] for line in lines})
             page = {"reason": reason, "meaning": meanings.get(reason, ""), "total": totals[reason],
-                    "classes": _classes(version), "tiles": [tell.tile(line) for line in lines],
+                    "classes": _classes(version), "tiles": [_card(tile, decided.get(tile["id"])) for tile in map(tiles.tile, lines) if tile],
                     "consequence": CONSEQUENCES[actions[0]] if len(actions) == 1 else ""}  # fmt: skip
             (scratch / f"{reason}.html").write_text(sheets.sheet(page))
             index.append({**page, "actions": actions})
@@ -86,55 +79,15 @@ def _order(reason: str) -> tuple[int, str]:
     return (known.index(reason) if reason in known else len(known), reason)
 
 
-def _rows(version: Version, wanted: set[str]) -> dict[str, Row]:
-    own = version.rows.filter(pc.is_in(version.rows["id"], value_set=pa.array(sorted(wanted), pa.string())))
-    return {row["id"]: row for row in own.to_pylist()}
-
-
 def _classes(version: Version) -> list[str]:
     return sorted({label for label in version.rows["label"].unique().to_pylist() if label is not None}, key=natural)
 
 
-def _predicted(paths: Paths, wanted: set[str]) -> dict[str, str]:
-    """The label that a model sees, by row, where the model was asked."""
-    place = paths.measures / "learned.parquet"
-    if not place.exists():
-        return {}
-    table = pq.read_table(place, columns=["id", "label_predicted"], filters=[("id", "in", sorted(wanted))])
-    return {row["id"]: row["label_predicted"] for row in table.to_pylist() if row["label_predicted"]}
-
-
-class _Teller:
-    """What a tile shows, from the tables that know of its row."""
-
-    def __init__(
-        self, rows: dict[str, Row], pictures: dict[str, dict[str, str]], predicted: dict[str, str],
-        decided: dict[str, decisions.Decision], verdicts: Any,
-    ) -> None:  # fmt: skip
-        self.rows, self.pictures, self.predicted, self.decided = rows, pictures, predicted, decided
-        self.reasons: dict[str, list[str]] = {}
-        for line in zip(verdicts["id"].to_pylist(), verdicts["reason"].to_pylist(), strict=True):
-            if line[0] in rows:
-                self.reasons.setdefault(line[0], []).append(line[1])
-
-    def tile(self, verdict: Row) -> Row:
-        """One card of a sheet."""
-        identity, row = verdict["id"], self.rows[verdict["id"]]
-        predicted = self.predicted.get(identity, "")
-        differs = predicted if predicted != row["label"] else ""
-        decision = self.decided.get(identity)
-        twin = sheets.twin_of(verdict)
-        return {
-            "id": identity, "source": row["source"], "label": row["label"], "split": row["split"],
-            "content": row["content_hash"] or "", "action": verdict["action"], "decided_by": sheets.decided_by(verdict),
-            "others": [words(reason) for reason in self.reasons[identity] if reason != verdict["reason"]],
-            "picture": self.pictures[identity], "predicted": differs,
-            "decision": decision.decision if decision else "", "note": decision.note if decision else "",
-            "new_label": (decision.label if decision else "") or differs,
-            "twin": self._beside(twin) if twin and twin in self.pictures else None,
-        }  # fmt: skip
-
-    def _beside(self, identity: str) -> Row:
-        row = self.rows[identity]
-        return {"picture": self.pictures[identity], "source": row["source"],
-                "words": f"{row['source']}, label {row['label'] or '(none)'}"}  # fmt: skip
+def _card(tile: Row, decision: decisions.Decision | None) -> Row:
+    """A tile with the form's fields, filled with what was decided before."""
+    return {
+        **tile,
+        "decision": decision.decision if decision else "",
+        "note": decision.note if decision else "",
+        "new_label": (decision.label if decision else "") or tile["predicted"],
+    }

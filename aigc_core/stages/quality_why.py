@@ -21,6 +21,7 @@ from aigc_core.report.facts import require
 Lines = list[dict[str, Any]]
 #: Rows of a cluster and candidates of an ambiguous name that are shown.
 SHOWN = 12
+DIGEST = 64  # digits
 
 
 def why(config: Config, paths: Paths, name: str) -> StageResult:  # noqa: ARG001  (stages share one signature)
@@ -112,7 +113,9 @@ def _cluster(paths: Paths, identity: str, verdicts: Lines) -> Lines:
     names = pq.read_table(
         paths.ingested / "rows.parquet", columns=["id", "source"], filters=[("id", "in", sorted(heads))]
     ).to_pylist()
-    survivors = [{"id": n["id"][:12], "source": n["source"], "why": "stays", "survivor": n["id"][:12]} for n in names]
+    survivors = [
+        {"id": n["id"][:12], "source": n["source"], "why": "best of the group", "survivor": n["id"][:12]} for n in names
+    ]
     others = [
         {"id": m["id"][:12], "source": m["source"], "why": m["reason"], "survivor": m["cluster"][:12]}
         for m in members[:SHOWN]
@@ -144,8 +147,13 @@ def _drawn(title: str, value: Any) -> Table:
     for name in names:
         table.add_column(Text(name), overflow="fold")
     for line in value:
-        table.add_row(*(Text(_plain(line.get(name))) for name in names))
+        table.add_row(*(Text(_short(_plain(line.get(name)))) for name in names))
     return table
+
+
+def _short(text: str) -> str:
+    """A digest by its first digits: twelve find the row again, and leave the columns room."""
+    return text[:12] if len(text) == DIGEST and not set(text) - set("0123456789abcdef") else text
 
 
 def _plain(value: Any) -> str:
