@@ -171,6 +171,17 @@ def test_data_that_the_gate_refuses_cannot_become_normal(copied):
     assert paths.profile.read_bytes() == before
 
 
+def test_what_the_gate_has_not_seen_cannot_become_normal(copied):
+    config, paths = copied
+    card = read_json(paths.curated / "card.json")
+    write_json(paths.curated / "card.json", {**card, "version": "0" * 16})
+    with pytest.raises(GateError, match=r"the present one is 0000.*aigc validate"):
+        accept(config, paths)
+    (paths.measures / "part-0.parquet").unlink()
+    with pytest.raises(DataError, match="aigc measure"):
+        validate(config, paths)
+
+
 @pytest.mark.parametrize("content", ["not json", "[1]"])
 def test_a_broken_profile_is_one_sentence(copied, content):
     config, paths = copied

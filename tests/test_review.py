@@ -158,6 +158,14 @@ def test_why_tells_everything_of_a_row(made, capsys, tmp_path):
     assert ("no check has anything against it" in result.summary) != quarantined
 
 
+def test_a_row_is_found_by_its_file_or_a_part_of_it(made):
+    whole = row_id("1/03.png")
+    for name in ("1/03.png", "some/where/images/1/03.png", whole, whole[:9]):
+        assert find(made.paths, name) == whole, name
+    with pytest.raises(DataError, match="means 2 rows"):
+        find(made.paths, "03.png")
+
+
 def test_why_says_what_it_does_not_find(made):
     with pytest.raises(DataError, match="no row has an id that begins with 'nothing'"):
         find(made.paths, "nothing")

@@ -196,7 +196,7 @@ def test_the_digits_pass_and_two_runs_make_the_same_bytes(curated):
     version = read_json(paths.curated / "card.json")["version"]
     assert read_json(paths.gate) == {"suite": SUITE["name"], "passed": True, "dataset": version}
     outcome = json.loads(paths.validation.read_text())
-    assert outcome.keys() == {"suite", "success", "checks"}
+    assert outcome.keys() == {"suite", "dataset", "success", "checks"}
     assert outcome["success"]
     assert outcome["checks"][0].keys() == {"name", "description", "severity", "passed", "observed", "expected"}
 

@@ -16,6 +16,7 @@ from aigc_core.config import Expectations
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
 from aigc_core.quality import drift, expectations, ranges
+from aigc_core.report.facts import require
 
 Facts = dict[str, Any]
 SPLITS = ("reference", "train", "test")
@@ -43,8 +44,10 @@ class Kept:
 
 
 def read_kept(paths: Paths) -> Kept:
-    """The curated rows with their measures."""
-    card = read_json(paths.curated / "card.json")
+    """The curated rows with their measures. Raises DataError, naming the stage to run, where a table is missing."""
+    card = read_json(require(paths.curated / "card.json", "curate"))
+    for folder, stage in ((paths.measures, "measure"), (paths.verdicts, "curate"), (paths.quarantine, "curate")):
+        require(folder / "part-0.parquet", stage)
     rows = pq.read_table(paths.curated / "rows.parquet", columns=["id", "content_hash", "split"])
     ids = rows["id"].combine_chunks()
     place = paths.measures / "part-0.parquet"

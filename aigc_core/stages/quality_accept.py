@@ -15,8 +15,14 @@ from aigc_core.stages.validate import DRIFTED
 
 def accept(config: Config, paths: Paths) -> StageResult:
     """Write data/profile.json. Raises GateError where the gate refused the data for anything but its drift."""
-    require(paths.curated / "card.json", "curate")
-    checks = read_json(require(paths.validation, "validate"))["checks"]
+    kept = read_kept(paths)
+    answers = read_json(require(paths.validation, "validate"))
+    if answers["dataset"] != kept.version:
+        raise GateError(
+            f"the gate last looked at version {answers['dataset']}, and the present one is {kept.version}: run "
+            "`aigc validate` (or `dvc repro validate`) first"
+        )
+    checks = answers["checks"]
     wrong = [check for check in checks if check["severity"] == "error" and not check["passed"]]
     wrong = [check for check in wrong if check["name"] != DRIFTED]
     if wrong:
@@ -24,7 +30,6 @@ def accept(config: Config, paths: Paths) -> StageResult:
             f"the gate refuses this data ({wrong[0]['name']} observed {wrong[0]['observed']}, expected "
             f"{wrong[0]['expected']}), so that it cannot become what later versions are compared with: mend it first"
         )
-    kept = read_kept(paths)
     found = drift.profile(
         kept.measures, kept.rows_of("reference"), kept.labels, config.expectations.drift.bins, kept.version
     )

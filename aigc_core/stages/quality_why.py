@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -37,7 +38,10 @@ def why(config: Config, paths: Paths, name: str) -> StageResult:  # noqa: ARG001
 def find(paths: Paths, name: str) -> str:
     """The id of the row that `name` means. Raises DataError where it means none or several."""
     rows = pq.read_table(require(paths.ingested / "rows.parquet", "ingest"), columns=["id", "source"])
-    exact = rows.filter(pc.or_(pc.equal(rows["id"], name), pc.equal(rows["source"], name)))
+    # A path from elsewhere ends in the place in the source.
+    parts = Path(name).parts
+    places = pa.array(["/".join(parts[start:]) for start in range(len(parts))] + [name], pa.string())
+    exact = rows.filter(pc.or_(pc.equal(rows["id"], name), pc.is_in(rows["source"], value_set=places)))
     near = exact if exact.num_rows else rows.filter(_begins(rows, name))
     if near.num_rows == 1:
         return str(near["id"][0].as_py())

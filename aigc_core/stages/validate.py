@@ -28,7 +28,8 @@ def validate(config: Config, paths: Paths) -> StageResult:
     failed = [check for check in checks if not check.passed]
     errors = [check for check in failed if check.severity == "error"]
     paths.gate.unlink(missing_ok=True)
-    write_json(paths.validation, {"suite": name, "success": not errors, "checks": [asdict(check) for check in checks]})
+    answers = [asdict(check) for check in checks]
+    write_json(paths.validation, {"suite": name, "dataset": kept.version, "success": not errors, "checks": answers})
     if errors:
         first = errors[0]
         raise GateError(
