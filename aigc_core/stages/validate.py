@@ -34,7 +34,7 @@ def validate(config: Config, paths: Paths) -> StageResult:
         first = errors[0]
         raise GateError(
             f"the gate refuses this data: {first.name} observed {first.observed}, expected {first.expected} "
-            f"({len(errors)} of {len(checks)} checks failed, all in {paths.validation.relative_to(paths.root)}): mend the "
+            f"({len(errors)} of {len(checks)} checks refuse, {len(failed) - len(errors)} warn, all in {paths.validation.relative_to(paths.root)}): mend the "
             "source or change `expectations` in params.yaml"
             + (", or take it as it is with `aigc quality accept`" if first.name == DRIFTED else "")
         )
