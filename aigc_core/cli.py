@@ -30,6 +30,13 @@ app = typer.Typer(
     "Examples:  aigc ingest   |   aigc train gan   |   aigc generate --model gan --label 7 -n 16 --out samples",
 )
 
+quality = typer.Typer(
+    no_args_is_help=True,
+    help="What people ask of the data and decide about it.\n\n"
+    "Examples:  aigc quality why digits/0042   |   aigc quality review   |   aigc quality accept",
+)
+app.add_typer(quality, name="quality")
+
 
 class Family(StrEnum):
     """The model families of dvc.yaml; `FAMILIES` is the list that everything else goes by."""
@@ -186,6 +193,63 @@ def data_export(
     from aigc_core.stages.export import export as run
 
     _say(run(Paths(_root()), version.value, folder))
+
+
+def _setting() -> tuple[configuration.Config, Paths]:
+    root = _root()
+    return configuration.load(root / "params.yaml"), Paths(root)
+
+
+@quality.command()
+def why(
+    name: Annotated[str, typer.Argument(help="A row's id, the beginning of it, or its place in the source.")],
+) -> None:
+    """Print everything known of one row: measures, verdicts with what decided, copies, decisions, origin.
+
+    Example:  aigc quality why digits/0042
+    """
+    from aigc_core.stages.quality_why import why as run
+
+    _say(run(*_setting(), name))
+
+
+@quality.command()
+def review(
+    apply: Annotated[Path | None, typer.Option(help="Take the decisions of this CSV file over.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Pictures per reason.")] = 60,
+) -> None:
+    """Write a contact sheet per reason, worst first; or take the decisions back that were made on one.
+
+    Example:  aigc quality review   |   aigc quality review --apply ~/Downloads/decisions.csv
+    """
+    from aigc_core.stages import quality_review as stage
+
+    config, paths = _setting()
+    _say(stage.take(config, paths, apply) if apply else stage.review(config, paths, limit))
+
+
+@quality.command()
+def suite(
+    margin: Annotated[float, typer.Option(min=0, max=0.9, help="Room on every number, as a share of it.")] = 0.1,
+) -> None:
+    """Draft the gate's numbers (`expectations` of params.yaml) from the present data, if you trust it.
+
+    Example:  aigc quality suite --margin 0.2
+    """
+    from aigc_core.stages.quality_suite import suite as run
+
+    print(run(*_setting(), margin).summary, end="")
+
+
+@quality.command()
+def accept() -> None:
+    """Take the present version as normal: the gate tells how far later ones have moved from it.
+
+    Example:  aigc quality accept
+    """
+    from aigc_core.stages.quality_accept import accept as run
+
+    _say(run(*_setting()))
 
 
 def main() -> None:

@@ -71,6 +71,26 @@ class Paths:
         return self.data / "validation.json"
 
     @property
+    def gate(self) -> Path:
+        """Says only that the gate passed: a warning that comes or goes does not train anything again."""
+        return self.data / "gate.json"
+
+    @property
+    def profile(self) -> Path:
+        """What the accepted version looked like; in git, written by a person's `aigc quality accept`."""
+        return self.data / "profile.json"
+
+    @property
+    def decisions(self) -> Path:
+        """What people decided of single rows; in git, written by `aigc quality review --apply`."""
+        return self.data / "decisions.csv"
+
+    @property
+    def review(self) -> Path:
+        """The contact sheets for people, for this machine only."""
+        return self.work / "review"
+
+    @property
     def augmented(self) -> Path:
         """The curated version and its augmented rows."""
         return self.data / "augmented"

@@ -35,6 +35,8 @@ def make_checkout(folder: Path, **changes: object) -> Path:
             shutil.copy(source, folder / name)
     (folder / "data/raw").mkdir(parents=True)
     shutil.copy(ROOT / "data/raw/README.md", folder / "data/raw")
+    (folder / "data/profile.json").write_text("{}\n")
+    shutil.copy(ROOT / "data/decisions.csv", folder / "data")
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", folder / ".dvc")
     # DVC without git: the tests must not touch a user's git settings.

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from aigc_core.config import Config
+from aigc_core.data.store import ContentWriter
 from aigc_core.errors import DataError
 from aigc_core.files import write_json, write_table
 from aigc_core.modalities import image
 from aigc_core.paths import FAMILIES, Paths
-from aigc_core.records import QUARANTINE_SCHEMA, TRUTH_SCHEMA, VERDICT_SCHEMA
+from aigc_core.records import LEARNED_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, TRUTH_SCHEMA, VERDICT_SCHEMA
 from aigc_core.report import curves, verdict
 from aigc_core.stages.report import report
 from aigc_core.stages.summary import summary
@@ -57,8 +58,12 @@ def write_quarantine(paths):
     verdicts = [
         {"id": "bad", "reason": "corrupt", "action": "quarantine", "measure": "error", "detail": "cut <off> halfway"},
         {"id": "blank", "reason": "blank", "action": "quarantine", "measure": "std", "value": 0.0, "threshold": 0.01},
-        {"id": "twin", "reason": "duplicate_near", "action": "warn", "measure": "perceptual_hash", "value": 1.0},
-    ]
+        {"id": "twin", "reason": "duplicate_near", "action": "warn", "measure": "perceptual_hash", "value": 1.0,
+         "cluster": "copy"},
+        {"id": "twin", "reason": "too_small", "action": "warn", "measure": "width", "score": 0.4, "value": 7.0, "threshold": 8.0},
+        {"id": "lost", "reason": "too_small", "action": "warn", "measure": "width", "score": 0.1, "value": 2.0, "threshold": 8.0},
+        {"id": "gone", "reason": "too_small", "action": "warn", "measure": "width", "score": 0.2, "value": 3.0, "threshold": 9.0},
+    ]  # fmt: skip
     verdicts = [{"source": "x", **line} for line in verdicts]
     write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(verdicts, VERDICT_SCHEMA))
 
@@ -77,9 +82,26 @@ def made(tmp_path_factory):
     return paths
 
 
+def write_rows(paths):
+    """Two rows that look alike, and a third that the content store lacks."""
+    with ContentWriter(paths.content) as writer:
+        for name, level in (("twin", 50), ("copy", 60)):
+            writer.add(name, image.encode_png(np.full((8, 8, 1), level, np.uint8)))
+    rows = [{"id": name, "source": f"x/{name}.png", "label": "a", "split": "train", "content_hash": name}
+            for name in ("bad", "blank", "twin", "copy", "lost")]  # fmt: skip
+    write_table(paths.ingested / "rows.parquet", pa.Table.from_pylist(rows, ROW_SCHEMA))
+    learned = [{"id": "twin", "label_predicted": "b<"}, {"id": "copy", "label_predicted": "a"}]
+    write_table(paths.measures / "learned.parquet", pa.Table.from_pylist(learned, LEARNED_SCHEMA))
+
+
 def write_outs(paths):
-    write_json(paths.ingested / "card.json", card("ingest", None, "v1", 102, parameters={"source": {"kind": "digits"}}))
-    write_json(paths.curated / "card.json", card("curate", "v1", "v2", 100))
+    write_rows(paths)
+    write_json(
+        paths.ingested / "card.json",
+        card("ingest", None, "v1", 102, content=["../content"], parameters={"source": {"kind": "digits"}}),
+    )
+    rules = {"duplicate_exact": {"action": "quarantine"}, "decisions": {"keep": 0, "drop": 2, "relabel": 1}}
+    write_json(paths.curated / "card.json", card("curate", "v1", "v2", 100, parameters=rules))
     write_json(paths.augmented / "card.json", card("augment", "v2", "v3", 180))
     truth = [("bad", "corrupt", None), ("copy", "duplicate_near", "twin"), ("flip", "label_flip", None)]
     rows = [dict(zip(TRUTH_SCHEMA.names, line, strict=True)) for line in truth]
@@ -164,15 +186,46 @@ def test_the_page_tells_what_the_outs_hold(made):
     assert "cannot be shown: cut &lt;off&gt; halfway" in text, (
         "a corrupt image is a placeholder with its error, escaped"
     )
-    assert text.count('class="broken"') == 1
+    assert text.count('class="broken"') == 2, "and one that lost its content says that"
     assert 'class="state warning">warning' in text
     assert re.search(r"duplicate near</th><td class=\"n\">1</td><td class=\"n\">1</td><td class=\"n\">0<", text)
     assert re.search(r"label flip</th><td class=\"n\">1</td><td class=\"n\">0</td>", text), (
         "what no check finds is shown"
     )
+    assert re.search(r"duplicate near</th>.*\n<td class=\"n\">1.00</td><td class=\"n\">1.00</td>", text)
+    assert re.search(r"label flip</th>.*\n<td class=\"n\">0.00</td><td class=\"n\">none named</td>", text)
     assert "b&lt;" in text
     assert "<b<" not in text
     assert text.count("<svg") == 2 * 2 * len(FAMILIES)
+
+
+def test_groups_and_warned_rows_are_shown(made):
+    text = made.report.read_text()
+    group = text[text.index('<ul class="groups">') :]
+    group = group[: group.index("</ul>")]
+    assert re.search(r'class="stays"><img [^>]*alt="stays: x/copy.png"', group)
+    assert re.search(r'<div><img [^>]*alt="duplicate near: x/twin.png"', group)
+    warned = text[text.index("<h4>too small") :]
+    warned = warned[: warned.index("</figure>")]
+    assert warned.index("x/lost.png") < warned.index("x/twin.png"), "worst first"
+    assert "labelled a, looks like b&lt;" in warned
+    assert "width: 7, threshold 8, score 0.400" in warned
+    assert "threshold 8 to 9" in text, "a threshold that is not the same for all rows shows its range"
+    assert "<h4>duplicate near" not in text, "what the groups show is not shown twice"
+    assert re.search(r"duplicate exact</th>.*<td>quarantine</td>\s*<td class=\"n\">0</td>", text)
+    assert "2 drop, 1 relabel." in text
+
+
+def test_drift_has_a_table_once_a_version_was_accepted(paths):
+    report(Config(), paths)
+    assert "No version was accepted yet" in paths.report.read_text()
+    gate = json.loads(paths.validation.read_text())
+    drift = {"name": "drift_mean", "description": "d", "severity": "warning", "passed": False, "observed": 0.3, "expected": "at most 0.1"}  # fmt: skip
+    write_json(paths.validation, {**gate, "checks": [*gate["checks"], drift]})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    assert "No version was accepted yet" not in text
+    assert re.search(r'warning">warning</td><td>mean</td><td class="n">0.3</td><td>at most 0.1', text)
 
 
 def test_two_renderings_are_equal_and_hold_no_address(made, paths, monkeypatch):

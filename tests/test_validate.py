@@ -14,6 +14,7 @@ from aigc_core.errors import ConfigError, GateError
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
 from aigc_core.quality import expectations
+from aigc_core.quality.ranges import POSSIBLE
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import MEASURE_SCHEMA
 from aigc_core.stages.curate import curate
@@ -25,25 +26,25 @@ SUITE = read_json(expectations.SUITE)
 ROWS = 600
 
 
-def tables(measures=None, kept=None, **facts):
-    """Three tables that pass every check; `measures` and `kept` are edits, column to {row: value}."""
-    base = {name: [None] * ROWS for name in MEASURE_SCHEMA.names}
-    base |= {
-        "id": [f"{n:04d}" for n in range(ROWS)],
-        "channels": [1] * ROWS,
-        "mean": [0.5] * ROWS,
-        "aspect": [1.0] * ROWS,
+def tables(kept=None, **facts):
+    """Three tables that pass every check; `kept` are edits, column to {row: value}."""
+    base = {"channels": [1] * ROWS, "aspect": [1.0] * ROWS, "error": [None] * ROWS}
+    for column, changes in (kept or {}).items():
+        for place, value in changes.items():
+            base[column][place] = value
+    numbers = {
+        "repeated_ids": 0, "unmeasured": 0, "unaccounted": 0, "condemned_kept": 0, "leaks_kept": 0, "incomplete_kept": 0,
+        "impossible_kept": 0, "repeated_pictures": 0, "rows_kept": ROWS, "classes": 10, "smallest_class": 40,
+        "class_share_ratio": 0.9, "classes_without_test": 0, "smallest_split_share": 0.2, "unlabelled_share": 0.0,
+        "channels_share": 1.0, "largest_psi": 0.01, "class_shift": 0.0, "classes_lost": 0, "rows_ratio": 1.0,
+        **{f"share_{reason}": 0.0 for reason in expectations.bounded_reasons()},
+        **{f"outside_{name}": 0.0 for name in POSSIBLE}, **{f"psi_{name}": 0.0 for name in POSSIBLE},
+    }  # fmt: skip
+    return {
+        "measures": MEASURE_SCHEMA.empty_table().to_pandas(),
+        "kept": pd.DataFrame(base),
+        "facts": pd.DataFrame([{**numbers, **facts}], dtype=object),
     }
-    frames = {}
-    for name, edits in (("measures", measures), ("kept", kept)):
-        columns = {column: list(values) for column, values in base.items()}
-        for column, changes in (edits or {}).items():
-            for place, value in changes.items():
-                columns[column][place] = value
-        frames[name] = pd.DataFrame(columns)
-    numbers = {"rows_kept": ROWS, "unaccounted": 0, "smallest_class": 40, "class_share_ratio": 0.9}
-    numbers |= {f"share_{reason}": 0.0 for reason in REASONS}
-    return {**frames, "facts": pd.DataFrame([{**numbers, **facts}])}
 
 
 def failed(data, **numbers):
@@ -60,7 +61,8 @@ def test_the_suite_is_readable_and_well_named():
         assert item["description"].endswith(".")
         assert item["type"].startswith("expect_")
         assert item["table"] in ("measures", "kept", "facts")
-    assert {f"share_{reason}" for reason in REASONS} <= set(names)
+    assert set(REASONS) <= set(expectations.bounded_reasons()), "every reason has a share that the gate looks at"
+    assert set(Expectations().max_share) == set(expectations.bounded_reasons())
 
 
 def test_every_number_of_the_suite_is_a_parameter():
@@ -76,32 +78,81 @@ def test_good_tables_pass_every_check():
     assert all(check.passed for check in checks)
 
 
-@pytest.mark.parametrize(
-    ("changes", "name", "severity"),
-    [
-        ({"measures": {"id": {1: "0000"}}}, "ids_unique", "error"),
-        ({"kept": {"error": {3: "cut short"}}}, "kept_rows_readable", "error"),
-        ({"kept": {"channels": {0: 2}}}, "channels_known", "error"),
-        ({"kept": {"mean": {0: 1.2}}}, "luma_in_range", "error"),
-        ({"kept": {"aspect": {0: 3.5}}}, "aspect_in_range", "warning"),
-        ({"unaccounted": 1}, "nothing_lost", "error"),
-        ({"unaccounted": -1}, "nothing_lost", "error"),
-        ({"rows_kept": 499}, "enough_rows", "error"),
-        ({"smallest_class": 19}, "enough_rows_per_class", "error"),
-        ({"class_share_ratio": 0.4}, "class_balance", "warning"),
-        *[({f"share_{reason}": 0.5}, f"share_{reason}", "warning") for reason in REASONS],
-    ],
-)
-def test_each_defect_fails_its_own_check_and_no_other(changes, name, severity):
-    wrong = failed(tables(**changes))
-    assert wrong.keys() == {name}
-    assert wrong[name].severity == severity
+WRONG = {
+    "repeated_ids": (1, "ids_unique", "error"),
+    "unmeasured": (1, "every_row_measured", "error"),
+    "unaccounted": (-1, "nothing_lost", "error"),
+    "condemned_kept": (1, "no_quarantined_row_kept", "error"),
+    "leaks_kept": (1, "no_leak_kept", "error"),
+    "incomplete_kept": (1, "kept_rows_complete", "error"),
+    "impossible_kept": (1, "measures_possible", "error"),
+    "repeated_pictures": (1, "pictures_unique", "warning"),
+    "rows_kept": (499, "enough_rows", "error"),
+    "classes": (0, "enough_classes", "error"),
+    "smallest_class": (19, "enough_rows_per_class", "error"),
+    "class_share_ratio": (0.4, "class_balance", "warning"),
+    "classes_without_test": (1, "classes_in_test", "warning"),
+    "smallest_split_share": (0.04, "split_shares", "warning"),
+    "unlabelled_share": (0.06, "labels_present", "warning"),
+    "channels_share": (0.8, "channels_agree", "warning"),
+    "largest_psi": (1.1, "drift_refused", "error"),
+    "class_shift": (0.06, "drift_classes", "warning"),
+    "classes_lost": (1, "drift_classes_lost", "warning"),
+    "rows_ratio": (0.4, "drift_rows", "warning"),
+    **{f"share_{reason}": (0.5, f"share_{reason}", "warning") for reason in expectations.bounded_reasons()},
+    **{f"outside_{name}": (0.03, f"range_{name}", "warning") for name in POSSIBLE},
+    **{f"psi_{name}": (0.2, f"drift_{name}", "warning") for name in POSSIBLE},
+}
+BAD_ROWS = {
+    "kept_rows_readable": ("error", {3: "cut short"}),
+    "channels_known": ("channels", {0: 2}),
+    "aspect_in_range": ("aspect", {0: 3.5}),
+}
+
+
+def test_every_expectation_but_the_schema_has_a_case_below():
+    names = {item["name"] for item in SUITE["expectations"]}
+    assert {name for _, name, _ in WRONG.values()} | set(BAD_ROWS) | {"schema"} == names
+
+
+def test_one_wrong_number_each_fails_its_own_check():
+    wrong = failed(tables(**{fact: value for fact, (value, _, _) in WRONG.items()}))
+    assert {name: check.severity for name, check in wrong.items()} == {name: sev for _, name, sev in WRONG.values()}
+    assert all(wrong[name].observed == pytest.approx(value) for value, name, _ in WRONG.values())
+
+
+@pytest.mark.parametrize("fact", ["unaccounted", "smallest_class", "share_blank"])
+def test_a_wrong_number_fails_no_other_check(fact):
+    value, name, severity = WRONG[fact]
+    wrong = failed(tables(**{fact: value}))
+    assert {check.name: check.severity for check in wrong.values()} == {name: severity}
+
+
+def test_bad_rows_are_counted():
+    wrong = failed(tables(kept=dict(BAD_ROWS.values())))
+    assert wrong.keys() == BAD_ROWS.keys()
+    assert {check.observed for check in wrong.values()} == {f"1 of {ROWS} rows differ"}
 
 
 def test_a_missing_measure_fails_the_schema():
     data = tables()
     data["measures"] = data["measures"].drop(columns="sharpness")
     assert failed(data).keys() == {"schema"}
+
+
+def test_a_fact_that_may_be_absent_passes_in_words_and_any_other_fails():
+    _, checks = expectations.run(tables(outside_noise=None, largest_psi=None), Expectations())
+    found = {check.name: check for check in checks}
+    assert all(check.passed for check in checks)
+    assert "too few reference rows" in found["range_noise"].expected
+    assert "aigc quality accept" in found["drift_refused"].expected
+    lost = tables()
+    lost["facts"] = lost["facts"].drop(columns="rows_kept")
+    assert failed(lost).keys() == {"enough_rows"}
+
+
+def test_never_refusing_drift_is_a_choice():
+    assert "drift_refused" not in failed(tables(largest_psi=50.0), drift={"refuse_psi": None})
 
 
 def test_numbers_come_from_the_parameters():
@@ -117,8 +168,8 @@ def test_a_reason_without_a_bound_is_unbounded():
 
 
 def test_an_unknown_reason_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'blurry'.*duplicate_exact"):
-        expectations.resolve(SUITE, Expectations(max_share={"blurry": 0.1}))
+    with pytest.raises(ConfigError, match=r"'mouldy'.*duplicate_exact"):
+        expectations.resolve(SUITE, Expectations(max_share={"mouldy": 0.1}))
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +193,10 @@ def test_the_digits_pass_and_two_runs_make_the_same_bytes(curated):
         digests.append(hashlib.sha256(paths.validation.read_bytes()).hexdigest())
     assert digests[0] == digests[1]
     assert result.metrics["warnings"] == 0
+    version = read_json(paths.curated / "card.json")["version"]
+    assert read_json(paths.gate) == {"suite": SUITE["name"], "passed": True, "dataset": version}
     outcome = json.loads(paths.validation.read_text())
-    assert outcome.keys() == {"suite", "success", "checks"}
+    assert outcome.keys() == {"suite", "dataset", "success", "checks"}
     assert outcome["success"]
     assert outcome["checks"][0].keys() == {"name", "description", "severity", "passed", "observed", "expected"}
 
@@ -157,14 +210,19 @@ def test_an_error_refuses_and_leaves_the_answer(curated):
     assert raised.value.exit_code == 3
     outcome = json.loads(paths.validation.read_text())
     assert not outcome["success"]
+    assert not paths.gate.exists(), "training must not find a gate that passed once"
     assert [check["name"] for check in outcome["checks"] if not check["passed"]] == ["enough_rows"]
 
 
 def test_a_warning_does_not_refuse(curated):
     config, paths = curated
+    validate(config, paths)
+    before = paths.gate.read_bytes()
     result = validate(with_numbers(config, max_share={"blank": 0.001}), paths)
+    assert paths.gate.read_bytes() == before, "a warning trains nothing again"
     assert result.metrics["warnings"] == 1
     assert "share_blank" in result.summary
+    assert read_json(paths.gate)["passed"]
     assert json.loads(paths.validation.read_text())["success"]
 
 
@@ -172,5 +230,5 @@ def test_an_unknown_reason_writes_nothing(curated):
     config, paths = curated
     paths.validation.unlink(missing_ok=True)
     with pytest.raises(ConfigError):
-        validate(with_numbers(config, max_share={"blurry": 0.1}), paths)
+        validate(with_numbers(config, max_share={"mouldy": 0.1}), paths)
     assert not paths.validation.exists()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -29,9 +28,6 @@ __all__ = ["DIGITAL_SOURCE_TYPE", "GENERATOR", "KEYWORD", "XMP_KEYWORD", "Mark",
 KEYWORD = "aigc"
 #: IPTC's name for media made by a trained model.
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-
-#: The value of the XMP property, written as an attribute or as an element.
-_SOURCE_TYPE = re.compile(rb"DigitalSourceType(?:=[\"']|>)([^\"'<]{1,200})")
 
 
 @dataclass(frozen=True)
@@ -115,12 +111,3 @@ def _parse(text: str) -> Mark:
     if not isinstance(value, dict) or set(value) != {field.name for field in fields(Mark)}:
         raise DataError("carries a mark of aigc that is damaged: its fields cannot be read")
     return Mark(**value)
-
-
-def detect(content: bytes) -> str | None:
-    """The AI-provenance label that encoded bytes carry: `aigc` for a mark of this tool, or the value of the XMP property
-    DigitalSourceType; null without one. Reads bytes only: nothing is decoded."""
-    if content.startswith(b"\x89PNG") and b"iTXt" + KEYWORD.encode() + b"\0" in content:
-        return GENERATOR
-    found = _SOURCE_TYPE.search(content)
-    return found.group(1).decode("utf-8", "replace") if found else None

@@ -1,7 +1,9 @@
 """The gate: a Great Expectations 1.x suite, kept as readable JSON, its numbers from params.yaml.
 
-The suite names columns of three tables: `measures` (all rows read), `kept` (measures of the curated rows) and
-`facts` (one row of counts and shares). This file is the only one that imports great_expectations.
+The suite names columns of three tables: `measures` (its columns alone), `kept` (the curated rows, one by one) and
+`facts` (one row of counts and shares, so that a million rows cost no more than a hundred). An expectation with
+`absent` may find no fact, and then passes with those words. This file is the only one that imports
+great_expectations.
 """
 
 from __future__ import annotations
@@ -15,22 +17,31 @@ from typing import Any
 from aigc_core.config import Expectations
 from aigc_core.errors import ConfigError
 from aigc_core.files import read_json
-from aigc_core.quality.reasons import REASONS
 from aigc_core.records import MEASURE_SCHEMA, Check
 
 SUITE = Path(__file__).with_name("suite.json")
+SHARE = "share_"  # name and fact of the expectation on a reason's share
+UNBOUNDED = "no bound is set in params.yaml"
 Tables = dict[str, Any]  # name -> pandas.DataFrame
+
+
+def bounded_reasons() -> list[str]:
+    """The reasons whose share the suite looks at: those that `expectations.max_share` may name."""
+    names = [item["name"] for item in read_json(SUITE)["expectations"]]
+    return [name.removeprefix(SHARE) for name in names if name.startswith(SHARE)]
 
 
 def resolve(suite: dict[str, Any], numbers: Expectations) -> list[dict[str, Any]]:
     """The suite's expectations with `$name` replaced by its parameter; one whose number is not given is left out."""
-    unknown = sorted(set(numbers.max_share) - set(REASONS))
+    known = bounded_reasons()
+    unknown = sorted(set(numbers.max_share) - set(known))
     if unknown:
         raise ConfigError(
-            f"params.yaml: expectations.max_share names {unknown[0]!r}; known reasons: {', '.join(REASONS)}"
+            f"params.yaml: expectations.max_share names {unknown[0]!r}; known reasons: {', '.join(known)}"
         )
-    values: dict[str, Any] = {"columns": MEASURE_SCHEMA.names, **numbers.model_dump(exclude={"max_share"})}
-    values |= {f"max_share.{reason}": share for reason, share in numbers.max_share.items()}
+    values: dict[str, Any] = {"columns": MEASURE_SCHEMA.names}
+    for name, value in numbers.model_dump().items():
+        values |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
     resolved = []
     for item in suite["expectations"]:
         kwargs = {key: _value(value, values) for key, value in item["kwargs"].items()}
@@ -46,14 +57,25 @@ def _value(value: Any, values: dict[str, Any]) -> Any:
 def run(tables: Tables, numbers: Expectations) -> tuple[str, list[Check]]:
     """Evaluate the suite on the tables; returns the suite's name and one Check per expectation, in its order."""
     suite = read_json(SUITE)
-    items = resolve(suite, numbers)
-    outcome = _evaluate(tables, items)
-    skipped = [item for item in suite["expectations"] if item["name"] not in outcome]
-    checks = [_check(item, outcome[item["name"]], tables) for item in items]
-    checks += [
-        Check(i["name"], i["description"], i["severity"], True, None, "no bound is set in params.yaml") for i in skipped
-    ]
+    bounded = {item["name"]: item for item in resolve(suite, numbers)}
+    asked = [item for item in bounded.values() if not ("absent" in item and _fact(item, tables) is None)]
+    outcome = _evaluate(tables, asked)
+    checks = []
+    for item in suite["expectations"]:
+        name = item["name"]
+        if name in outcome:
+            checks.append(_check(bounded[name], outcome[name], tables))
+        else:
+            words = item["absent"] if name in bounded else UNBOUNDED
+            checks.append(Check(name, item["description"], item["severity"], True, None, words))
     return suite["name"], checks
+
+
+def _fact(item: dict[str, Any], tables: Tables) -> Any:
+    """The number that an expectation on `facts` looks at; None where nobody could count it."""
+    facts, column = tables["facts"], item["kwargs"]["column"]
+    value = facts[column].iloc[0] if column in facts else None
+    return None if value is None or value != value else value  # NaN differs from itself
 
 
 def _evaluate(tables: Tables, items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -72,6 +94,8 @@ def _evaluate(tables: Tables, items: list[dict[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for table, frame in tables.items():
             own = [item for item in items if item["table"] == table]
+            if table == "facts":  # a column without its number would read as text
+                frame = frame.dropna(axis=1).astype("float64")
             expectations = [
                 ExpectationConfiguration(type=i["type"], kwargs=i["kwargs"], meta={"name": i["name"]}).to_domain_obj()
                 for i in own
@@ -95,7 +119,8 @@ def _check(item: dict[str, Any], result: Any, tables: Tables) -> Check:
     if result.exception_info.get("raised_exception"):
         observed = str(result.exception_info.get("exception_message"))
     elif item["table"] == "facts":
-        observed = round(float(tables["facts"][item["kwargs"]["column"]].iloc[0]), 6)
+        value = _fact(item, tables)
+        observed = None if value is None else round(float(value), 6)
     else:
         counts = result.result
         bad = counts.get("unexpected_count")

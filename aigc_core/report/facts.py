@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aigc_core.errors import DataError
@@ -25,7 +27,9 @@ SPLITS = ("reference", "train", "test")
 #: What two numbers must share to be compared.
 COMPARED = ("reference_hash", "extractor_hash", "n", "resize")
 #: A defect that comes in pairs is found when either of the two was named.
-PAIRED = ("duplicate_exact", "duplicate_near")
+PAIRED = ("duplicate_exact", "duplicate_near", "leak")
+#: The reasons that a planted defect is found by, where they are not of the same name.
+FOUND_BY = {"label_flip": ("label_suspect", "label_conflict")}
 
 
 def require(path: Path, stage: str) -> Path:
@@ -41,7 +45,7 @@ def data_facts(paths: Paths, reasons: Mapping[str, str]) -> Facts:
     """Source, counts, classes, quarantine and gate. `reasons` explains each reason code in a sentence."""
     ingested = read_json(require(paths.ingested / "card.json", "ingest"))
     curated = read_json(require(paths.curated / "card.json", "curate"))
-    verdicts = pq.read_table(require(paths.verdicts / "part-0.parquet", "curate")).to_pylist()
+    verdicts = pq.read_table(require(paths.verdicts / "part-0.parquet", "curate"))
     quarantined = pq.read_metadata(require(paths.quarantine / "part-0.parquet", "curate")).num_rows
     read, kept = total(ingested), total(curated)
     return {
@@ -52,7 +56,8 @@ def data_facts(paths: Paths, reasons: Mapping[str, str]) -> Facts:
         "quarantined": quarantined,
         "splits": [(split, sum(curated["counts"].get(split, {}).values())) for split in SPLITS],
         "classes": class_balance(curated["counts"], curated["classes"]),
-        "reasons": reason_table(verdicts, reasons, read),
+        "reasons": reason_table(verdicts, reasons, read, curated["parameters"]),
+        "decisions": curated["parameters"].get("decisions", {}),
         "planted": planted(paths, verdicts),
         "gate": read_json(require(paths.validation, "validate")),
     }
@@ -76,55 +81,70 @@ def class_balance(counts: Mapping[str, Mapping[str, int]], classes: list[str]) -
     return lines
 
 
-def reason_table(verdicts: list[Facts], reasons: Mapping[str, str], read: int) -> list[Facts]:
-    """One line per known reason, in the order of checking: what it means, what was done, how many rows."""
+def reason_table(verdicts: pa.Table, reasons: Mapping[str, str], read: int, rules: Mapping[str, Any]) -> list[Facts]:
+    """One line per known reason, in the order of checking: what it means, what is done, how many rows it has.
+
+    `rules` are the parameters of curation, which say what would be done with a reason that no row has.
+    """
     lines = []
     for reason, meaning in reasons.items():
-        own = [verdict for verdict in verdicts if verdict["reason"] == reason]
-        threshold = next((v["threshold"] for v in own if v["threshold"] is not None), None)
+        own = verdicts.filter(pc.equal(verdicts["reason"], reason))
+        rule = rules.get(reason)
+        if not len(own) and rule is None:
+            continue  # nobody was asked
+        limits = pc.min_max(own["threshold"]).as_py()
         lines.append(
             {
                 "reason": reason,
                 "meaning": meaning,
-                "rows": len(own),
-                "share": len(own) / max(read, 1),
-                "action": own[0]["action"] if own else "",
-                "measure": own[0]["measure"] if own else "",
-                "threshold": threshold,
+                "rows": pc.count_distinct(own["id"]).as_py(),
+                "share": pc.count_distinct(own["id"]).as_py() / max(read, 1),
+                "action": own["action"][0].as_py() if len(own) else rule["action"] if isinstance(rule, dict) else "",
+                "measure": own["measure"][0].as_py() if len(own) else "",
+                "threshold": limits["min"],
+                "threshold_to": limits["max"] if limits["max"] != limits["min"] else None,
             }
         )
     return lines
 
 
-def planted(paths: Paths, verdicts: list[Facts]) -> list[Facts]:
-    """Per kind of planted defect: how many there are, how many were found; empty where nothing was planted.
+def planted(paths: Paths, verdicts: pa.Table) -> list[Facts]:
+    """Per kind of planted defect: how many there are and how many were found; empty where nothing was planted.
 
-    `beyond` counts rows with that reason which were not planted: real findings, or false alarms.
+    `beyond` counts rows with that reason which were not planted: real findings, or false alarms. `precision` is over all
+    named rows and therefore a lower bound; None where no row was named.
     """
     place = paths.ingested / "truth.parquet"
     if not place.exists():
         return []
-    named: dict[str, set[str]] = {}
-    for verdict in verdicts:
-        named.setdefault(verdict["reason"], set()).add(verdict["id"])
     truth: dict[str, list[Facts]] = {}
     for row in pq.read_table(place).to_pylist():
         truth.setdefault(row["kind"], []).append(row)
     lines = []
     for kind, rows in sorted(truth.items()):
-        flagged = named.get(kind, set())
+        found_by = pa.array(FOUND_BY.get(kind, (kind,)), pa.string())
+        flagged = set(verdicts.filter(pc.is_in(verdicts["reason"], value_set=found_by))["id"].to_pylist())
         matched, found = set[str](), 0
         for row in rows:
             own = {row["id"], *([row["parent"]] if kind in PAIRED and row["parent"] else [])}
             found += bool(own & flagged)
             matched |= own & flagged
-        lines.append({"kind": kind, "planted": len(rows), "found": found, "beyond": len(flagged - matched)})
+        lines.append(
+            {"kind": kind, "planted": len(rows), "found": found, "beyond": len(flagged - matched),
+             "recall": found / len(rows), "precision": len(matched) / len(flagged) if flagged else None}
+        )  # fmt: skip
     return lines
 
 
 def gate_summary(gate: Facts) -> Counter[str]:
     """How many checks passed, and how many of each severity did not."""
     return Counter("passed" if check["passed"] else check["severity"] for check in gate["checks"])
+
+
+def drift_lines(gate: Facts) -> list[Facts]:
+    """The gate's comparisons with the accepted version; empty where nothing was accepted yet."""
+    lines = [check for check in gate["checks"] if check["name"].startswith("drift_")]
+    return lines if any(check["observed"] is not None for check in lines) else []
 
 
 def versions(paths: Paths) -> list[Facts]:

@@ -32,8 +32,8 @@ READABLE = {
 }
 
 
-def render(facts: dict[str, Any]) -> str:
-    """The page. Equal facts make equal text; a missing fact is an error of this program."""
+def render(facts: dict[str, Any], template: str = "report.html.j2") -> str:
+    """A page. Equal facts make equal text; a missing fact is an error of this program."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -44,7 +44,7 @@ def render(facts: dict[str, Any]) -> str:
     environment.filters["words"] = words
     environment.filters["natural"] = number
     style = Markup((HERE / "style.css").read_text())  # noqa: S704  (our own file)
-    return environment.get_template("report.html.j2").render(style=style, **facts) + "\n"
+    return environment.get_template(template).render(style=style, **facts) + "\n"
 
 
 def words(name: str) -> str:
@@ -63,10 +63,11 @@ def picture(path: Path) -> dict[str, Any]:
     """A PNG file as data, with its size so that the page does not jump while it loads."""
     with Image.open(path) as opened:
         width, height = opened.size
-    return {"uri": _uri(path.read_bytes()), "width": width, "height": height}
+    return {"uri": data_uri(path.read_bytes()), "width": width, "height": height}
 
 
-def _uri(content: bytes) -> str:
+def data_uri(content: bytes) -> str:
+    """A PNG file inside the page."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
@@ -108,7 +109,7 @@ def _tile(row: dict[str, Any], details: dict[str, str]) -> dict[str, Any]:
         pixels = images.decode(row["content"] or b"").pixels
     except DecodeError as error:
         return {**tile, "uri": None, "error": details.get(row["id"]) or str(error)}
-    return {**tile, "uri": _uri(thumbnail(pixels)), "error": ""}
+    return {**tile, "uri": data_uri(thumbnail(pixels)), "error": ""}
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -15,15 +14,13 @@ from aigc_core.data.store import Version, write_version
 from aigc_core.errors import DataError
 from aigc_core.files import atomic_folder, write_json, write_table
 from aigc_core.paths import Paths
+from aigc_core.quality import decisions
 from aigc_core.quality.calibration import FEW_ROWS, LEAST_ROWS
 from aigc_core.quality.verdicts import judge, refuse_excess
 from aigc_core.records import QUARANTINE_SCHEMA, StageResult
 
-#: Takes verdicts and rows, gives them back with what people decided.
-Decisions = Callable[[pa.Table, pa.Table], tuple[pa.Table, pa.Table]]
 
-
-def curate(config: Config, paths: Paths, decisions: Decisions | None = None) -> StageResult:
+def curate(config: Config, paths: Paths) -> StageResult:
     """Write data/verdicts (verdicts and `_calibration.json`), data/quarantine and data/curated.
 
     Raises GateError when too much would be quarantined, DataError when no training row would be left; then nothing
@@ -32,9 +29,8 @@ def curate(config: Config, paths: Paths, decisions: Decisions | None = None) -> 
     version = Version.open(paths.ingested)
     rows, pairs = _facts(version, paths)
     judged = judge(rows, config.quality, pairs)
-    verdicts, table = (judged.verdicts, version.rows)
-    if decisions is not None:
-        verdicts, table = decisions(verdicts, table)
+    decided = decisions.apply(judged.verdicts, version.rows, decisions.read(paths.decisions))
+    verdicts, table = decided.verdicts, decided.rows
     condemned = refuse_excess(verdicts, table.num_rows, config.quality)
     out = pc.is_in(table["id"], value_set=pa.array(sorted(condemned), pa.string()))
     kept, removed = table.filter(pc.invert(out)), table.filter(out)
@@ -50,13 +46,13 @@ def curate(config: Config, paths: Paths, decisions: Decisions | None = None) -> 
         paths.curated,
         kept,
         operation="curate",
-        parameters=config.quality.model_dump(),
+        parameters=config.quality.model_dump() | decided.parameters,
         parent=version,
         content=["../content"],
         image=version.card.image,
         dropped=dict(dropped),
     )
-    return _result(version, kept, removed, verdicts, judged.calibration)
+    return _result(version, kept, removed, decided, judged.calibration)
 
 
 def _facts(version: Version, paths: Paths) -> tuple[pa.Table, pa.Table]:
@@ -73,8 +69,9 @@ def _facts(version: Version, paths: Paths) -> tuple[pa.Table, pa.Table]:
 
 
 def _result(
-    version: Version, kept: pa.Table, removed: pa.Table, verdicts: pa.Table, calibration: dict[str, Any]
+    version: Version, kept: pa.Table, removed: pa.Table, decided: decisions.Applied, calibration: dict[str, Any]
 ) -> StageResult:
+    verdicts = decided.verdicts
     warned = len(pc.unique(verdicts.filter(pc.equal(verdicts["action"], "warn"))["id"]))
     counts = Counter(verdicts.filter(pc.equal(verdicts["action"], "quarantine"))["reason"].to_pylist())
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "none"
@@ -82,6 +79,8 @@ def _result(
         f"kept {kept.num_rows:,} of {version.rows.num_rows:,} rows, quarantined {removed.num_rows:,} ({reasons}), "
         f"warned of {warned:,}; {_basis(calibration)}"
     )
+    told = ", ".join(f"{count} {name}" for name, count in decided.counts.items() if count)
+    summary += f"; decisions of people: {told}" if told else ""
     return StageResult(summary, {"kept": kept.num_rows, "quarantined": removed.num_rows, "warned": warned})
 
 

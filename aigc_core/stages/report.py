@@ -8,11 +8,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from aigc_core.config import Config
+from aigc_core.data.store import Version
 from aigc_core.files import atomic_file, read_json
 from aigc_core.paths import FAMILIES, Paths
+from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
-from aigc_core.report import ablation, facts, page, verdict
+from aigc_core.report import ablation, facts, groups, page, verdict
+from aigc_core.stages.tiles import Tiles
 
 #: Where `make ui` shows the runs, unless it had to take another port and says so in AIGC_MLFLOW_UI.
 MLFLOW_PAGE = "http://127.0.0.1:5000"
@@ -33,7 +36,7 @@ def report(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (no pa
 
 def gather(paths: Paths) -> dict[str, Any]:
     """All that the page shows, but the links."""
-    data = facts.data_facts(paths, REASONS)
+    data = facts.data_facts(paths, {**REASONS, **BY_HAND})
     gate = facts.gate_summary(data["gate"])
     evaluations, finetunings = facts.evaluations(paths), facts.finetunings(paths)
     models, versions = facts.models(paths), facts.versions(paths)
@@ -46,6 +49,8 @@ def gather(paths: Paths) -> dict[str, Any]:
         "data": data,
         "gate_counts": gate,
         "quarantine": page.quarantine_tiles(paths.quarantine / "part-0.parquet", _details(paths)),
+        **_pictures(paths),
+        "drift": facts.drift_lines(data["gate"]),
         "sheet": page.picture(facts.require(paths.augmented / "sheet.png", "augment")),
         "families": [_family(family, models, evaluations, finetunings) for family in FAMILIES],
         "versions": versions,
@@ -66,6 +71,16 @@ def run_links(paths: Paths) -> dict[str, dict[str, str]]:
         address = f"{base}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}"
         links[path.stem] = {"name": run["name"], "address": address}
     return links
+
+
+def _pictures(paths: Paths) -> dict[str, Any]:
+    """Groups of copies and warned rows, with pictures from the content store."""
+    verdicts = pq.read_table(paths.verdicts / "part-0.parquet")
+    shown, total = groups.groups(verdicts)
+    warned = groups.warned(verdicts, REASONS)
+    tiles = Tiles.read(paths, Version.open(paths.ingested), verdicts, groups.wanted(shown, warned))
+    pictured, sheets = groups.drawn(shown, warned, tiles.tile, tiles.beside)
+    return {"groups": pictured, "groups_total": total, "warned": sheets}
 
 
 def _details(paths: Paths) -> dict[str, str]:

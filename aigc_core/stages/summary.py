@@ -9,6 +9,7 @@ from rich.table import Table
 
 from aigc_core.config import Config
 from aigc_core.paths import FAMILIES, Paths
+from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
 from aigc_core.report import facts, verdict
@@ -19,7 +20,7 @@ MLFLOW_PAGE = "http://127.0.0.1:5000"
 
 def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stages share one signature)
     """Print the closing table of a finished run. Raises DataError where a stage has not run yet."""
-    data = facts.data_facts(paths, REASONS)
+    data = facts.data_facts(paths, {**REASONS, **BY_HAND})
     models, evaluations, tunings = facts.models(paths), facts.evaluations(paths), facts.finetunings(paths)
     page = facts.require(paths.linked_report if paths.linked_report.exists() else paths.report, "report")
     metrics = {family: evaluations[family]["metrics"] for family in FAMILIES}
@@ -48,8 +49,14 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
 
 def found_lines(data: dict[str, Any]) -> list[tuple[str, str]]:
     """Read, kept, quarantined by reason, the gate, and planted defects against found ones."""
-    reasons = [f"{line['rows']} {line['reason']}" for line in data["reasons"] if line["action"] == "quarantine"]
-    warned = [f"{line['rows']} {line['reason']}" for line in data["reasons"] if line["action"] == "warn"]
+    reasons = [
+        f"{line['rows']} {line['reason']}"
+        for line in data["reasons"]
+        if line["rows"] and line["action"] == "quarantine"
+    ]
+    warned = [
+        f"{line['rows']} {line['reason']}" for line in data["reasons"] if line["rows"] and line["action"] == "warn"
+    ]
     gate = facts.gate_summary(data["gate"])
     lines = [
         ("read", f"{data['read']:,} images ({data['source'].get('kind', 'unknown source')})"),
