@@ -55,8 +55,8 @@ def refuse_unlike(named: Mapping[str, Mapping[str, Any]], remedy: str) -> None:
     for other in others:
         found = differences(named[first], named[other])
         if found:
-            verb = "differ" if len(found) > 1 else "differs"
-            raise DataError(f"{first} and {other} cannot stand side by side, {verb} in {'; '.join(found)}: {remedy}")
+            listed = "; ".join(found)
+            raise DataError(f"{first} and {other} cannot stand side by side, they differ in {listed}: {remedy}")
 
 
 def _short(value: Any) -> str:

@@ -46,8 +46,8 @@ class Images:
     labels: torch.Tensor
 
 
-class Panel:
-    """The further instruments, opened, with their features of the real images and their floors: made once per test set."""
+class SecondOpinions:
+    """The instruments beside the domain extractor, opened, with their features of the real images and their floors: made once per test set."""
 
     def __init__(
         self, names: Sequence[str], place: Place, train: Images, test: Images, *, draws: int, seed: int

@@ -8,11 +8,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from aigc_core.config import Config
+from aigc_core.evaluation.opinions import opposite_order
 from aigc_core.files import atomic_file, read_json
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
-from aigc_core.report import facts, page, verdict
+from aigc_core.report import facts, measures, page, verdict
+from aigc_core.stages.compare import refuse_families
 
 #: Where `make ui` shows the runs, unless it had to take another port and says so in AIGC_MLFLOW_UI.
 MLFLOW_PAGE = "http://127.0.0.1:5000"
@@ -36,7 +38,9 @@ def gather(paths: Paths) -> dict[str, Any]:
     data = facts.data_facts(paths, REASONS)
     gate = facts.gate_summary(data["gate"])
     evaluations, finetunings = facts.evaluations(paths), facts.finetunings(paths)
+    refuse_families(evaluations)
     models, versions = facts.models(paths), facts.versions(paths)
+    families = [_family(family, models, evaluations, finetunings) for family in FAMILIES]
     metrics = {family: found["metrics"] for family, found in evaluations.items()}
     return {
         "verdict": verdict.judge(metrics, {family: found["facts"] for family, found in evaluations.items()}),
@@ -47,11 +51,20 @@ def gather(paths: Paths) -> dict[str, Any]:
         "gate_counts": gate,
         "quarantine": page.quarantine_tiles(paths.quarantine / "part-0.parquet", _details(paths)),
         "sheet": page.picture(facts.require(paths.augmented / "sheet.png", "augment")),
-        "families": [_family(family, models, evaluations, finetunings) for family in FAMILIES],
+        "families": families,
+        "measures": measures.rows(families),
+        "alarms": alarms(evaluations),
         "versions": versions,
         "extractor": read_json(facts.require(paths.extractor / "extractor.json", "extractor")),
         "runs": _runs(models),
     }
+
+
+def alarms(evaluations: dict[str, Any]) -> list[str]:
+    """Where the second opinions contradict the domain extractor: of one model, and in the order of models."""
+    named = {verdict.name_of(family): found["opinions"] for family, found in evaluations.items()}
+    own = [f"{verdict.name_of(family)}: {text}" for family, found in evaluations.items() for text in found["alarms"]]
+    return own + opposite_order(named)
 
 
 def run_links(paths: Paths) -> dict[str, dict[str, str]]:
@@ -90,8 +103,10 @@ def _family(
         "facts": evaluated["facts"],
         "copy_ratio": verdict.copy_ratio(evaluated["facts"]),
         "per_class": evaluated["per_class"],
-        "nearest": page.picture(evaluated["nearest"]),
-        "classes": page.picture(evaluated["classes"]),
+        **{name: page.picture(evaluated[name]) for name in ("nearest", "classes", "closest", "likeness_sheet")},
+        **{name: evaluated[name] for name in ("opinions", "memorization", "likeness")},
+        "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
+        "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
         "arms": [
             (name, tuned[arm]) for name, arm in (("pre-trained, then tuned", "tuned"), ("from scratch", "scratch"))
         ],
