@@ -215,6 +215,34 @@ class Weights(Section):
     dinov2: str | None = Field(None, description="a DINOv2 state dict, .safetensors or .pth; small, base or large")
 
 
+class Memorization(Section):
+    """Limits of the memorization gate. A figure outside counts only where chance does not explain it."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.01, description="how often honest samples may fail; each of the three questions gets a third of it"
+    )
+    max_copy_rate: Share = Field(
+        0.03, description="share of samples as close to a training image as the closest 1 % of held-out images"
+    )
+    min_c_t: Annotated[float, Field(le=0)] = Field(
+        -3.0, description="mean over cells of the z of distances to training images; below 0 is nearer than held-out"
+    )
+    min_auth_gap: Annotated[float, Field(ge=-1, le=0)] = Field(
+        -0.1, description="share of authentic samples minus that of held-out images"
+    )
+    cells: Count = Field(10, description="regions of the training images, at most; each needs 40 held-out images")
+    permutations: int = Field(2000, ge=300, description="relabellings behind the p-value of C_T")
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> Memorization:
+        if self.permutations < 3 / self.alpha:
+            raise ValueError(
+                f"{self.permutations} permutations cannot show a chance below alpha / 3 = {self.alpha / 3:g}: take at "
+                f"least {3 / self.alpha:.0f}"
+            )
+        return self
+
+
 class Evaluate(Section):
     """How samples are compared with held-out real images."""
 
@@ -230,6 +258,8 @@ class Evaluate(Section):
         description="an alarm is raised where distance over floor differs from the domain's by more than this factor",
     )
     weights: Weights = Weights()
+    jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
+    memorization: Memorization = Memorization()
 
 
 class Tracking(Section):

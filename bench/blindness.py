@@ -20,7 +20,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from aigc_core.evaluation.memorization import Limits
 from failures import FAILURES, SIZES, World, load_world, sampler_of
 from rich.progress import track
 
@@ -30,6 +29,7 @@ from aigc_core.evaluation.compare import Real, Sampler, Setting, Yardstick
 from aigc_core.evaluation.extractors.catalogue import Place
 from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, save_frame
 from aigc_core.evaluation.features import Recipe, train_extractor
+from aigc_core.evaluation.memorization import Limits
 from aigc_core.evaluation.metrics import frechet_distance
 from aigc_core.evaluation.opinions import Images, SecondOpinions
 from aigc_core.models.zoo import load_model

@@ -24,8 +24,7 @@ from aigc_core.stages.release import evaluation_checks, memorization_of, require
 CARD = {"family": "gan", "model_sha256": "ab" * 32, "seed": 3, "label": "a", "index": 0}
 
 
-def test_neighbours_are_those_of_a_plain_table(monkeypatch):
-    monkeypatch.setattr("aigc_core.evaluation.explain.BLOCK", 7)
+def test_neighbours_are_those_of_a_plain_table():
     chance = np.random.default_rng(0)
     samples, train = chance.normal(size=(5, 6)), chance.normal(size=(40, 6))
     table = np.sqrt(np.square(samples[:, None] - train[None]).sum(2))
