@@ -107,7 +107,8 @@ def test_the_class_that_is_served_worst_is_named(yardstick):
         return honest(torch.where(labels == 1, 0, labels), seed)
 
     found = yardstick.judge(drops_b)
-    assert found.worst == {"coverage": "b", "cas": "b", "agreement": "b"}
+    assert (found.worst["coverage"], found.worst["agreement"]) == ("b", "b")
+    assert found.worst["cas"] in "ab", "what is drawn as a and called b teaches both wrongly"
     assert found.metrics["agreement_gap_worst"] > 0.8
 
 
@@ -119,7 +120,7 @@ def test_memorization_is_a_verdict_of_its_own(yardstick):
 
     assert yardstick.judge(honest).metrics["memorization_passed"] == 1
     copied = yardstick.judge(copier)
-    assert copied.metrics["fd"] < 3 * yardstick.floor.fd, "the distance does not see it"
+    assert copied.metrics["fd"] < 0.05 * yardstick.judge(one_class).metrics["fd"], "the distance does not see it"
     assert copied.metrics["memorization_passed"] == 0
     assert copied.metrics["copy_rate"] == 1
 

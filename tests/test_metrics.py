@@ -12,7 +12,7 @@ from aigc_core.errors import DataError
 from aigc_core.evaluation import diversity as diversity_module
 from aigc_core.evaluation import metrics, neighbours
 from aigc_core.evaluation.floors import matching_draw, real_floor
-from aigc_core.evaluation.intervals import balanced_groups, jackknife, share_interval
+from aigc_core.evaluation.intervals import balanced_groups, balanced_order, jackknife, share_interval
 from aigc_core.evaluation.panel import Panel
 
 
@@ -65,7 +65,7 @@ def test_too_few_rows_are_refused_with_the_way_out():
     with pytest.raises(DataError, match=r"6 dimensions needs 60 images .* there are 59.*to 5"):
         metrics.frechet_distance(cloud(0, n=59), cloud(1))
     with pytest.raises(DataError, match="6 dimensions needs 60 images"):
-        metrics.frechet_infinite(cloud(0), cloud(1, n=59), 0)
+        metrics.frechet_infinite(cloud(0), cloud(1, n=59), np.zeros(59, dtype=np.int64), 0)
     assert metrics.usable_dimensions(540, 32) == 32
     assert metrics.usable_dimensions(270, 32) == 27
     with pytest.raises(DataError, match="79 held-out images"):
@@ -76,9 +76,18 @@ def test_the_extrapolation_removes_what_the_number_of_images_adds():
     real = cloud(0, n=60_000, d=16)
     few = [cloud(seed, n=400, d=16) for seed in range(1, 9)]
     plain = np.mean([metrics.frechet_distance(real, rows) for rows in few])
-    infinite = np.mean([metrics.frechet_infinite(real, rows, 0) for rows in few])
+    one = np.zeros(400, dtype=np.int64)
+    infinite = np.mean([metrics.frechet_infinite(real, rows, one, 0) for rows in few])
     assert plain > 0.15
     assert abs(infinite) < 0.2 * plain
+
+
+def test_the_extrapolation_does_not_take_class_shares_for_distance():
+    """Far classes in fixed shares: subsets with random shares would put the line hundreds below zero."""
+    labels = np.repeat([0, 1, 2], 100)
+    centres = np.array([0.0, 30.0, 60.0])[labels][:, None]
+    found = metrics.frechet_infinite(cloud(0, n=300) + centres, cloud(1, n=300) + centres, labels, 0)
+    assert abs(found) < 0.5
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [7, 7, 200]])
@@ -235,6 +244,14 @@ def test_groups_spread_every_class_evenly():
     assert np.bincount(groups).tolist() == [14, 14, 14, 13, 13]
     assert np.bincount(groups[labels == 0]).tolist() == [8] * 5
     assert not np.array_equal(groups, balanced_groups(labels, 5, 1))
+
+
+def test_every_beginning_of_a_balanced_order_has_the_shares_of_the_whole():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    order = balanced_order(labels, np.random.default_rng(0))
+    assert sorted(order) == list(range(100))
+    for size in (20, 50, 90):
+        assert np.abs(np.bincount(labels[order[:size]], minlength=3) - size * np.array([0.6, 0.3, 0.1])).max() < 2
 
 
 def test_the_jackknife_of_a_mean_is_the_t_interval_of_the_group_means():

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from aigc_core.errors import DataError
+from aigc_core.evaluation.intervals import balanced_order
 from aigc_core.evaluation.neighbours import BLOCK_NUMBERS, Array
 from aigc_core.evaluation.statistics import Moments
 
@@ -75,11 +77,15 @@ def matrix_root(matrix: Array) -> Array:
     return root
 
 
-def frechet_infinite(real: Array, generated: Array, seed: int, *, least: int = ROWS_PER_DIMENSION) -> float:
+def frechet_infinite(
+    real: Array, generated: Array, labels: npt.NDArray[np.int64], seed: int, *, least: int = ROWS_PER_DIMENSION
+) -> float:
     """The Frechet distance at infinitely many generated images, by a line over 1/M; may fall below 0 by noise.
 
     Chong & Forsyth 2020, algorithm 1, with random subsets of M/2 to M images, always against all real images (N, d):
-    what the finite number of real images adds stays in it. Raises DataError for N or M < 10 d.
+    what the finite number of real images adds stays in it. Subsets keep the class shares, by labels (M,): images of a
+    class that is there too often by chance would grow the distance of small subsets alone, and tilt the line. Raises
+    DataError for N or M < 10 d.
     """
     first = Moments.of(real)
     if min(len(real), len(generated)) < least * real.shape[1]:
@@ -88,8 +94,7 @@ def frechet_infinite(real: Array, generated: Array, seed: int, *, least: int = R
     chance = np.random.default_rng(seed)
     sizes = np.linspace(len(generated) // 2, len(generated), SIZES).astype(np.int64)
     values = [
-        _frechet(first, root, Moments.of(generated[chance.permutation(len(generated))[:size]]))
-        for size in sizes.tolist()
+        _frechet(first, root, Moments.of(generated[balanced_order(labels, chance)[:size]])) for size in sizes.tolist()
     ]
     return float(np.polyfit(1 / sizes, values, 1)[1])
 

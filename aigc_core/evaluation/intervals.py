@@ -24,6 +24,15 @@ def balanced_groups(labels: npt.NDArray[np.int64], groups: int, seed: int) -> np
     return found
 
 
+def balanced_order(labels: npt.NDArray[np.int64], chance: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A random order (M,) in which every beginning has the classes in about the shares of the whole."""
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        place[own] = (chance.permutation(len(own)) + chance.random()) / len(own)
+    return np.argsort(place, kind="stable")
+
+
 def jackknife(estimate: float, left_out: npt.ArrayLike) -> tuple[float, float]:
     """The 95 % interval around `estimate` by the delete-a-group jackknife.
 

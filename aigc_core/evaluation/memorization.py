@@ -141,23 +141,23 @@ class Witness:
         answers = self.ask(samples)
         figures = {"n": float(len(samples)), "held_out": float(len(self.held_out.ratio))}
         figures |= self._c_t(answers) | self._authenticity(answers) | self._copies(answers)
-        figures["train_preference"] = self._preference(samples)
+        figures |= self._nearest_of_all(answers, samples)
         reasons, failed = in_words(figures, self.limits)
         return Memorization(not failed, reasons, figures, answers)
 
-    def _preference(self, samples: torch.Tensor) -> float:
-        """Share of samples that are nearer to training images than to as many held-out ones; no preference is 0.5.
+    def _nearest_of_all(self, answers: Answers, samples: torch.Tensor) -> dict[str, float]:
+        """Share of samples whose nearest real image is a training image, and what it would be if none were preferred.
 
-        Smooth samples are near to both. A figure to read C_T by, without a limit: every model that learnt from few
-        images prefers those a little.
+        Smooth samples are near to every real image, copies to training images alone. A figure to read C_T by, without a
+        limit: every model that learnt from few images prefers those a little.
         """
-        size = min(len(self.train), len(self.held_out_images))
-        squared = []
-        for pool in (self.train, self.held_out_images):
-            chosen = np.sort(np.random.default_rng(self.seed).permutation(len(pool))[:size])
-            squared.append(nearest_rows(samples, pool[torch.from_numpy(chosen)], device=self.device)[1][:, 0])
-        ours, theirs = squared
-        return float((ours < theirs).mean() + (ours == theirs).mean() / 2)
+        pixels = samples.shape[1]
+        held_out = np.sqrt(nearest_rows(samples, self.held_out_images, device=self.device)[1][:, 0] / pixels)
+        share = float((answers.distance < held_out).mean() + (answers.distance == held_out).mean() / 2)
+        return {
+            "train_share": share,
+            "train_share_expected": len(self.train) / (len(self.train) + len(self.held_out_images)),
+        }
 
     def _c_t(self, answers: Answers) -> dict[str, float]:
         cell = np.concatenate([answers.cell, self.held_out.cell])
@@ -211,8 +211,8 @@ def in_words(figures: dict[str, float], limits: Limits) -> tuple[list[str], bool
         if not copied:
             sentence += (
                 "; the copy rate is not raised, so samples smoother than real ones may be the cause, and not copies: "
-                f"{figures['train_preference']:.0%} of them are nearer to training images than to as many held-out ones, "
-                "and without copying it would be about half"
+                f"{figures['train_share']:.0%} of them have a training image as their nearest real image, and "
+                f"{figures['train_share_expected']:.0%} would if none were preferred"
             )
         reasons.append(sentence)
     return reasons, bool(reasons)

@@ -41,7 +41,7 @@ class Panel:
         support = m.density_coverage(self.features, features, self.neighbours, self.radii, device=self.device)
         values = {
             m.FD: m.frechet_distance(self.features, features, least=least),
-            m.FD_INF: m.frechet_infinite(self.features, features, self.seed, least=least),
+            m.FD_INF: m.frechet_infinite(self.features, features, labels, self.seed, least=least),
             m.MMD: self.mmd(features),
             m.KID: self.kid(features),
             m.PRECISION: support.precision,

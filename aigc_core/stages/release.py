@@ -55,7 +55,7 @@ def evaluation_checks(memorization: Mapping[str, Any], alarms: list[str]) -> dic
             "Samples are no closer to training images than held-out real images are: the condition of release.",
             "warning",
             bool(memorization["passed"]),
-            " ".join(reasons) or "nothing found",
+            "; ".join(reasons) or "nothing found",
             "C_T, AuthPct and copy rate inside evaluate.memorization",
         ),
         Check(
