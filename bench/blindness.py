@@ -2,6 +2,7 @@
 
     python bench/blindness.py [--data digits|mnist] [--nulls 20] [--draws 3]
     python bench/blindness.py seeds [--seeds 5] [--steps 4000]
+    ... --write docs/metrics.md
 
 The first holds real images that the yardstick has not seen, damaged in a known way, to the same yardstick as a model's
 samples. z is how far a metric moves, in standard deviations over undamaged draws of the same size; a metric sees a
@@ -95,7 +96,7 @@ class Instruments:
         return found | {"fd_views": frechet_distance(self.seen_by_views, views)}
 
 
-def blindness(data: str, nulls: int, draws: int) -> bool:
+def blindness(data: str, nulls: int, draws: int, page: Path | None) -> bool:
     """Print the table; whether every failure was seen by what should see it."""
     with tempfile.TemporaryDirectory() as folder:
         world = load_world(data, Path(folder))
@@ -114,10 +115,10 @@ def blindness(data: str, nulls: int, draws: int) -> bool:
                 name: (float(np.mean([line[name] for line in lines])) - middle[name]) / spread[name] for name in names
             }
     yardstick = instruments.yardstick
-    print(
-        f"\n{data}: n {yardstick.n}, {yardstick.dimensions} dimensions, {nulls} undamaged draws, {draws} of each failure\n"
+    head = (
+        f"{data}: n {yardstick.n}, {yardstick.dimensions} dimensions, {nulls} undamaged draws, {draws} of each failure"
     )
-    print_blindness(table, names)
+    publish([head, "", *blindness_table(table, names)], f"blindness {data}", page)
     return report_expectations(table)
 
 
@@ -125,15 +126,15 @@ def sees(name: str, z: float) -> bool:
     return (abs(z) if BAD[name] == 0 else BAD[name] * z) >= SEEN
 
 
-def print_blindness(table: dict[str, dict[str, float]], names: list[str]) -> None:
-    """A Markdown table, metrics down, failures across; bold is seen."""
-    print("| z | " + " | ".join(table) + " |")
-    print("| --- |" + " ---: |" * len(table))
+def blindness_table(table: dict[str, dict[str, float]], names: list[str]) -> list[str]:
+    """Lines of a Markdown table, metrics down, failures across; bold is seen."""
+    lines = ["| z | " + " | ".join(table) + " |", "| --- |" + " ---: |" * len(table)]
     for name in names:
         cells = [
             f"**{line[name]:+.1f}**" if sees(name, line[name]) else f"{line[name]:+.1f}" for line in table.values()
         ]
-        print(f"| `{name}` | " + " | ".join(cells) + " |")
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return lines
 
 
 def report_expectations(table: dict[str, dict[str, float]]) -> bool:
@@ -152,7 +153,7 @@ def report_expectations(table: dict[str, dict[str, float]]) -> bool:
 # -- the spread over training seeds ----------------------------------------------------------------
 
 
-def seeds(count: int, steps: int | None) -> bool:
+def seeds(count: int, steps: int | None, page: Path | None) -> bool:
     """Train both families from `count` seeds on the demo's data and print spread beside effect."""
     from digits_gan import prepare
 
@@ -170,10 +171,8 @@ def seeds(count: int, steps: int | None) -> bool:
                 found[family].append(yardstick.judge(load_model(paths.model(family)).sample).metrics)
                 print(f"{family} seed {seed}: fd over floor {found[family][-1]['fd_over_floor']:.2f}", flush=True)
         effects = planted_effects(yardstick)
-    print(
-        f"\ndigits: {count} seeds, {config.train.gan.steps} steps of the GAN, {config.train.vae.steps} of the VAE, n {yardstick.n}\n"
-    )
-    print_seeds(found, effects)
+    head = f"digits: {count} seeds, {config.train.gan.steps} steps of the GAN, {config.train.vae.steps} of the VAE, n {yardstick.n}"
+    publish([head, "", *seeds_table(found, effects)], "seeds", page)
     return True
 
 
@@ -191,16 +190,16 @@ def planted_effects(yardstick: Yardstick) -> dict[str, dict[str, float]]:
     }
 
 
-def print_seeds(found: dict[str, list[dict[str, float]]], effects: dict[str, dict[str, float]]) -> None:
-    """A Markdown table: mean and spread per family, what one run of each can tell, and effects beside it."""
+def seeds_table(found: dict[str, list[dict[str, float]]], effects: dict[str, dict[str, float]]) -> list[str]:
+    """Lines of a Markdown table: mean and spread per family, what one run of each can tell, and effects beside it."""
     names = [name for name in BAD if name in found[FAMILIES[0]][0]]
     heads = [f"{family} mean (sd)" for family in FAMILIES]
-    print(
-        f"| metric | {' | '.join(heads)} | one run each tells from | {FAMILIES[1]} - {FAMILIES[0]} | {' | '.join(effects)} |"
-    )
-    print("| --- |" + " ---: |" * (len(heads) + 2 + len(effects)))
+    lines = [
+        f"| metric | {' | '.join(heads)} | one run each tells from | {FAMILIES[1]} - {FAMILIES[0]} | {' | '.join(effects)} |",
+        "| --- |" + " ---: |" * (len(heads) + 2 + len(effects)),
+    ]
     for name in names:
-        values = {family: np.array([line[name] for line in lines]) for family, lines in found.items()}
+        values = {family: np.array([run[name] for run in runs]) for family, runs in found.items()}
         spreads = {family: float(column.std(ddof=1)) for family, column in values.items()}
         cells = [f"{values[family].mean():.3f} ({spreads[family]:.3f})" for family in FAMILIES]
         # Two standard deviations of the difference of two independent runs.
@@ -210,7 +209,23 @@ def print_seeds(found: dict[str, list[dict[str, float]]], effects: dict[str, dic
         shown = [
             "" if name in ("c_t", "auth_gap", "copy_rate") else f"{effect[name]:+.3f}" for effect in effects.values()
         ]
-        print(f"| `{name}` | {' | '.join(cells)} | {least:.3f} | {gap:+.3f} | {' | '.join(shown)} |")
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {least:.3f} | {gap:+.3f} | {' | '.join(shown)} |")
+    return lines
+
+
+def publish(lines: list[str], name: str, page: Path | None) -> None:
+    """Print the lines, and put them between the page's markers of that name where a page is given.
+
+    Raises ValueError where the page has no such markers.
+    """
+    print("\n" + "\n".join(lines))
+    if page is None:
+        return
+    text, opening, closing = page.read_text(), f"<!-- {name} -->", f"<!-- end of {name} -->"
+    if opening not in text or closing not in text:
+        raise ValueError(f"{page} has no place for {name!r}: it needs the lines {opening} and {closing}")
+    before, after = text.split(opening)[0], text.split(closing)[1]
+    page.write_text(f"{before}{opening}\n\n" + "\n".join(lines) + f"\n\n{closing}{after}")
 
 
 def main() -> None:
@@ -222,12 +237,14 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3, help="draws of each failure")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each family; at least 2")
     parser.add_argument("--steps", type=int, default=None, help="training steps; params.yaml says without it")
-    chosen = parser.parse_args()
-    good = (
-        seeds(chosen.seeds, chosen.steps)
-        if chosen.what == "seeds"
-        else blindness(chosen.data, chosen.nulls, chosen.draws)
+    parser.add_argument(
+        "--write", type=Path, default=None, metavar="PAGE", help="also put the table into docs/metrics.md"
     )
+    chosen = parser.parse_args()
+    if chosen.what == "seeds":
+        good = seeds(chosen.seeds, chosen.steps, chosen.write)
+    else:
+        good = blindness(chosen.data, chosen.nulls, chosen.draws, chosen.write)
     sys.exit(0 if good else 1)
 
 

@@ -204,6 +204,8 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     text = made.report.read_text()
     assert "failed: not released" in text
     assert text.count("passed: released") == 1
+    assert "Not released: VAE." in text
+    assert "GAN passed." in text
     assert "Copies &lt;galore&gt;." in text
     assert re.search(r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td>at least -3</td>", text)
     assert "VAE: pixel_pca &lt;hardly&gt; sees it." in text
@@ -327,6 +329,11 @@ def test_finetuning_is_a_gain_only_outside_the_spread():
     assert "pre-training helped" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=0.90, cas=0.8))
     assert "pre-training hurt" in verdict.judge_finetune("gan", metrics(fd=0.90, cas=0.8), metrics(fd=0.40))
     assert "the other way" in verdict.judge_finetune("gan", metrics(fd=0.40, cas=0.7), metrics(fd=0.90, cas=0.9))
+
+
+def test_the_release_is_told_in_one_sentence():
+    assert verdict.release_words({"gan": True, "vae": True}).startswith("Released: GAN and VAE;")
+    assert verdict.release_words({"gan": False, "vae": False}).startswith("Not released: GAN and VAE.")
 
 
 def test_every_verdict_says_that_seeds_were_not_varied():

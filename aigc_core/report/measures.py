@@ -98,7 +98,8 @@ def worst_words(metrics: Metrics, worst: Mapping[str, str]) -> str:
     parts = [
         f"{worst[key]} by {name} ({100 * metrics[f'{key}_gap_worst']:.0f} points below real images of it)"
         for key, name in named
-        if key in worst and f"{key}_gap_worst" in metrics
+        # Below half a point nobody is served badly.
+        if key in worst and metrics.get(f"{key}_gap_worst", 0.0) >= 0.005
     ]
     return f"Served worst: class {', class '.join(parts)}." if parts else ""
 

@@ -44,6 +44,9 @@ def gather(paths: Paths) -> dict[str, Any]:
     metrics = {family: found["metrics"] for family, found in evaluations.items()}
     return {
         "verdict": verdict.judge(metrics, {family: found["facts"] for family, found in evaluations.items()}),
+        "release_sentence": verdict.release_words(
+            {family: found["memorization"]["passed"] for family, found in evaluations.items()}
+        ),
         "data_sentence": verdict.judge_data(
             data["read"], data["kept"], data["quarantined"], gate["warning"], data["gate"]["success"]
         ),
