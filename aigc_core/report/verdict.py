@@ -166,7 +166,7 @@ def release_words(passed: Mapping[str, bool]) -> str:
     rest = f" {' and '.join(good)} passed." if good else ""
     return (
         f"Not released: {' and '.join(out)}. The memorization gate found samples closer to training images than held-out real "
-        f"images are, so that a good distance may come from copying.{rest}"
+        f"images are, which copying does, and over-smooth samples do; the reasons are under Copies or not.{rest}"
     )
 
 

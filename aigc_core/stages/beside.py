@@ -41,13 +41,14 @@ def ask_others(config: Config, paths: Paths, yardstick: Yardstick) -> opinions.S
 
 def write_opinions(
     target: Path, config: Config, others: opinions.SecondOpinions, yardstick: Yardstick, judgement: Judgement
-) -> list[str]:
-    """Every instrument's distance with its hash, and the alarms, as JSON; returns the alarms."""
+) -> tuple[dict[str, float], list[str]]:
+    """Every instrument's distance with its hash, and the alarms, as JSON; returns distances over floor, and the alarms."""
     found = {opinions.DOMAIN: opinions.domain_opinion(judgement.metrics, yardstick.extractor.hash)}
     found |= opinions.as_facts(others.ask(judgement.samples))
     alarms = opinions.far_apart(found, config.evaluate.alarm_ratio)
     write_json(target, {"opinions": found, "alarms": alarms})
-    return alarms
+    over = {f"fd_over_floor_{name}": found[name]["fd_over_floor"] for name in config.evaluate.extractors}
+    return over, alarms
 
 
 def write_checks(folder: Path, alarms: list[str]) -> bool:

@@ -52,10 +52,10 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
             write_details(folder, config, yardstick, judgement, facts)
             write_memorization(folder, yardstick, judgement)
             write_likeness(folder, version, yardstick, judgement)
-            alarms = write_opinions(folder / "extractors.json", config, others, yardstick, judgement)
+            over, alarms = write_opinions(folder / "extractors.json", config, others, yardstick, judgement)
             released = write_checks(folder, alarms)
         write_json(target / "metrics.json", judgement.metrics)
-        tracker.metrics(judgement.metrics, 0)
+        tracker.metrics({**judgement.metrics, **over}, 0)
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness"):
             tracker.artifact(target / "details" / f"{name}.png")
