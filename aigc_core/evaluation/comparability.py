@@ -22,6 +22,8 @@ IDENTITY = {
     "n": "number of samples",
     "resize": "resizing",
 }
+#: Keys of metrics.json that measure nothing: a count, and a verdict.
+NO_MEASURE = ("n", "memorization_passed")
 #: Suffixes that stand beside a metric and are none themselves.
 BESIDE = ("_real", "_floor", "_floor_std", "_low", "_high", "_over_floor", "_dimensions")
 
@@ -81,7 +83,7 @@ def compare(first: Mapping[str, float], second: Mapping[str, float]) -> list[Dif
     """Every metric that both hold, in the order of the first. Distances are taken in multiples of their floor."""
     found = []
     for name, value in first.items():
-        if name == "n" or name not in second or any(name.endswith(suffix) for suffix in BESIDE):
+        if name in NO_MEASURE or name not in second or any(name.endswith(suffix) for suffix in BESIDE):
             continue
         real = first.get(f"{name}_floor", first.get(f"{name}_real"))
         share = (second[name] - value) / abs(real) if real else None

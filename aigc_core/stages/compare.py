@@ -44,7 +44,8 @@ def compare_results(paths: Paths, first: str, second: str) -> StageResult:
     fd = next(line for line in found if line.name == "fd")
     summary = (
         f"{second} is {abs(fd.second - fd.first):.3f} {'farther from' if fd.second > fd.first else 'nearer to'} real images "
-        f"than {first} by fd, {abs(fd.share or 0):.2f} times the floor; comparable {identity_digest(one.facts)}, "
+        f"than {first} by fd, {abs(fd.share or 0):.2f} times the floor ({first} {one.metrics['fd_over_floor']:.2f}, "
+        f"{second} {two.metrics['fd_over_floor']:.2f}); comparable {identity_digest(one.facts)}, "
         f"n {one.facts['n']:,}. One training each: another seed's difference is not measured here."
     )
     return StageResult(summary, {line.name: line.second - line.first for line in found})
@@ -83,7 +84,7 @@ def read_result(paths: Paths, name: str) -> Result:
 
 def _table(first: str, second: str, found: list[Difference]) -> Table:
     table = Table(title="Two models, one yardstick", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("measure")
+    table.add_column("measure", no_wrap=True)
     for name in (first, second, "real images", "difference", "times real", "intervals"):
         table.add_column(name, justify="right", overflow="fold")
     for line in found:

@@ -36,9 +36,7 @@ def extractor(config: Config, paths: Paths) -> StageResult:
         "seed": config.seed,
     }
     metrics: dict[str, float] = {"reference_rows": len(reference)}
-    told = (
-        "from views of them alone, because there are no two classes to tell apart: no model can be trained on them yet"
-    )
+    told = "there are no two classes to tell apart, so it learnt from views of the images and no model can be trained on them yet"
     if learnt.classes:
         known = load_decodable(version, "train", size=size, channels=channels, classes=classes)
         metrics["train_accuracy"] = facts["train_accuracy"] = accuracy(learnt.model, known.pixels, known.labels)
@@ -46,6 +44,6 @@ def extractor(config: Config, paths: Paths) -> StageResult:
     with atomic_folder(paths.extractor) as folder:
         facts["alarms"] = {name: save_frame(fit_frame(name, reference.pixels), name, folder) for name in sorted(RAW)}
         digest = save_extractor(learnt, folder, facts)
-    of = f" of {len(classes)} classes; " if classes else " "
-    summary = f"learnt {recipe.dimensions} features from {len(reference):,} reference images{of}{told}; extractor {digest[:12]}"
+    of = f" of {len(classes)} classes" if classes else ""
+    summary = f"learnt {recipe.dimensions} features from {len(reference):,} reference images{of}; {told}; extractor {digest[:12]}"
     return StageResult(summary, metrics, {"hash": digest})
