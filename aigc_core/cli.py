@@ -147,14 +147,20 @@ def generate(
     label: Annotated[str | None, typer.Option(help="Class to generate; all classes in turn without it.")] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many images.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same images.")] = 0,
+    allow_memorized: Annotated[
+        bool,
+        typer.Option("--allow-memorized", help="Generate although the memorization gate has not passed the model."),
+    ] = False,
 ) -> None:
     """Write generated images; each file says in its metadata that it is AI-generated, by what and from which data.
+
+    Refused (exit code 3) for a model that the memorization gate of `aigc evaluate` has not passed.
 
     Example:  aigc generate --model gan --label 7 -n 16 --out samples
     """
     from aigc_core.stages.generate import generate as run
 
-    _say(run(Paths(_root()), model.value, label, count, seed, out))
+    _say(run(Paths(_root()), model.value, label, count, seed, out, allow_memorized=allow_memorized))
 
 
 @app.command()
@@ -250,6 +256,34 @@ def accept() -> None:
     from aigc_core.stages.quality_accept import accept as run
 
     _say(run(*_setting()))
+
+
+@app.command()
+def explain(
+    sample: Annotated[Path, typer.Argument(help="A single PNG file that `aigc generate` wrote.")],
+    neighbours: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Training images per row.")] = 5,
+) -> None:
+    """Show the training images that a generated file is most like, in features and in pixels. Likeness, not cause.
+
+    Example:  aigc explain samples/gan-7-0000.png
+    """
+    from aigc_core.stages.explain import explain as run
+
+    _say(run(Paths(_root()), sample, neighbours))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="gan, vae, gan-tuned, gan-scratch, or a folder of an evaluation.")],
+    second: Annotated[str, typer.Argument(help="The same, for what it is compared with.")],
+) -> None:
+    """Put two evaluations side by side, or refuse and name what differs in how they were measured.
+
+    Example:  aigc compare vae gan
+    """
+    from aigc_core.stages.compare import compare_results
+
+    _say(compare_results(Paths(_root()), first, second))
 
 
 def main() -> None:

@@ -365,6 +365,13 @@ class Finetune(Section):
     steps: Count = 1000
 
 
+class Weights(Section):
+    """Files with foreign weights, relative to params.yaml; they are read, never fetched."""
+
+    inception: str | None = Field(None, description="torch-fidelity's pt_inception-2015-12-05-6726825d.pth")
+    dinov2: str | None = Field(None, description="a DINOv2 state dict, .safetensors or .pth; small, base or large")
+
+
 class Memorization(Section):
     """Limits of the memorization gate. A figure outside counts only where chance does not explain it."""
 
@@ -399,6 +406,15 @@ class Evaluate(Section):
     max_samples: Count = Field(10000, description="samples drawn are as many as test rows, but at most this")
     neighbours: Count = Field(5, description="k of density and coverage")
     floor_draws: Count = Field(20, description="real-vs-real draws behind the floor")
+    extractors: list[Literal["random_conv", "pixel_pca", "inception", "dinov2"]] = Field(
+        ["random_conv", "pixel_pca"],
+        description="second opinions beside the domain extractor; the last two need a file in `weights`",
+    )
+    alarm_ratio: Annotated[float, Field(gt=1)] = Field(
+        4.0,
+        description="an alarm is raised where distance over floor differs from the domain's by more than this factor",
+    )
+    weights: Weights = Weights()
     jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
     memorization: Memorization = Memorization()
 

@@ -1,5 +1,6 @@
 """extractor, evaluate and evaluate_finetune on a tiny made-up version with made-up models."""
 
+import contextlib
 import io
 import json
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ import torch
 from PIL import Image
 
 from aigc_core.config import Config
+from aigc_core.data.loader import load_images
 from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.errors import DataError
+from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Real, Setting, Yardstick
 from aigc_core.evaluation.features import Recipe, load_extractor, train_extractor
 from aigc_core.evaluation.memorization import Limits
@@ -27,6 +30,8 @@ from aigc_core.stages import evaluate as evaluate_stage
 from aigc_core.stages import evaluate_finetune as finetune_stage
 from aigc_core.stages import held_out
 from aigc_core.stages.extractor import extractor as extractor_stage
+from aigc_core.stages.release import memorization_of
+from aigc_core.tracking import NullTracker
 
 CLASSES = ["a", "b", "c"]
 SPLITS = {"reference": 90, "train": 240, "test": 150}
@@ -230,14 +235,43 @@ def test_extractor_stage_writes_what_it_says(checkout):
     assert card["train_accuracy"] > 0.8
 
 
-@pytest.mark.parametrize(
-    ("labels", "sentence"), [(["a"], "only the class 'a'"), ([None], "no training row has a label")]
-)
-def test_extractor_stage_needs_two_classes(tmp_path, labels, sentence):
+@pytest.mark.parametrize("labels", [["a"], [None]])
+def test_without_two_classes_the_extractor_learns_from_images_and_says_where_that_stops(tmp_path, labels):
     paths = make_checkout(tmp_path, labels)
-    with pytest.raises(DataError, match=sentence):
-        extractor_stage(made_up_config(), paths)
-    assert not paths.extractor.exists()
+    result = extractor_stage(made_up_config(), paths)
+    assert "no two classes to tell apart" in result.summary
+    assert "no model can be trained on them yet" in result.summary
+    assert "train_accuracy" not in result.metrics
+    card = json.loads((paths.extractor / "extractor.json").read_text())
+    assert (card["learnt_from"], card["classes"], card["reference_rows"]) == ("views", [], 89)
+    assert load_extractor(paths.extractor).features(tensors(4, 0)[0]).shape == (4, 8)
+
+
+def test_tags_say_what_compares_and_what_is_released(checkout, monkeypatch):
+    said = {}
+
+    class Tracker(NullTracker):
+        def tags(self, values):
+            said.update(values)
+
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    monkeypatch.setattr(evaluate_stage, "open_tracker", lambda *_: contextlib.nullcontext(Tracker()))
+    result = evaluate_stage.evaluate(made_up_config(), checkout, "gan")
+    assert said == {"comparable": identity_digest(result.facts), "released": "yes"}
+    train = Version.open(checkout.curated)
+    known = load_images(train, "train", size=8, channels=1, classes=CLASSES)
+
+    def copier(labels, seed):
+        chance = np.random.default_rng(seed)
+        pools = [np.flatnonzero(known.labels.numpy() == index) for index in range(3)]
+        return known.pixels[[int(chance.choice(pools[label])) for label in labels.tolist()]]
+
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES, copier))
+    evaluate_stage.evaluate(made_up_config(), checkout, "gan")
+    assert said["released"] == "no"
+    checks = json.loads((checkout.evaluation("gan") / "details/checks.json").read_text())["checks"]
+    assert [check["passed"] for check in checks if check["name"] == "memorization"] == [False]
+    assert memorization_of(checkout, "gan", "ab" * 32)[0] == "failed"
 
 
 def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, monkeypatch):
@@ -246,7 +280,17 @@ def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, mon
     place = checkout.evaluation("gan")
     first = {path.name: path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
     assert set(first) == {"metrics.json", "facts.json", "per_class.csv", "nearest.png", "classes.png",
-                          "memorization.json", "closest.png"}  # fmt: skip
+                          "memorization.json", "closest.png", "extractors.json", "likeness.json", "likeness.png",
+                          "checks.json"}  # fmt: skip
+    others = json.loads(first["extractors.json"])["opinions"]
+    assert set(others) == {"domain", "random_conv", "pixel_pca"}
+    assert others["domain"]["fd"] == result.metrics["fd"]
+    assert len({opinion["hash"] for opinion in others.values()}) == 3
+    assert all(opinion["n"] == 150 and opinion["fd_over_floor"] < 4 for opinion in others.values())
+    assert [check["passed"] for check in json.loads(first["checks.json"])["checks"]] == [True, True]
+    alike = json.loads(first["likeness.json"])
+    assert alike["dataset_version"] == Version.open(checkout.curated).card.version
+    assert [len(sample["nearest"]) for sample in alike["samples"]] == [6] * 8
     verdict = json.loads(first["memorization.json"])
     assert (verdict["passed"], verdict["reasons"]) == (True, [])
     assert verdict["limits"]["max_copy_rate"] == 0.03

@@ -98,12 +98,23 @@ def test_reference_features_have_unit_scale_and_fewer_axes_are_a_projection(lear
     )
 
 
-def test_one_class_or_none_is_refused():
+@pytest.mark.parametrize("classes", [["a", "b", "c"], []])
+def test_with_one_class_or_none_it_learns_from_the_images(classes, tmp_path):
     pixels, labels = bars()
-    with pytest.raises(DataError, match="only the class 'a'"):
-        train_extractor(pixels[labels == 0], labels[labels == 0], ["a", "b", "c"], RECIPE, seed=0, device="cpu")
-    with pytest.raises(DataError, match="no labelled image"):
-        train_extractor(pixels[:0], labels[:0], ["a", "b"], RECIPE, seed=0, device="cpu")
+    blind = train_extractor(pixels[labels == 0], labels[labels == 0], classes, RECIPE, seed=0, device="cpu")
+    assert (blind.classes, blind.learnt_from) == ([], "views")
+    save_extractor(blind, tmp_path)
+    loaded = load_extractor(tmp_path)
+    assert loaded.learnt_from == "views"
+    assert np.array_equal(loaded.features(pixels), blind.features(pixels))
+    with pytest.raises(DataError, match="learnt without labels and cannot name a class"):
+        loaded.predict(pixels)
+
+
+def test_too_few_images_without_labels_are_refused():
+    pixels, labels = bars()
+    with pytest.raises(DataError, match="holds 20 images without two classes"):
+        train_extractor(pixels[:20], labels[:20] * 0, ["a"], RECIPE, seed=0, device="cpu")
 
 
 def test_another_shape_is_refused(learnt):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from aigc_core.errors import ConfigError, DataError
+from aigc_core.errors import ConfigError, DataError, GateError
+from aigc_core.files import write_json
 from aigc_core.modalities import provenance
 from aigc_core.modalities.image import decode
 from aigc_core.stages import generate as stage
@@ -111,22 +112,34 @@ def made_up(monkeypatch):
 
 
 class Places:
+    """A checkout in which the model has passed the memorization gate, or was never asked."""
+
+    def __init__(self, folder, passed=True):
+        self.folder = folder / "evaluated"
+        write_json(
+            self.folder / "details/memorization.json", {"passed": passed, "reasons": [] if passed else ["copies"]}
+        )
+        write_json(self.folder / "details/facts.json", {"model_sha256": MadeUp().card["weights_sha256"]})
+
     def model(self, family):
         return family
+
+    def evaluation(self, family):
+        return self.folder
 
 
 def test_generate_writes_marked_files_and_replaces_only_its_own(made_up, tmp_path):
     out = tmp_path / "deep" / "out"
     out.mkdir(parents=True)
     (out / "mine.txt").write_text("kept")
-    result = stage.generate(Places(), "gan", None, 3, 5, out)
+    result = stage.generate(Places(tmp_path), "gan", None, 3, 5, out)
     names = sorted(path.name for path in out.iterdir())
     assert names == ["contact-sheet.png", "gan-cat-0000.png", "gan-cat-0002.png", "gan-dog_wolf-0001.png", "mine.txt"]
     mark = provenance.read((out / "gan-dog_wolf-0001.png").read_bytes()).mark
     assert (mark.label, mark.seed, mark.index, mark.model_sha256) == ("dog/wolf", 5, 1, "cd" * 32)
     assert "unchanged" in stage.verify(out / "contact-sheet.png").summary
     before = (out / "gan-cat-0000.png").read_bytes()
-    stage.generate(Places(), "gan", None, 3, 5, out)
+    stage.generate(Places(tmp_path), "gan", None, 3, 5, out)
     assert (out / "gan-cat-0000.png").read_bytes() == before
     assert (out / "mine.txt").read_text() == "kept"
     assert result.metrics == {"images": 3}
@@ -134,8 +147,31 @@ def test_generate_writes_marked_files_and_replaces_only_its_own(made_up, tmp_pat
 
 def test_generate_refuses_an_unknown_label_before_writing(made_up, tmp_path):
     with pytest.raises(ConfigError, match="no label 'x': choose one of cat, dog/wolf"):
-        stage.generate(Places(), "gan", "x", 3, 5, tmp_path / "out")
+        stage.generate(Places(tmp_path), "gan", "x", 3, 5, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
-        stage.generate(Places(), "gan", "cat", 3, 5, tmp_path / "file")
+        stage.generate(Places(tmp_path), "gan", "cat", 3, 5, tmp_path / "file")
+
+
+def test_a_model_that_memorized_generates_only_when_told_and_its_files_say_so(made_up, tmp_path):
+    with pytest.raises(GateError, match=r"failed the memorization gate \(copies\)"):
+        stage.generate(Places(tmp_path, passed=False), "gan", "cat", 1, 5, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    result = stage.generate(Places(tmp_path, passed=False), "gan", "cat", 1, 5, tmp_path / "out", allow_memorized=True)
+    assert "'failed'" in result.summary
+    assert provenance.read((tmp_path / "out/gan-cat-0000.png").read_bytes()).mark.memorization == "failed"
+    assert "memorization gate failed" in stage.verify(tmp_path / "out/gan-cat-0000.png").summary
+    stage.generate(Places(tmp_path), "gan", "cat", 1, 5, tmp_path / "out")
+    assert provenance.read((tmp_path / "out/gan-cat-0000.png").read_bytes()).mark.memorization == "passed"
+
+
+def test_a_mark_from_before_the_gate_is_still_read():
+    content = provenance.embed(pixels(), index=0, **CARD)
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+        old = json.loads(picture.info[provenance.KEYWORD])
+        del old["memorization"]
+        content = save_with(picture, {provenance.KEYWORD: json.dumps(old)})
+    assert provenance.read(content).mark.memorization == "unknown"
+    assert provenance.read(content).unchanged

@@ -23,7 +23,7 @@ from aigc_core.stages.summary import summary
 
 METRICS = {
     "fd": 0.40, "fd_floor": 0.35, "fd_floor_std": 0.03, "fd_over_floor": 0.40 / 0.35, "fd_real": 0.35, "fd_dimensions": 32,
-    "coverage": 0.90, "coverage_real": 0.95, "density": 1.0, "density_real": 1.0, "cas": 0.94, "cas_real": 0.96, "n": 500,
+    "fd_low": 0.36, "fd_high": 0.45, "coverage_gap_worst": 0.31, "coverage": 0.90, "coverage_real": 0.95, "density": 1.0, "density_real": 1.0, "cas": 0.94, "cas_real": 0.96, "n": 500,
 }  # fmt: skip
 
 
@@ -94,6 +94,28 @@ def write_rows(paths):
     write_table(paths.measures / "learned.parquet", pa.Table.from_pylist(learned, LEARNED_SCHEMA))
 
 
+def write_beside(details, family):
+    """What evaluate writes beside its numbers: the VAE memorized, and pixels see it where the domain extractor does not."""
+    failed = family == "vae"
+    reasons = ["Copies <galore>."] if failed else []
+    write_json(details / "memorization.json", {"passed": not failed, "reasons": reasons,
+               "figures": {"c_t": -9.0 if failed else 0.5, "copy_rate": 0.02, "copy_rate_real": 0.01},
+               "limits": {"min_c_t": -3.0, "max_copy_rate": 0.03}})  # fmt: skip
+    opinion = {"hash": "h" * 64, "n": 500, "dimensions": 16, "fd": 0.4, "fd_floor": 0.1, "fd_floor_std": 0.01,
+               "fd_over_floor": 4.0, "warning": None}  # fmt: skip
+    others = {
+        "domain": {**opinion, "hash": "e" * 64},
+        "pixel_pca": {**opinion, "warning": "moves with n" if failed else None},
+    }
+    if failed:
+        others["domain"] = {**others["domain"], "fd": 0.8}
+        others["pixel_pca"] = {**others["pixel_pca"], "fd": 0.1}
+    write_json(details / "extractors.json", {"opinions": others, "alarms": ["pixel_pca <hardly> sees it."] * failed})
+    near = {"way": "pixels", "rank": 1, "id": "i" * 64, "source": "x/1.png", "label": "b<", "distance": 12.5}
+    lines = [{"sample": 3, "label": "b<", "nearest": [near, {**near, "rank": 2}]}]
+    write_json(details / "likeness.json", {"note": "Likeness only.", "dataset_version": "v2", "samples": lines})
+
+
 def write_outs(paths):
     write_rows(paths)
     write_json(
@@ -121,13 +143,16 @@ def write_outs(paths):
         write_json(paths.evaluation(family) / "metrics.json", METRICS)
         write_json(
             details / "facts.json",
-            {"reference_hash": "r" * 64, "nearest_rms_generated": 20.0, "nearest_rms_held_out": 21.0},
-        )
+            {"reference_hash": "r" * 64, "nearest_rms_generated": 20.0, "nearest_rms_held_out": 21.0,
+             "worst_class": {"coverage": "b<"}},
+        )  # fmt: skip
+        write_beside(details, family)
         (details / "per_class.csv").write_text("label,test_rows,coverage\nb<,12,0.91666\n")
         write_json(paths.evaluation_finetune(family) / "metrics.json", {"tuned": METRICS, "scratch": metrics(fd=0.8)})
         other = paths.evaluation_finetune(family) / "details"
         other.mkdir()
-        for picture in (details / "nearest.png", details / "classes.png", other / "classes.png"):
+        drawn = [details / f"{name}.png" for name in ("nearest", "classes", "closest", "likeness")]
+        for picture in (*drawn, other / "classes.png"):
             Image.new("L", (30, 30), 90).save(picture)
     return paths
 
@@ -228,6 +253,23 @@ def test_drift_has_a_table_once_a_version_was_accepted(paths):
     assert re.search(r'warning">warning</td><td>mean</td><td class="n">0.3</td><td>at most 0.1', text)
 
 
+def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
+    text = made.report.read_text()
+    assert "failed: not released" in text
+    assert text.count("passed: released") == 1
+    assert "Not released: VAE." in text
+    assert "GAN passed." in text
+    assert "Copies &lt;galore&gt;." in text
+    assert re.search(r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td>at least -3</td>", text)
+    assert "VAE: pixel_pca &lt;hardly&gt; sees it." in text
+    assert "pixel_pca ranks VAE before GAN, the domain extractor the other way round" in text
+    assert "0.360 to 0.450" in text
+    assert "Served worst: class b&lt; by coverage (31 points below real images of it)." in text
+    assert "moves with n" in text
+    assert text.count("x/1.png") == len(FAMILIES), "the nearest only, of each way"
+    assert "distance, extrapolated" not in text, "a measure that was not taken has no row"
+
+
 def test_two_renderings_are_equal_and_hold_no_address(made, paths, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("AIGC_MLFLOW_UI", raising=False)
@@ -270,7 +312,7 @@ def test_what_is_missing_is_named_with_the_stage_to_run(paths, missing, stage):
 def test_numbers_from_different_yardsticks_are_refused(paths):
     place = paths.evaluation("gan") / "details/facts.json"
     write_json(place, {**json.loads(place.read_text()), "reference_hash": "other"})
-    with pytest.raises(DataError, match="reference_hash differs"):
+    with pytest.raises(DataError, match=r"differ in test images \(reference_hash\)"):
         report(Config(), paths)
 
 
@@ -340,6 +382,11 @@ def test_finetuning_is_a_gain_only_outside_the_spread():
     assert "pre-training helped" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=0.90, cas=0.8))
     assert "pre-training hurt" in verdict.judge_finetune("gan", metrics(fd=0.90, cas=0.8), metrics(fd=0.40))
     assert "the other way" in verdict.judge_finetune("gan", metrics(fd=0.40, cas=0.7), metrics(fd=0.90, cas=0.9))
+
+
+def test_the_release_is_told_in_one_sentence():
+    assert verdict.release_words({"gan": True, "vae": True}).startswith("Released: GAN and VAE;")
+    assert verdict.release_words({"gan": False, "vae": False}).startswith("Not released: GAN and VAE.")
 
 
 def test_every_verdict_says_that_seeds_were_not_varied():

@@ -41,15 +41,27 @@ def load_decodable(version: Version, split: str, *, size: int, channels: int, cl
     return _load(version, split, size, channels, classes, None, skip=True)
 
 
+def load_unlabelled(version: Version, split: str, *, size: int, channels: int) -> ImageSet:
+    """All decodable rows of a split, whatever their label; `classes` is empty and every label number is 0."""
+    return _load(version, split, size, channels, None, None, skip=True)
+
+
 def _load(
-    version: Version, split: str, size: int, channels: int, classes: list[str], only: set[str] | None, *, skip: bool
+    version: Version,
+    split: str,
+    size: int,
+    channels: int,
+    classes: list[str] | None,
+    only: set[str] | None,
+    *,
+    skip: bool,
 ) -> ImageSet:
     rows = version.select(split).sort_by("id")
-    number = {name: index for index, name in enumerate(classes)}
+    number = {name: index for index, name in enumerate(classes or [])}
     labels = {
-        identity: number[label]
+        identity: number.get(label, 0)
         for identity, label in zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True)
-        if label in number and (only is None or identity in only)
+        if (label in number or classes is None) and (only is None or identity in only)
     }
     place = {identity: position for position, identity in enumerate(labels)}
     pixels = torch.zeros((len(labels), channels, size, size), dtype=torch.uint8)
@@ -66,5 +78,5 @@ def _load(
     if not skip and not bool(filled.all()):
         missing = next(identity for identity, position in place.items() if not filled[position])
         raise DataError(f"row {missing[:12]} of {version.folder.name} has no content in the store: run `aigc ingest`")
-    found = ImageSet(pixels, torch.tensor(list(labels.values()), dtype=torch.int64), list(labels), classes)
+    found = ImageSet(pixels, torch.tensor(list(labels.values()), dtype=torch.int64), list(labels), classes or [])
     return found if bool(filled.all()) else found.subset(filled.nonzero().flatten())

@@ -1,4 +1,7 @@
-"""The frozen extractor: a classifier's penultimate layer, scaled, rotated to principal axes, and hashed.
+"""The frozen domain extractor: a small network's penultimate layer, scaled, rotated to principal axes, and hashed.
+
+The network learns to tell the labels apart; without labels, or with one class, it learns to give two views of one
+image the same features (evaluation/invariance.py).
 
 Features are divided by their root mean square over the reference rows, so that distances have a scale, and then
 expressed in the principal axes of the reference features. With all D axes the rotation changes no distance; where
@@ -20,10 +23,13 @@ from safetensors.torch import load, save
 
 from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import Classifier, accuracy, fit_classifier
+from aigc_core.evaluation.invariance import fit_invariant
 from aigc_core.files import atomic_file, read_json, sha256_file, write_json
 
 WEIGHTS = "extractor.safetensors"
 CARD = "extractor.json"
+#: Fewer reference images than this teach nothing without labels.
+MIN_UNLABELLED = 32
 
 Features = npt.NDArray[np.float64]
 
@@ -47,7 +53,7 @@ class Recipe:
 
 @dataclass
 class Extractor:
-    """A frozen classifier and the frame in which its features are read."""
+    """A frozen network and the frame in which its features are read; `classes` is empty where it learnt without."""
 
     model: Classifier
     recipe: Recipe
@@ -77,8 +83,18 @@ class Extractor:
         rotated: Features = (raw @ self.axes[:, : dimensions or self.dimensions]).numpy()
         return rotated
 
+    @property
+    def learnt_from(self) -> str:
+        """`labels`, or `views` where there were none to learn from."""
+        return "labels" if self.classes else "views"
+
     def predict(self, pixels: torch.Tensor) -> list[str]:
-        """Class name of each image."""
+        """Class name of each image. Raises DataError where the extractor learnt without labels."""
+        if not self.classes:
+            raise DataError(
+                "the extractor learnt without labels and cannot name a class: give the source labels of at least two "
+                "classes (class sub-folders or metadata.csv) and run `aigc extractor` again"
+            )
         return [self.classes[index] for index in self.model.logits(pixels).argmax(1).tolist()]
 
 
@@ -87,19 +103,22 @@ def train_extractor(
 ) -> Extractor:
     """Learn an extractor from the reference rows: uint8 pixels (N, C, S, S), labels (N,) indices into `classes`.
 
-    Raises DataError where fewer than two classes are present: features that tell nothing apart measure nothing.
+    With fewer than two classes present it learns from views of the images instead, and knows no class. Raises
+    DataError where there are too few images for that.
     """
-    present = sorted({classes[index] for index in labels.tolist()})
-    if len(present) < 2:
-        found = f"only the class {present[0]!r}" if present else "no labelled image"
+    if len({classes[index] for index in labels.tolist()} if classes else set()) >= 2:
+        model, known = recipe.fit(pixels, labels, len(classes), seed, device), classes
+    elif len(pixels) >= MIN_UNLABELLED:
+        model, known = fit_invariant(pixels, **vars(recipe), seed=seed, device=device), []
+    else:
         raise DataError(
-            f"the reference split holds {found}: the extractor learns by telling classes apart, so give the source "
-            "labels (class sub-folders or metadata.csv) of at least two classes"
+            f"the reference split holds {len(pixels)} images without two classes to tell apart, and learning from "
+            f"images alone needs at least {MIN_UNLABELLED}: add images, raise split.reference, or give labels (class "
+            "sub-folders or metadata.csv)"
         )
-    model = recipe.fit(pixels, labels, len(classes), seed, device).cpu()
-    raw = model.features(pixels).double()
+    raw = model.cpu().features(pixels).double()
     scale = float(raw.square().mean().sqrt())
-    return Extractor(model, recipe, pixels.shape[-1], pixels.shape[1], classes, scale, _principal_axes(raw))
+    return Extractor(model, recipe, pixels.shape[-1], pixels.shape[1], known, scale, _principal_axes(raw))
 
 
 def _principal_axes(features: torch.Tensor) -> torch.Tensor:
@@ -125,6 +144,7 @@ def save_extractor(extractor: Extractor, folder: Path, facts: dict[str, Any] | N
         "size": extractor.size,
         "channels": extractor.channels,
         "classes": extractor.classes,
+        "learnt_from": extractor.learnt_from,
         "dimensions": extractor.dimensions,
         "scale": extractor.scale,
         "recipe": vars(extractor.recipe),
@@ -147,7 +167,7 @@ def load_extractor(folder: Path, device: str = "cpu") -> Extractor:
         )
     tensors = load((folder / WEIGHTS).read_bytes())
     recipe = Recipe(**card["recipe"])
-    model = Classifier(card["size"], card["channels"], len(card["classes"]), recipe.dimensions)
+    model = Classifier(card["size"], card["channels"], max(len(card["classes"]), 1), recipe.dimensions)
     model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
     model.eval().requires_grad_(False).to(device)
     scale = float(tensors["scale"])

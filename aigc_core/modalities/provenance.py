@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -41,6 +41,7 @@ class Mark:
     label: str
     index: int | None  # place among the images of one call; null for a contact sheet
     pixels_sha256: str  # modalities.image.content_hash of the pixels as written
+    memorization: str = "unknown"  # passed | failed | unknown: what the gate said of the model when this was made
     generator: str = GENERATOR
     ai_generated: bool = True
 
@@ -54,10 +55,18 @@ class Reading:
 
 
 def embed(
-    pixels: Pixels, *, family: str, model_sha256: str, dataset_version: str, seed: int, label: str, index: int | None
+    pixels: Pixels,
+    *,
+    family: str,
+    model_sha256: str,
+    dataset_version: str,
+    seed: int,
+    label: str,
+    index: int | None,
+    memorization: str = "unknown",
 ) -> bytes:
     """PNG bytes of uint8 pixels (H, W, C), with the mark; equal arguments make equal bytes."""
-    mark = Mark(family, model_sha256, dataset_version, seed, label, index, content_hash(pixels))
+    mark = Mark(family, model_sha256, dataset_version, seed, label, index, content_hash(pixels), memorization)
     chunks = PngImagePlugin.PngInfo()
     chunks.add_itxt(KEYWORD, json.dumps(asdict(mark), sort_keys=True, ensure_ascii=False))
     chunks.add_text("Software", GENERATOR)
@@ -108,6 +117,8 @@ def _parse(text: str) -> Mark:
         value: Any = json.loads(text)
     except json.JSONDecodeError:
         value = None
-    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Mark)}:
+    known = {field.name for field in fields(Mark)}
+    needed = {field.name for field in fields(Mark) if field.default is MISSING}
+    if not isinstance(value, dict) or not needed <= set(value) <= known:
         raise DataError("carries a mark of aigc that is damaged: its fields cannot be read")
     return Mark(**value)

@@ -24,8 +24,6 @@ from aigc_core.paths import FAMILIES, Paths
 Facts = dict[str, Any]
 
 SPLITS = ("reference", "train", "test")
-#: What two numbers must share to be compared.
-COMPARED = ("reference_hash", "extractor_hash", "n", "resize")
 #: A defect that comes in pairs is found when either of the two was named.
 PAIRED = ("duplicate_exact", "duplicate_near", "leak")
 #: The reasons that a planted defect is found by, where they are not of the same name.
@@ -166,34 +164,25 @@ def versions(paths: Paths) -> list[Facts]:
 
 
 def evaluations(paths: Paths) -> dict[str, Facts]:
-    """Family to metrics, details and per-class lines. Raises DataError where they cannot be compared."""
+    """Family to metrics, details and per-class lines; whether they may be compared is the caller's question."""
     found = {}
     for family in FAMILIES:
         folder = paths.evaluation(family)
         stage = f"evaluate {family}"
-        table = folder / "details" / "per_class.csv"
+        details, table = folder / "details", folder / "details" / "per_class.csv"
+        others = read_json(require(details / "extractors.json", stage))
         found[family] = {
             "metrics": read_json(require(folder / "metrics.json", stage)),
-            "facts": read_json(require(folder / "details" / "facts.json", stage)),
-            "nearest": require(folder / "details" / "nearest.png", stage),
-            "classes": require(folder / "details" / "classes.png", stage),
+            "facts": read_json(require(details / "facts.json", stage)),
+            "memorization": read_json(require(details / "memorization.json", stage)),
+            "opinions": others["opinions"],
+            "alarms": others["alarms"],
+            "likeness": read_json(require(details / "likeness.json", stage)),
+            **{name: require(details / f"{name}.png", stage) for name in ("nearest", "classes", "closest")},
+            "likeness_sheet": require(details / "likeness.png", stage),
             "per_class": _read_lines(table) if table.exists() else [],
         }
-    refuse_unlike(found)
     return found
-
-
-def refuse_unlike(found: Mapping[str, Facts]) -> None:
-    """Raise DataError where two families were not measured with the same images, instrument, number and resizing."""
-    first, *others = found
-    for other in others:
-        for key in COMPARED:
-            ours, theirs = found[first]["facts"].get(key), found[other]["facts"].get(key)
-            if ours != theirs:
-                raise DataError(
-                    f"{first} and {other} cannot stand side by side, their {key} differs ({ours} and {theirs}): "
-                    f"run `aigc evaluate {first}` and `aigc evaluate {other}` again, or `dvc repro`"
-                )
 
 
 def finetunings(paths: Paths) -> dict[str, Facts]:

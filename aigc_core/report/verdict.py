@@ -157,6 +157,19 @@ def copy_ratio(facts: Mapping[str, float]) -> float | None:
     return generated / held_out if generated is not None and held_out else None
 
 
+def release_words(passed: Mapping[str, bool]) -> str:
+    """Which families (name to the memorization gate's answer) are released, in one sentence."""
+    out = [name_of(family) for family, good in passed.items() if not good]
+    good = [name_of(family) for family, good in passed.items() if good]
+    if not out:
+        return f"Released: {' and '.join(good)}; the memorization gate found their samples no closer to training images than held-out real images are."
+    rest = f" {' and '.join(good)} passed." if good else ""
+    return (
+        f"Not released: {' and '.join(out)}. The memorization gate found samples closer to training images than held-out real "
+        f"images are, which copying does, and over-smooth samples do; the reasons are under Copies or not.{rest}"
+    )
+
+
 def judge_finetune(family: str, tuned: Metrics, scratch: Metrics) -> str:
     """What pre-training bought on the small target, as far as one run can tell."""
     gain = scratch["fd"] - tuned["fd"]

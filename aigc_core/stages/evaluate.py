@@ -16,6 +16,7 @@ from aigc_core.data.loader import load_images
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import pick_device
+from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
 from aigc_core.evaluation.features import load_extractor
 from aigc_core.evaluation.memorization import Limits, Memorization
@@ -26,6 +27,7 @@ from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
+from aigc_core.stages.beside import ask_others, write_checks, write_likeness, write_opinions
 from aigc_core.stages.held_out import independent_test_rows
 from aigc_core.tracking import open_tracker
 
@@ -39,6 +41,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
     model = load_model(paths.model(family), device=device)
     version = Version.open(paths.curated)
     yardstick = make_yardstick(config, paths, version, list(model.spec.classes), device)
+    others = ask_others(config, paths, yardstick)
     judgement = yardstick.judge(model.sample)
     facts = comparison_facts(yardstick, version) | {"model_sha256": model.card["weights_sha256"]}
     target = paths.evaluation(family)
@@ -48,12 +51,16 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
         with atomic_folder(target / "details") as folder:
             write_details(folder, config, yardstick, judgement, facts)
             write_memorization(folder, yardstick, judgement)
+            write_likeness(folder, version, yardstick, judgement)
+            over, alarms = write_opinions(folder / "extractors.json", config, others, yardstick, judgement)
+            released = write_checks(folder, alarms)
         write_json(target / "metrics.json", judgement.metrics)
-        tracker.metrics(judgement.metrics, 0)
-        tracker.artifact(target / "details" / "nearest.png")
-        tracker.artifact(target / "details" / "classes.png")
-        tracker.artifact(target / "details" / "closest.png")
-    return StageResult(f"{family}: {in_words(judgement.metrics)}", judgement.metrics, facts)
+        tracker.metrics({**judgement.metrics, **over}, 0)
+        tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
+        for name in ("nearest", "classes", "closest", "likeness"):
+            tracker.artifact(target / "details" / f"{name}.png")
+    said = "".join(f"; alarm: {text}" for text in alarms)
+    return StageResult(f"{family}: {in_words(judgement.metrics)}{said}", judgement.metrics, facts)
 
 
 def make_yardstick(

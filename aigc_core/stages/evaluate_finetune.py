@@ -6,6 +6,7 @@ from aigc_core.config import Config
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import pick_device
+from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.files import atomic_folder, read_json, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
@@ -55,6 +56,7 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
                 write_memorization(folder, yardstick, judged[name], f"_{name}")
             write_json(folder / "facts.json", facts)
         write_json(place / "metrics.json", metrics)
+        tracker.tags({"comparable": identity_digest(facts)})
         # The tuned model carries the plain names, so that runs of all stages line up in one table.
         tracker.metrics({**metrics["tuned"], **{f"scratch_{k}": v for k, v in metrics["scratch"].items()}}, 0)
         tracker.artifact(place / "details" / "classes.png")

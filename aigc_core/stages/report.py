@@ -9,12 +9,14 @@ import pyarrow.parquet as pq
 
 from aigc_core.config import Config
 from aigc_core.data.store import Version
+from aigc_core.evaluation.opinions import opposite_order
 from aigc_core.files import atomic_file, read_json
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
-from aigc_core.report import ablation, facts, groups, page, verdict
+from aigc_core.report import ablation, facts, groups, measures, page, verdict
+from aigc_core.stages.compare import refuse_families
 from aigc_core.stages.tiles import Tiles
 
 #: Where `make ui` shows the runs, unless it had to take another port and says so in AIGC_MLFLOW_UI.
@@ -39,10 +41,15 @@ def gather(paths: Paths) -> dict[str, Any]:
     data = facts.data_facts(paths, {**REASONS, **BY_HAND})
     gate = facts.gate_summary(data["gate"])
     evaluations, finetunings = facts.evaluations(paths), facts.finetunings(paths)
+    refuse_families(evaluations)
     models, versions = facts.models(paths), facts.versions(paths)
+    families = [_family(family, models, evaluations, finetunings) for family in FAMILIES]
     metrics = {family: found["metrics"] for family, found in evaluations.items()}
     return {
         "verdict": verdict.judge(metrics, {family: found["facts"] for family, found in evaluations.items()}),
+        "release_sentence": verdict.release_words(
+            {family: found["memorization"]["passed"] for family, found in evaluations.items()}
+        ),
         "data_sentence": verdict.judge_data(
             data["read"], data["kept"], data["quarantined"], gate["warning"], data["gate"]["success"]
         ),
@@ -52,12 +59,21 @@ def gather(paths: Paths) -> dict[str, Any]:
         **_pictures(paths),
         "drift": facts.drift_lines(data["gate"]),
         "sheet": page.picture(facts.require(paths.augmented / "sheet.png", "augment")),
-        "families": [_family(family, models, evaluations, finetunings) for family in FAMILIES],
+        "families": families,
+        "measures": measures.rows(families),
+        "alarms": alarms(evaluations),
         "versions": versions,
         "ablation": ablation.from_folder(paths.data / "ablation"),
         "extractor": read_json(facts.require(paths.extractor / "extractor.json", "extractor")),
         "runs": _runs(models),
     }
+
+
+def alarms(evaluations: dict[str, Any]) -> list[str]:
+    """Where the second opinions contradict the domain extractor: of one model, and in the order of models."""
+    named = {verdict.name_of(family): found["opinions"] for family, found in evaluations.items()}
+    own = [f"{verdict.name_of(family)}: {text}" for family, found in evaluations.items() for text in found["alarms"]]
+    return own + opposite_order(named)
 
 
 def run_links(paths: Paths) -> dict[str, dict[str, str]]:
@@ -106,8 +122,10 @@ def _family(
         "facts": evaluated["facts"],
         "copy_ratio": verdict.copy_ratio(evaluated["facts"]),
         "per_class": evaluated["per_class"],
-        "nearest": page.picture(evaluated["nearest"]),
-        "classes": page.picture(evaluated["classes"]),
+        **{name: page.picture(evaluated[name]) for name in ("nearest", "classes", "closest", "likeness_sheet")},
+        **{name: evaluated[name] for name in ("opinions", "memorization", "likeness")},
+        "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
+        "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
         "arms": [
             (name, tuned[arm]) for name, arm in (("pre-trained, then tuned", "tuned"), ("from scratch", "scratch"))
         ],

@@ -13,6 +13,7 @@ from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
 from aigc_core.report import facts, verdict
+from aigc_core.stages.compare import refuse_families
 
 DAGSTER_PAGE = "http://127.0.0.1:3000"
 MLFLOW_PAGE = "http://127.0.0.1:5000"
@@ -22,6 +23,7 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
     """Print the closing table of a finished run. Raises DataError where a stage has not run yet."""
     data = facts.data_facts(paths, {**REASONS, **BY_HAND})
     models, evaluations, tunings = facts.models(paths), facts.evaluations(paths), facts.finetunings(paths)
+    refuse_families(evaluations)
     page = facts.require(paths.linked_report if paths.linked_report.exists() else paths.report, "report")
     metrics = {family: evaluations[family]["metrics"] for family in FAMILIES}
     headline = verdict.judge(metrics).headline

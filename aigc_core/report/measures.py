@@ -1,0 +1,127 @@
+"""The table of measures: which there are, how they are written, and what each says. Pure functions, no files.
+
+The keys are those of metrics.json; a measure that a metrics.json lacks is left out of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A row of the table. `meaning` is what a person may read from it, and what it does not see."""
+
+    key: str
+    name: str
+    better: str
+    meaning: str
+    digits: int = 3
+
+
+#: In the order of reading: the headline, what belongs to it, then one kind of failure each.
+MEASURES = (
+    Measure(
+        "fd", "distance (fd)", "lower",
+        "How differently generated and real images are spread, as seen by a small network that learnt from the reference images "
+        "alone. Two sets of real images are not at zero either: what they get is the floor.",
+    ),
+    Measure("fd_inf", "distance, extrapolated (fd_inf)", "lower", "The same, extrapolated to endlessly many images."),
+    Measure("mmd", "kernel distance (mmd)", "lower", "A second distance that assumes no shape of the spread; near 0 for real images.", 4),
+    Measure("kid", "kernel distance, cubic (kid)", "lower", "The same with the kernel that published KID numbers use.", 4),
+    Measure(
+        "precision", "precision", "near real",
+        "The share of generated images that lie where real ones do. It does not see what is missing.",
+    ),
+    Measure("recall", "recall", "higher", "The share of test images that lie where generated ones do."),
+    Measure(
+        "density", "density", "near real",
+        "How closely generated images sit where real ones are common. Above the real value it can mean that typical images are "
+        "repeated too often.",
+    ),
+    Measure(
+        "coverage", "coverage", "higher",
+        "The share of test images that have a generated image near them. It falls when kinds of images are left out.",
+    ),
+    Measure("diversity", "diversity", "near real", "How many different images there are within a class, by the spectrum of their likeness."),
+    Measure("agreement", "label agreement", "higher", "How often the measuring network sees the class that was asked for."),
+    Measure(
+        "cas", "classifier accuracy (cas)", "higher",
+        "A classifier learns from generated images only and is tested on real ones. It falls when labels are wrong or classes "
+        "blur into each other.",
+    ),
+)  # fmt: skip
+
+
+def rows(families: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per measure that all families have: a cell (value and interval) per family, and what real images get."""
+    first = families[0]["metrics"]
+    found = []
+    for measure in MEASURES:
+        if any(measure.key not in family["metrics"] for family in families):
+            continue
+        cells = [_cell(measure, family["metrics"]) for family in families]
+        found.append({"measure": measure, "cells": cells, "real": _real(measure, first)})
+        if measure.key == "fd":
+            over = [{"value": f"{family['metrics']['fd_over_floor']:.2f}\u00d7", "interval": ""} for family in families]
+            found.append({"measure": OVER_FLOOR, "cells": over, "real": "1\u00d7"})
+    return found
+
+
+OVER_FLOOR = Measure(
+    "fd_over_floor", "distance over floor", "lower", "The distance as a multiple of its floor: the number to compare."
+)
+
+
+def _cell(measure: Measure, metrics: Metrics) -> dict[str, str]:
+    low, high = metrics.get(f"{measure.key}_low"), metrics.get(f"{measure.key}_high")
+    interval = "" if low is None or high is None else f"{low:.{measure.digits}f} to {high:.{measure.digits}f}"
+    return {"value": f"{metrics[measure.key]:.{measure.digits}f}", "interval": interval}
+
+
+def _real(measure: Measure, metrics: Metrics) -> str:
+    value = metrics.get(f"{measure.key}_real")
+    if value is None:
+        return ""
+    spread = metrics.get(f"{measure.key}_floor_std")
+    beside = "" if spread is None else f" \u00b1 {spread:.{measure.digits}f}"
+    return f"{value:.{measure.digits}f}{beside}"
+
+
+def worst_words(metrics: Metrics, worst: Mapping[str, str]) -> str:
+    """Which class is served worst by coverage, accuracy and agreement, and by how much; empty where that is not known."""
+    named = [(key, name) for key, name in (("coverage", "coverage"), ("cas", "accuracy"), ("agreement", "agreement"))]
+    parts = [
+        f"{worst[key]} by {name} ({100 * metrics[f'{key}_gap_worst']:.0f} points below real images of it)"
+        for key, name in named
+        # Below half a point nobody is served badly.
+        if key in worst and metrics.get(f"{key}_gap_worst", 0.0) >= 0.005
+    ]
+    return f"Served worst: class {', class '.join(parts)}." if parts else ""
+
+
+#: Figure of memorization.json to its name and the limit that it has to keep, by its name in `limits`.
+FIGURES = (
+    ("copy_rate", "copy rate", "copy_rate_real", "max_copy_rate", "at most"),
+    ("c_t", "C_T", None, "min_c_t", "at least"),
+    ("auth_gap", "authenticity gap", None, "min_auth_gap", "at least"),
+)
+
+
+def memorization_rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The gate's figures as lines: name, observed, what held-out real images have, the limit."""
+    figures, limits = report["figures"], report["limits"]
+    return [
+        {
+            "name": name,
+            "observed": f"{figures[key]:.3f}",
+            "real": f"{figures[real]:.3f}" if real in figures else "",
+            "limit": f"{word} {limits[limit]:g}" if limit in limits else "",
+        }
+        for key, name, real, limit, word in FIGURES
+        if key in figures
+    ]
