@@ -43,7 +43,7 @@ ui: install
 
 lock: install
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
-		--prerelease=if-necessary-or-explicit --extra dev pyproject.toml -o requirements.lock
+		--prerelease=if-necessary-or-explicit --extra dev --extra bench pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache *.egg-info
