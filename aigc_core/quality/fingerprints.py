@@ -23,7 +23,7 @@ FREQUENCIES = 5
 LENGTH = 2048
 #: Outer pixels that a floating figure leaves plain, and how plain: their variance as a share of the picture's.
 RING = 1
-PLAIN = 0.1
+PLAIN = 0.15
 #: Pixels at each border that fade out where the figure does not float.
 FADE = 4
 
