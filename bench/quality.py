@@ -13,18 +13,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gzip
 import io
 import json
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,6 +29,8 @@ import numpy as np
 import PIL
 import pyarrow as pa
 from PIL import Image
+from real_data import lay_out, pictures
+from run_stage import run_stage
 
 from aigc_core.data.store import Version, write_version
 from aigc_core.files import write_table
@@ -50,37 +48,6 @@ from aigc_core.records import MEASURE_SCHEMA, QUARANTINE_SCHEMA, VERDICT_SCHEMA
 
 THRESHOLD = 0.993
 DECODER = f"Pillow {PIL.__version__}"
-
-
-# -- data --------------------------------------------------------------------------------------------------------------
-def pictures(data: Path, count: int) -> Iterator[tuple[str, bytes]]:
-    """`count` files, half of them MNIST as PNG and half CIFAR-10 as JPEG, by a seeded draw: (name with class, bytes)."""
-    draw = np.random.default_rng(0)
-    digits, labels = [], []
-    for part in ("train", "t10k"):
-        whole = gzip.decompress((data / f"mnist/{part}-images-idx3-ubyte.gz").read_bytes())
-        digits.append(np.frombuffer(whole, np.uint8, offset=16).reshape(-1, 28, 28, 1))
-        labels.append(
-            np.frombuffer(gzip.decompress((data / f"mnist/{part}-labels-idx1-ubyte.gz").read_bytes())[8:], np.uint8)
-        )
-    images, classes = np.concatenate(digits), np.concatenate(labels)
-    for place in draw.permutation(len(images))[: count // 2]:
-        yield f"digit{classes[place]}/{place}.png", image.encode_png(images[place])
-    with zipfile.ZipFile(data / "cifar10.zip") as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
-        for place in draw.permutation(len(names))[: count - count // 2]:
-            name = Path(names[place])
-            yield f"{name.parent.name}/{name.parts[-3]}-{name.name}", archive.read(names[place])
-
-
-def lay_out(data: Path, count: int, folder: Path) -> list[Path]:
-    files = []
-    for name, content in pictures(data, count):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        files.append(path)
-    return files
 
 
 # -- speed -------------------------------------------------------------------------------------------------------------
@@ -227,35 +194,6 @@ def _with_peak(function: Callable[..., tuple[float, int]], arguments: tuple[Any,
 
 
 # -- whole stages ------------------------------------------------------------------------------------------------------
-def run_stage(stage: str, root: Path) -> tuple[float, float, int]:
-    """(seconds, peak GiB of all its processes together, exit code) of `aigc STAGE` in a checkout."""
-    begin = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "aigc_core.cli", stage], cwd=root, stdout=subprocess.DEVNULL)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, sum(_memory(pid) for pid in _family(process.pid)))
-        time.sleep(0.05)
-    return time.perf_counter() - begin, peak / 2**20, process.returncode
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all below it."""
-    try:
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [pid, *(member for child in below for member in _family(int(child)))]
-
-
-def _memory(pid: int) -> int:
-    """Resident KiB, shared pages in equal shares (Pss)."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-
-
 def checkout(root: Path, **sections: Any) -> None:
     import yaml
 
