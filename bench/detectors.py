@@ -105,15 +105,8 @@ def store(rows: list[Row], paths: Paths) -> None:
 def detect(rows: list[Row], sizes: argparse.Namespace) -> tuple[dict[str, set[str]], dict[str, dict[str, float]]]:
     """Reason to the names of flagged rows, and reason to the badness of every row that was graded."""
     transforms = ["flip", "rotate", "crop"] if sizes.moved else []
-    quality = {
-        "max_quarantined_share": 1.0,
-        "duplicate_near": {
-            "action": "warn",
-            "min_similarity": 0.93,
-            "false_positives": 0.001,
-            "transforms": transforms,
-        },
-    }
+    near = configuration.Quality().duplicate_near.model_dump() | {"transforms": transforms}
+    quality = {"max_quarantined_share": 1.0, "duplicate_near": near}
     config = configuration.parse({"quality": quality})
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths(Path(folder))
