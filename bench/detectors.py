@@ -1,4 +1,4 @@
-"""How good the detectors are: known defects planted into real images, found or not, beside other tools' figures.
+"""How good the detectors are: known defects planted into real images, found or not.
 
     python bench/detectors.py --data ../shared/data            # the full run, 5 seeds
     python bench/detectors.py --data ../shared/data --small    # a few minutes, to see that it works
@@ -198,7 +198,6 @@ def main() -> None:
     parser.add_argument("--grey", action="store_true", help="CIFAR-10 as grey images")
     parser.add_argument("--no-extractor", action="store_true", help="distance by pixels alone")
     parser.add_argument("--small", action="store_true", help="one seed, few rows")
-    parser.add_argument("--others", action="store_true", help="cleanvision and imagededup on the same files")
     parser.add_argument("--out", type=Path, help="write all figures as JSON")
     sizes = parser.parse_args()
     if sizes.small:
@@ -213,10 +212,6 @@ def main() -> None:
                 flush=True,
             )
             runs.append(score(rows, *detect(rows, sizes)))
-            if sizes.others:
-                from others import compare
-
-                compare(rows, score)
         show(dataset, runs)
         everything[dataset] = runs
     if sizes.out:
