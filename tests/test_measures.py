@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +14,16 @@ import pytest
 from PIL import Image
 
 from aigc_core import config as configuration
+from aigc_core.errors import WorkerError
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
+from aigc_core.quality import hashing, measures, workers
 from aigc_core.quality.hashing import near_pairs, perceptual_hashes
-from aigc_core.quality.measures import entropy, hash_input, measure, sharpness
-from aigc_core.records import MEASURE_SCHEMA, row_id
+from aigc_core.quality.measures import histograms, luma_batch, measure_batch, second_differences
+from aigc_core.quality.scan import Chunk, scan
+from aigc_core.quality.thumbnails import thumbnails
+from aigc_core.records import MEASURE_SCHEMA, PAIR_SCHEMA, row_id
+from aigc_core.stages import measure as stage_module
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure as measure_stage
 
@@ -34,42 +41,117 @@ def picture(seed: int, side: int = 16, channels: int = 1) -> np.ndarray:
 
 
 def phash(pixels: np.ndarray) -> int:
-    return int(perceptual_hashes(hash_input(image.luma(pixels))[None])[0])
+    return int(perceptual_hashes(thumbnails(luma_batch(pixels[None])))[0])
 
 
 def distance(left: int, right: int) -> int:
     return (left ^ right).bit_count()
 
 
+def facts_of(pixels: np.ndarray) -> dict:
+    columns = measure_batch(pixels[None], luma_batch(pixels[None]))
+    return {name: column[0] for name, column in columns.items()}
+
+
 def test_measures_of_a_half_black_half_white_image():
     pixels = np.zeros((4, 8, 3), np.uint8)
     pixels[:, 4:] = 255
-    facts = measure(pixels, image.luma(pixels))
+    facts = facts_of(pixels)
     assert (facts["width"], facts["height"], facts["channels"]) == (8, 4, 3)
     assert facts["aspect"] == 2
-    assert facts["mean"] == pytest.approx(0.5)
-    assert facts["std"] == pytest.approx(0.5)
-    assert facts["entropy"] == pytest.approx(1.0)
+    assert (facts["mean"], facts["std"], facts["entropy"]) == (0.5, 0.5, 1.0)
+    assert (facts["p01"], facts["p99"]) == (0, 1)
 
 
 def test_aspect_is_at_least_one_for_tall_and_for_wide():
-    tall = measure(*[np.zeros((9, 3, 1), np.uint8), np.zeros((9, 3), np.float32)])
-    wide = measure(*[np.zeros((3, 9, 1), np.uint8), np.zeros((3, 9), np.float32)])
-    assert tall["aspect"] == wide["aspect"] == 3
+    assert facts_of(np.zeros((9, 3, 1), np.uint8))["aspect"] == facts_of(np.zeros((3, 9, 1), np.uint8))["aspect"] == 3
 
 
-def test_entropy_counts_grey_levels():
-    levels = np.arange(256, dtype=np.float32).reshape(16, 16) / 255
-    assert entropy(levels) == pytest.approx(8.0)
-    assert entropy(np.full((5, 5), 0.3, np.float32)) == 0.0
+def test_entropy_and_percentiles_count_grey_levels():
+    facts = facts_of(np.arange(256, dtype=np.uint8).reshape(16, 16, 1))
+    assert facts["entropy"] == pytest.approx(8.0)
+    assert facts["p01"] == 2 / 255, "three of 256 are more than one percent"
+    assert facts["p99"] == 253 / 255
+    flat = facts_of(np.full((5, 5, 1), 77, np.uint8))
+    assert (flat["entropy"], flat["std"], flat["p01"], flat["p99"]) == (0, 0, 77 / 255, 77 / 255)
 
 
 def test_sharpness_falls_with_blur_and_is_zero_for_flat_or_tiny():
-    sharp = np.indices((16, 16)).sum(axis=0).astype(np.float32) % 2
-    blurred = (sharp + np.roll(sharp, 1, axis=0)) / 2 * 0.9 + 0.05 * sharp
-    assert sharpness(sharp) > sharpness(blurred)
-    assert sharpness(np.full((9, 9), 0.5, np.float32)) == 0.0
-    assert sharpness(np.eye(2, dtype=np.float32)) == 0.0
+    sharp = (np.indices((16, 16)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    blurred = (sharp // 3 + 60).astype(np.uint8)
+    (sharper, softer), _ = second_differences(np.stack([sharp, blurred]))
+    assert sharper > softer > 0
+    assert facts_of(np.full((9, 9, 1), 128, np.uint8))["sharpness"] == 0
+    assert facts_of(np.eye(2, dtype=np.uint8)[..., None])["sharpness"] == 0
+
+
+def test_sharpness_is_the_variance_of_the_laplacian():
+    luma = picture(3)[..., 0].astype(np.int64)
+    x = luma / 255
+    laplacian = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
+    assert facts_of(picture(3))["sharpness"] == pytest.approx(laplacian.var())
+
+
+@pytest.mark.parametrize("sigma", [4, 10, 25])
+def test_noise_is_the_standard_deviation_that_was_added(sigma):
+    slope = np.add.outer(np.arange(128.0), np.arange(128.0)) / 4 + 90
+    noisy = slope + np.random.default_rng(1).normal(0, sigma, slope.shape)
+    facts = facts_of(np.clip(np.round(noisy), 0, 255).astype(np.uint8)[..., None])
+    assert facts["noise"] == pytest.approx(sigma / 255, rel=0.05)
+    assert facts_of(slope.astype(np.uint8)[..., None])["noise"] < 0.004
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("block", [1, 1 << 18])
+def test_luma_is_that_of_the_image_also_above_the_block(channels, block, monkeypatch):
+    monkeypatch.setattr(measures, "BLOCK", block)
+    pixels = np.random.default_rng(2).integers(0, 256, (3, 9, 7, channels), dtype=np.uint8)
+    expected = [image.with_channels(one, 1)[..., 0] for one in pixels]
+    np.testing.assert_array_equal(luma_batch(pixels), expected)
+
+
+def test_large_images_are_measured_in_bands_with_the_same_result(monkeypatch):
+    lumas = np.random.default_rng(4).integers(0, 256, (2, 40, 30), dtype=np.uint8)
+    whole = [histograms(lumas), *second_differences(lumas)]
+    monkeypatch.setattr(measures, "BLOCK", 100)
+    for one, other in zip(whole, [histograms(lumas), *second_differences(lumas)], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (28, 28), (32, 32), (100, 47), (1, 300)])
+def test_thumbnails_are_those_of_pillow(shape):
+    lumas = np.random.default_rng(5).integers(0, 256, (4, *shape), dtype=np.uint8)
+    for luma, small in zip(lumas, thumbnails(lumas), strict=True):
+        expected = np.asarray(Image.fromarray(luma).resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(small - expected).max() <= 1
+
+
+def test_a_rows_facts_do_not_depend_on_its_chunk():
+    contents = [image.encode_png(picture(seed, side)) for seed, side in [(1, 16), (2, 28), (3, 16), (4, 33)]]
+    together, alone = Chunk(), []
+    for number, content in enumerate(contents):
+        together.add(str(number), content, None)
+        one = Chunk()
+        one.add(str(number), content, None)
+        alone.append(scan(one))
+    whole = scan(together)
+    assert whole.facts.to_pylist() == [line for part in alone for line in part.facts.to_pylist()]
+    for name in ("canvases", "fingerprints", "floating"):
+        np.testing.assert_array_equal(
+            getattr(whole.small, name), np.concatenate([getattr(part.small, name) for part in alone])
+        )
+
+
+def test_scan_names_what_the_bytes_are_and_why_they_are_nothing():
+    buffer = io.BytesIO()
+    Image.fromarray(picture(1)[..., 0]).save(buffer, "JPEG")
+    chunk = Chunk()
+    for content, note in [(buffer.getvalue(), None), (b"hello", None), (None, "gone"), (None, None)]:
+        chunk.add(str(len(chunk.ids)), content, note)
+    columns = scan(chunk).facts.to_pydict()
+    assert columns["format"] == ["JPEG", None, None, None]
+    assert columns["error"] == [None, "not an image", "gone", "cannot be read"]
+    assert columns["bytes"][1:] == [5, None, None]
 
 
 @pytest.mark.parametrize("factor", [0.85, 0.93, 1.07])
@@ -87,10 +169,18 @@ def test_perceptual_hash_separates_different_pictures():
     assert 24 < np.mean(apart) < 40
 
 
-def test_perceptual_hash_does_not_depend_on_the_batch():
-    small = np.stack([hash_input(image.luma(picture(seed))) for seed in range(9)])
-    one_by_one = [int(perceptual_hashes(item[None])[0]) for item in small]
-    assert perceptual_hashes(small).tolist() == one_by_one
+def test_perceptual_hash_is_the_sign_of_the_cosine_transform_against_the_median():
+    from scipy.fft import dctn
+
+    small = np.stack([thumbnails(luma_batch(picture(seed)[None]))[0] for seed in range(9)])
+    hashes = perceptual_hashes(small)
+    assert hashes.tolist() == [int(perceptual_hashes(one[None])[0]) for one in small], "whatever the batch"
+    low = dctn(small.astype(float), axes=(1, 2), norm="ortho")[:, :8, :8].reshape(-1, 64)
+    bits = low > np.median(low, axis=1, keepdims=True)
+    expected = [int("".join("1" if bit else "0" for bit in row), 2) for row in bits]
+    apart = [distance(int(one), other) for one, other in zip(hashes, expected, strict=True)]
+    assert max(apart) <= 2, "whole cosines may turn a bit that lies at the median"
+    assert np.mean(apart) < 0.5
 
 
 def test_perceptual_hash_of_every_blank_is_the_same():
@@ -98,7 +188,9 @@ def test_perceptual_hash_of_every_blank_is_the_same():
 
 
 @pytest.mark.parametrize("max_distance", [0, 2, 5])
-def test_near_pairs_are_those_of_brute_force(max_distance):
+@pytest.mark.parametrize("block", [50, 1 << 22])
+def test_near_pairs_are_those_of_brute_force(max_distance, block, monkeypatch):
+    monkeypatch.setattr(hashing, "BLOCK", block)
     rng = np.random.default_rng(max_distance)
     base = rng.integers(0, 2**63, 700, dtype=np.uint64)
     flips = np.uint64(1) << rng.integers(0, 64, (len(base), 6), dtype=np.uint64)
@@ -108,9 +200,10 @@ def test_near_pairs_are_those_of_brute_force(max_distance):
     bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
     apart = bits @ (1 - bits).T + (1 - bits) @ bits.T
     expected = set(map(tuple, np.argwhere(np.triu(apart <= max_distance, k=1)).tolist()))
-    assert {tuple(pair) for pair in near_pairs(hashes, max_distance).tolist()} == expected
+    found = near_pairs(hashes, max_distance).tolist()
+    assert {tuple(pair) for pair in found} == expected
+    assert len(found) == len(expected), "each pair once"
     assert bool(expected) == (max_distance > 0)
-    assert len(hashes) > 2048, "more than one block"
 
 
 def test_near_pairs_of_nothing():
@@ -156,13 +249,67 @@ def test_stage_measures_every_row_also_the_undecodable(mixed):
     assert next(row for source, row in sources.items() if "palette" in source)["channels"] == 3
 
 
-def test_stage_writes_the_same_bytes_twice(mixed):
+def digests(paths):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths.measures.iterdir()}
+
+
+def test_stage_writes_the_same_bytes_whatever_the_number_of_workers(mixed):
     config, paths = mixed
-    digests = []
-    for _ in range(2):
+    found = []
+    for count in (1, 1, 2):
+        measure_stage(config, paths, count)
+        found.append(digests(paths))
+    assert found[0] == found[1] == found[2]
+    assert found[0].keys() == {"part-0.parquet", "pairs.parquet"}
+    assert pq.read_schema(paths.measures / "pairs.parquet").equals(PAIR_SCHEMA)
+
+
+def die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill(_: int) -> None:
+    raise MemoryError
+
+
+def test_a_killed_worker_is_one_clear_sentence():
+    with pytest.raises(WorkerError, match="one of 2 worker processes was ended from outside"):
+        list(workers.ordered_map(die, range(3), 2))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_full_memory_is_one_clear_sentence(count):
+    with pytest.raises(WorkerError, match="memory ran out"):
+        list(workers.ordered_map(fill, range(3), count))
+
+
+def test_workers_keep_the_order_and_a_bounded_queue():
+    taken = []
+
+    def pieces():
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    results = workers.ordered_map(abs, pieces(), 2)
+    assert next(results) == 0
+    assert len(taken) <= 2 * workers.WAITING
+    assert list(results) == list(range(1, 40))
+
+
+def test_a_failing_stage_replaces_nothing(mixed, monkeypatch):
+    config, paths = mixed
+    measure_stage(config, paths)
+    before = digests(paths)
+
+    def full(chunk):
+        raise MemoryError
+
+    monkeypatch.setattr(stage_module, "scan", full)
+    with pytest.raises(WorkerError):
         measure_stage(config, paths)
-        digests.append(hashlib.sha256((paths.measures / "part-0.parquet").read_bytes()).hexdigest())
-    assert digests[0] == digests[1]
+    assert digests(paths) == before
+    assert not [path for path in paths.data.iterdir() if path.name.startswith(".")], "no scratch is left"
 
 
 def test_row_ids_are_those_of_the_content_store(mixed):

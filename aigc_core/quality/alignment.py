@@ -1,11 +1,12 @@
 """How similar two small pictures are once one is moved over the other, whatever their brightness, contrast and slight blur.
 
-Legend: M pairs of lumas (M, H, W) of one size. Sums are sums of integers in float64, so they are exact.
+Legend: M pairs of lumas (M, H, W) of one size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,16 @@ import numpy.typing as npt
 REACH = 2
 #: The highest similarity of pictures that differ; 1 is for equal pixels alone.
 MOST = 0.999999
+#: Pictures that correlate less than this as they are do not become copies by a slight blur: they are not tried.
+PLAIN = 0.85
+
+Lumas = npt.NDArray[np.uint8]
 
 Wide = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 
-def similarity(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Wide:
+def similarity(left: Lumas, right: Lumas) -> Wide:
     """Similarity (M,) in [-1, MOST] of pairs of lumas (M, H, W).
 
     The correlation of the middle of `left` with the equally large window of `right` that fits it best, of the 25 windows up
@@ -27,40 +32,53 @@ def similarity(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Wid
     resized or compressed copy is a slightly blurred original, and correlates above .99 with it in one of the four, while
     two pictures of the same kind gain little by blurring one of them.
     """
-    a, b = left.astype(np.float64), right.astype(np.float64)
-    sizes = (a.shape[1] - 2 * REACH, a.shape[2] - 2 * REACH)
-    fixed = _standard(a[:, REACH:-REACH, REACH:-REACH])
-    best, row, column = np.full(len(a), -1.0), np.zeros(len(a), np.int64), np.zeros(len(a), np.int64)
-    for y, x, norm in _windows(b, sizes):
+    best, row, column = _placed(left, right)
+    near = best >= PLAIN
+    if near.any():
+        best[near] = _compared(left[near].astype(np.float64), right[near].astype(np.float64), row[near], column[near])
+    return np.minimum(best, MOST)
+
+
+def _placed(left: Lumas, right: Lumas) -> tuple[Wide, Places, Places]:
+    """The best plain correlation (M,), and the corner (row, column) of the window of `right` that has it."""
+    height, width = left.shape[1] - 2 * REACH, left.shape[2] - 2 * REACH
+    fixed = _standard(left[:, REACH:-REACH, REACH:-REACH].astype(np.float32))
+    values = right.astype(np.float32)
+    best, row, column = np.full(len(left), -1.0), np.zeros(len(left), np.int64), np.zeros(len(left), np.int64)
+    for y, x, norm in _windows(right, height, width):
         # `fixed` has no mean, so the window's own drops out of the product.
-        score = np.einsum("nij,nij->n", fixed, b[:, y : y + sizes[0], x : x + sizes[1]]) / norm
+        score = np.einsum("nij,nij->n", fixed, values[:, y : y + height, x : x + width]) / norm
         better = score > best
         best[better], row[better], column[better] = score[better], y, x
-    soft_a, soft_b = _blurred(a), _blurred(b)
-    moved, soft_moved = (_standard(_cut(values, row, column, sizes)) for values in (b, soft_b))
-    soft_fixed = _standard(soft_a[:, REACH:-REACH, REACH:-REACH])
-    for one, other in ((soft_fixed, moved), (fixed, soft_moved), (soft_fixed, soft_moved)):
-        best = np.maximum(best, np.einsum("nij,nij->n", one, other))
-    return np.asarray(np.minimum(best, MOST))
+    return best, row, column
 
 
-def _windows(values: Wide, sizes: tuple[int, int]) -> Iterator[tuple[int, int, Wide]]:
+def _windows(values: Lumas, height: int, width: int) -> Iterator[tuple[int, int, Wide]]:
     """Each window's corner and its norm (M,) about its mean, from sums over all rectangles that begin at the corner."""
-    sums = np.zeros((2, len(values), values.shape[1] + 1, values.shape[2] + 1))
-    for power in (0, 1):
-        sums[power, :, 1:, 1:] = (values ** (power + 1)).cumsum(axis=1).cumsum(axis=2)
-    height, width = sizes
+    sums = np.zeros((2, len(values), values.shape[1] + 1, values.shape[2] + 1), np.int32)
+    whole = values.astype(np.int32)
+    for power, part in enumerate((whole, whole**2)):
+        sums[power, :, 1:, 1:] = part.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32)
     for y in range(2 * REACH + 1):
         for x in range(2 * REACH + 1):
             low, high = sums[:, :, y], sums[:, :, y + height]
-            first, second = high[..., x + width] - high[..., x] - low[..., x + width] + low[..., x]
+            first, second = (high[..., x + width] - high[..., x] - low[..., x + width] + low[..., x]).astype(np.float64)
             yield y, x, np.sqrt(np.maximum(second - first**2 / (height * width), 1.0))
 
 
-def _standard(values: Wide) -> Wide:
+def _compared(a: Wide, b: Wide, row: Places, column: Places) -> Wide:
+    """The best correlation (M,) of the middles of `a` with windows of `b`, each as it is or slightly blurred."""
+    sizes = (a.shape[1] - 2 * REACH, a.shape[2] - 2 * REACH)
+    fixed = [_standard(one[:, REACH:-REACH, REACH:-REACH]) for one in (a, _blurred(a))]
+    moved = [_standard(_cut(other, row, column, sizes)) for other in (b, _blurred(b))]
+    scores = [np.einsum("nij,nij->n", one, other) for one in fixed for other in moved]
+    return np.asarray(np.max(scores, axis=0))
+
+
+def _standard(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Pictures with mean 0 and length 1; flat ones become 0."""
     values = values - values.mean(axis=(1, 2), keepdims=True)
-    return np.asarray(values / np.maximum(np.sqrt(np.einsum("nij,nij->n", values, values)), 1.0)[:, None, None])
+    return np.asarray(values / np.maximum(np.sqrt(np.einsum("nij,nij->n", values, values)), 1)[:, None, None])
 
 
 def _blurred(values: Wide) -> Wide:

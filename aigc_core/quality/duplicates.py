@@ -25,7 +25,7 @@ FLOOR = 0.9
 #: Candidates per row and transform.
 MOST = 8
 #: Least cosine of fingerprints of candidates: floating figures are centred and come closer than other pictures.
-LEAST_FLOATING = 0.9
+LEAST_FLOATING = 0.96
 LEAST = 0.6
 #: A picture that varies less (standard deviation of the luma in [0, 1]) looks like every other such picture.
 FLAT = 0.01

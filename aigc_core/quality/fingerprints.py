@@ -23,7 +23,7 @@ FREQUENCIES = 5
 LENGTH = 2048
 #: Outer pixels that a floating figure leaves plain, and how plain: their variance as a share of the picture's.
 RING = 1
-PLAIN = 0.05
+PLAIN = 0.15
 #: Pixels at each border that fade out where the figure does not float.
 FADE = 4
 
@@ -38,10 +38,17 @@ _RADIUS = np.hypot(_V, _U)
 #: One of each pair of mirrored frequencies, without the mean.
 _USED = (_RADIUS > 0) & (_RADIUS <= FREQUENCIES + 0.5) & ~((_U == 0) & (_V < 0))
 DIMENSIONS = 2 * int(_USED.sum())
+_PLACES = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+_RING = np.setdiff1d(_PLACES, _PLACES[RING:-RING, RING:-RING])
+_FADE = np.ones(SIDE)
+_FADE[:FADE] = np.sin((np.arange(FADE) + 0.5) / FADE * np.pi / 2) ** 2
+_FADE[-FADE:] = _FADE[FADE - 1 :: -1]
+_WINDOW = np.outer(_FADE, _FADE)
 _GRID = np.arange(SIDE) - (SIDE - 1) / 2
 _WAVES = np.exp(-2j * np.pi * np.outer(np.arange(-FREQUENCIES, FREQUENCIES + 1), _GRID) / SIDE)  # (11, 32)
 #: The waves from 0 upwards, real and imaginary parts side by side: a product of real matrices gives complex numbers.
 _ACROSS = np.ascontiguousarray(_WAVES[FREQUENCIES:].T).view(np.float64)  # (32, 12)
+_DOWN = np.ascontiguousarray(_WAVES.T).view(np.float64)  # (32, 22)
 
 
 @dataclass(frozen=True)
@@ -109,21 +116,17 @@ def fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
 
 
 def _fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
+    count = len(small)
     values = small.astype(np.float64)
+    ring = values.reshape(count, -1)[:, _RING]
     values -= values.mean(axis=(1, 2), keepdims=True)
-    energy = values**2
-    floating = _ring(values) < PLAIN * energy.mean(axis=(1, 2))
-    fade = np.ones(SIDE)
-    fade[:FADE] = np.sin((np.arange(FADE) + 0.5) / FADE * np.pi / 2) ** 2
-    fade[-FADE:] = fade[FADE - 1 :: -1]
-    window = np.outer(fade, fade)
-    rest = values[~floating]
-    rest -= (rest * window).sum(axis=(1, 2), keepdims=True) / window.sum()
-    values[~floating] = rest * window
-    rows = (values.reshape(-1, SIDE) @ _ACROSS).reshape(len(values), SIDE, -1).view(np.complex128)
-    waves = _WAVES @ rows  # (N, 11, 6)
-    total = np.maximum(energy.sum(axis=(1, 2)), 1e-9)
-    down, across = (np.where(floating, energy.sum(axis=axis) @ _GRID / total, 0.0) for axis in (2, 1))
+    floating = ring.var(axis=1) < PLAIN * np.einsum("nij,nij->n", values, values) / SIDE**2
+    down, across = np.zeros((2, count))
+    down[floating], across[floating] = _centres(small[floating], ring[floating].mean(axis=1))
+    faded = (values.reshape(count, -1) @ _WINDOW.ravel()) / _WINDOW.sum()
+    values -= np.where(floating, 0.0, faded)[:, None, None]
+    values *= np.where(floating[:, None, None], 1.0, _WINDOW)
+    waves = _transform(values)
     turn = np.exp(2j * np.pi / SIDE * (_V * down[:, None, None] + _U * across[:, None, None]))
     used = (waves * turn * _RADIUS)[:, _USED]
     vectors = np.concatenate([used.real, used.imag], axis=1)
@@ -131,8 +134,16 @@ def _fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
     return np.round(vectors).astype(np.int16), floating
 
 
-def _ring(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Variance (N,) of the outer pixels: 0 where they are all equal."""
-    inside = np.zeros((SIDE, SIDE), dtype=np.bool_)
-    inside[RING:-RING, RING:-RING] = True
-    return np.asarray(values[:, ~inside].var(axis=1))
+def _centres(small: Lumas, ground: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Centre of mass (down, across; px from the middle) of what differs from the ground, which does not move with it."""
+    energy = (small - ground[:, None, None]) ** 2
+    total = np.maximum(energy.sum(axis=(1, 2)), 1e-9)
+    return energy.sum(axis=2) @ _GRID / total, energy.sum(axis=1) @ _GRID / total
+
+
+def _transform(values: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
+    """The used range of frequencies (N, 11, 6) of pictures (N, 32, 32), by two products of large real matrices."""
+    rows = (values.reshape(-1, SIDE) @ _ACROSS).reshape(len(values), SIDE, -1)
+    parts = np.ascontiguousarray(rows.swapaxes(1, 2)).reshape(-1, SIDE) @ _DOWN
+    (rr, ri), (ir, ii) = parts.reshape(len(values), -1, 2, _WAVES.shape[0], 2).transpose(2, 4, 0, 3, 1)
+    return np.asarray(rr - ii + 1j * (ri + ir))

@@ -28,13 +28,11 @@ def thumbnails(lumas: Lumas) -> Lumas:
     if height * width > LARGE or max(height, width) > LONG:
         size, bilinear = (SIDE, SIDE), Image.Resampling.BILINEAR
         return np.stack([np.asarray(Image.fromarray(luma).resize(size, bilinear)) for luma in lumas])
-    values = lumas.astype(np.float64)
-    if height != SIDE:
-        values = weights(height) @ values
-    if width != SIDE:
-        values = values @ weights(width).T
-    scale = (UNIT if height != SIDE else 1) * (UNIT if width != SIDE else 1)
-    return np.floor(values / scale + 0.5).astype(np.uint8)
+    if (height, width) == (SIDE, SIDE):
+        return lumas
+    across = (lumas.reshape(-1, width).astype(np.float64) @ weights(width).T).reshape(-1, height, SIDE)
+    down = np.ascontiguousarray(across.swapaxes(1, 2)).reshape(-1, height) @ weights(height).T
+    return np.floor(down.reshape(-1, SIDE, SIDE).swapaxes(1, 2) / UNIT**2 + 0.5).astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,0 +1,225 @@
+"""Look-alikes: each kind of copy is found, other pictures of the kind are not, and every bound holds."""
+
+import io
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from aigc_core.modalities import image
+from aigc_core.quality import neighbours as neighbours_module
+from aigc_core.quality.alignment import MOST, similarity
+from aigc_core.quality.clusters import near_groups
+from aigc_core.quality.duplicates import FLOOR, find_pairs
+from aigc_core.quality.fingerprints import LENGTH, Small, fingerprints
+from aigc_core.quality.neighbours import neighbours
+from aigc_core.quality.scan import Chunk, scan
+from aigc_core.quality.thumbnails import thumbnails
+from aigc_core.quality.transforms import chosen
+from aigc_core.records import PAIR_SCHEMA
+
+#: Figures of one kind are alike, and compression costs photographs more: measured on real digits and photographs.
+THRESHOLD = 0.993
+PHOTOGRAPHS = 0.98
+COUNT = 60
+
+
+def figure(seed):
+    """A thick random stroke on black, 28x28, as handwritten digits are."""
+    rng = np.random.default_rng(seed)
+    canvas = np.zeros((28, 28))
+    points = rng.uniform(7, 20, (4, 2))
+    grid = np.indices((28, 28)).transpose(1, 2, 0)
+    for start, end in pairwise(points):
+        for share in np.linspace(0, 1, 12):
+            away = ((grid - (start + share * (end - start))) ** 2).sum(axis=2)
+            canvas = np.maximum(canvas, np.clip(1.7 - away / 2, 0, 1))
+    return np.round(canvas * 230).astype(np.uint8)[..., None]
+
+
+def photograph(seed):
+    """A random field with the spectrum of a photograph, 32x32 in colour."""
+    rng = np.random.default_rng(seed)
+    radius = np.maximum(np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32)[None]), 1 / 32)
+    planes = np.fft.ifft2(np.fft.fft2(rng.normal(size=(3, 32, 32))) / radius**1.3).real
+    planes = (planes + planes.mean(axis=0)) / 2
+    return np.clip(np.round(planes / planes.std() * 45 + 110), 20, 200).astype(np.uint8).transpose(1, 2, 0)
+
+
+def moved(pixels, down=1, across=0):
+    return np.pad(pixels, ((1, 1), (1, 1), (0, 0)), "edge")[1 - down :, 1 - across :][: len(pixels), : len(pixels)]
+
+
+def compressed(pixels):
+    buffer = io.BytesIO()
+    image.to_pil(pixels).save(buffer, "JPEG", quality=40)
+    return image.decode(buffer.getvalue()).pixels
+
+
+def resized(pixels, back):
+    small = image.to_pil(pixels).resize((round(len(pixels) * 0.9),) * 2, Image.Resampling.BILINEAR)
+    values = np.asarray(small.resize((len(pixels),) * 2, Image.Resampling.BILINEAR) if back else small)
+    return values[..., None] if values.ndim == 2 else values
+
+
+COPIES = {
+    "shift": moved,
+    "shift_across": lambda p: moved(p, -1, 1),
+    "jpeg": compressed,
+    "brighter": lambda p: np.clip(p * 1.1, 0, 255).astype(np.uint8),
+    "darker": lambda p: (p * 0.9).astype(np.uint8),
+    "resize_and_back": lambda p: resized(p, True),
+    "resize": lambda p: resized(p, False),
+}
+CHANGED = {
+    "flip": lambda p: p[:, ::-1],
+    "rotate": lambda p: np.rot90(p),
+    "crop": lambda p: np.asarray(image.to_pil(p[1:-2, 2:-1]).resize(p.shape[:2])).reshape(p.shape),
+}
+
+
+def pairs_of(pictures, kinds=(), done=None):
+    chunk = Chunk()
+    for number, pixels in enumerate(pictures):
+        chunk.add(f"{number:04d}", image.encode_png(np.ascontiguousarray(pixels)), None)
+    scanned = scan(chunk)
+    table = find_pairs(
+        pa.Table.from_batches([scanned.facts]), scanned.small, kinds, [].append if done is None else done.append
+    )
+    assert table.schema.equals(PAIR_SCHEMA)
+    return {(int(line["a"]), int(line["b"])): (line["similarity"], line["transform"]) for line in table.to_pylist()}
+
+
+@pytest.mark.parametrize(("make", "threshold"), [(figure, THRESHOLD), (photograph, PHOTOGRAPHS)])
+def test_copies_are_found_and_others_are_not(make, threshold):
+    originals = [make(seed) for seed in range(COUNT)]
+    kinds = list(COPIES.values())
+    copies = [kinds[number % len(kinds)](one) for number, one in enumerate(originals)]
+    pairs = pairs_of([*originals, *copies])
+    similar = {pair for pair, (score, _) in pairs.items() if score >= threshold}
+    truth = {(number, number + COUNT) for number in range(COUNT)}
+    assert similar <= truth
+    assert len(similar) >= 0.95 * COUNT
+    assert all(FLOOR <= score <= 1 for score, _ in pairs.values())
+
+
+@pytest.mark.parametrize("kind", sorted(CHANGED))
+@pytest.mark.parametrize("make", [figure, photograph])
+def test_changed_copies_are_found_when_they_are_asked_for(make, kind):
+    originals = [make(seed) for seed in range(20)]
+    pictures = [*originals, *[CHANGED[kind](one) for one in originals]]
+    truth = {(number, number + 20) for number in range(20)}
+    found = {pair for pair, (_, name) in pairs_of(pictures, [kind]).items() if name.startswith(kind)}
+    assert len(found & truth) >= 12
+    assert len(found & truth) >= 0.95 * len(found)
+    unasked = {pair for pair, (score, _) in pairs_of(pictures).items() if score >= THRESHOLD}
+    assert len(unasked & truth) <= 1
+
+
+def test_a_pair_names_how_b_comes_from_a():
+    pixels = photograph(1)
+    for name, turned in [("rotate90", np.rot90(pixels)), ("rotate270", np.rot90(pixels, 3)), ("flip", pixels[:, ::-1])]:
+        assert pairs_of([pixels, turned], ["flip", "rotate"])[0, 1] == (MOST, name)
+
+
+def test_equal_pixels_are_pairs_of_similarity_one_with_the_first_only():
+    flat = np.full((28, 28, 1), 9, np.uint8)
+    pixels = figure(1)
+    pairs = pairs_of([pixels, flat, pixels, moved(pixels), pixels, flat])
+    assert pairs == {(0, 2): (1.0, "same"), (0, 4): (1.0, "same"), (0, 3): (MOST, "same"), (1, 5): (1.0, "same")}
+    table = pa.Table.from_pylist(
+        [{"a": str(a), "b": str(b), "similarity": s, "transform": t} for (a, b), (s, t) in pairs.items()], PAIR_SCHEMA
+    )
+    assert near_groups(table, {"2", "3"}, 0.99) == [["2", "3"]], "also where the first of the copies is gone"
+
+
+def test_flat_and_undecodable_rows_have_no_pairs():
+    nearly = np.full((28, 28, 1), 9, np.uint8)
+    nearly[0, 0] = 10
+    chunk = Chunk()
+    for number, content in enumerate(
+        [b"x", None, image.encode_png(nearly), image.encode_png(nearly.swapaxes(0, 1)[::-1])]
+    ):
+        chunk.add(str(number), content, None)
+    scanned = scan(chunk)
+    assert find_pairs(pa.Table.from_batches([scanned.facts]), scanned.small, ["flip"], lambda _: None).num_rows == 0
+
+
+def test_progress_reaches_every_row_and_transform():
+    done = []
+    pairs_of([*[figure(n) for n in range(9)], *[photograph(n) for n in range(8)]], ["flip", "crop"], done)
+    assert sum(done) == 17 * len(chosen(["flip", "crop"]))
+
+
+def test_similarity_ignores_place_brightness_and_contrast_and_is_symmetric_enough():
+    one = photograph(3)[..., :1].astype(int)
+    other = np.roll(one, (2, -1), axis=(0, 1)) // 2 + 60
+    left, right = (values[..., 0].astype(np.uint8)[None] for values in (one, other))
+    assert similarity(left, right)[0] > 0.999
+    assert similarity(left, 255 - right)[0] < 0.5
+    stranger = photograph(4)[..., 0][None]
+    assert similarity(left, stranger)[0] < 0.9
+    assert similarity(left, stranger)[0] == pytest.approx(similarity(stranger, left)[0], abs=0.1)
+
+
+def test_a_moved_figure_keeps_its_fingerprint():
+    still = thumbnails(np.stack([figure(n)[..., 0] for n in range(20)]))
+    shifted = np.roll(still, (3, -2), axis=(1, 2))
+    (one, floating), (other, _) = fingerprints(still), fingerprints(shifted)
+    assert floating.all()
+    cosines = (one.astype(float) * other).sum(axis=1) / LENGTH**2
+    assert cosines.min() > 0.99
+    rest, floating = fingerprints(np.stack([thumbnails(photograph(n)[None, ..., 0])[0] for n in range(20)]))
+    assert not floating.any()
+    assert rest.dtype == np.int16
+
+
+def test_neighbours_are_those_of_brute_force_in_blocks(monkeypatch):
+    monkeypatch.setattr(neighbours_module, "ROWS", 7)
+    monkeypatch.setattr(neighbours_module, "COLUMNS", 10)
+    monkeypatch.setattr(neighbours_module, "GATHERED", 5)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(50, 96))
+    vectors[25:] = vectors[:25] + rng.normal(size=(25, 96))
+    vectors = np.round(vectors * LENGTH / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.int16)
+    cosines = vectors.astype(float) @ vectors.T / LENGTH**2
+    expected = set()
+    for row in range(50):
+        behind = [column for column in range(row + 1, 50) if cosines[row, column] >= 0.1]
+        expected |= {(row, column) for column in sorted(behind, key=lambda c: -cosines[row, c])[:3]}
+    found = [pair for left, right, _ in neighbours(vectors, np.arange(50), vectors, 0.1, 3)
+             for pair in zip(left.tolist(), right.tolist(), strict=True)]  # fmt: skip
+    assert set(found) == expected
+    assert len(found) == len(expected) > 30
+
+
+def test_many_equal_looking_rows_make_a_bounded_number_of_pairs():
+    rng = np.random.default_rng(0)
+    frames = []
+    for number in range(120):
+        frame = photograph(7)
+        frame[number % 30 + 1, number // 30 * 7 + 1] += rng.integers(1, 4, 3, dtype=np.uint8)
+        frames.append(frame)
+    pairs = pairs_of(frames)
+    assert len(pairs) <= 8 * 120
+    table = pa.table([[f"{a:03d}" for a, _ in pairs], [f"{b:03d}" for _, b in pairs],
+                      [s for s, _ in pairs.values()], ["same"] * len(pairs)], schema=PAIR_SCHEMA)  # fmt: skip
+    assert len(near_groups(table, {f"{n:03d}" for n in range(120)}, THRESHOLD)) == 1
+
+
+def test_small_pictures_can_lie_in_files(tmp_path):
+    small = Small.zeros(3, tmp_path)
+    part = scan(_two()).small
+    small.put(1, [part], np.array([1, 0]))
+    np.testing.assert_array_equal(small.canvases[1], part.canvases[1])
+    np.testing.assert_array_equal(small.fingerprints[2], part.fingerprints[0])
+    assert small.floating.tolist() == [False, *part.floating[::-1].tolist()]
+
+
+def _two():
+    chunk = Chunk()
+    for number, pixels in enumerate([figure(1), photograph(1)]):
+        chunk.add(str(number), image.encode_png(pixels), None)
+    return chunk
