@@ -220,9 +220,9 @@ class Quality(Section):
     out_of_domain: Tail = Tail(action="warn", false_positives=0.001, margin=0.2)
     duplicate_exact: Rule = Rule(action="quarantine")
     duplicate_near: NearDuplicate = NearDuplicate(
-        action="warn", min_similarity=0.96, max_similarity=0.995, false_positives=0.001
+        action="warn", min_similarity=0.97, max_similarity=0.993, false_positives=0.001
     )
-    leak: Alike = Alike(action="quarantine", min_similarity=0.96, max_similarity=0.995, false_positives=0.001)
+    leak: Alike = Alike(action="quarantine", min_similarity=0.97, max_similarity=0.993, false_positives=0.001)
     label_conflict: Rule = Rule(action="warn")
     label_suspect: LabelSuspect = LabelSuspect(action="warn")
 

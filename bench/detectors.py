@@ -1,4 +1,4 @@
-"""How good the detectors are: known defects planted into real images, found or not, beside other tools' figures.
+"""How good the detectors are: known defects planted into real images, found or not.
 
     python bench/detectors.py --data ../shared/data            # the full run, 5 seeds
     python bench/detectors.py --data ../shared/data --small    # a few minutes, to see that it works
@@ -105,15 +105,8 @@ def store(rows: list[Row], paths: Paths) -> None:
 def detect(rows: list[Row], sizes: argparse.Namespace) -> tuple[dict[str, set[str]], dict[str, dict[str, float]]]:
     """Reason to the names of flagged rows, and reason to the badness of every row that was graded."""
     transforms = ["flip", "rotate", "crop"] if sizes.moved else []
-    quality = {
-        "max_quarantined_share": 1.0,
-        "duplicate_near": {
-            "action": "warn",
-            "min_similarity": 0.93,
-            "false_positives": 0.001,
-            "transforms": transforms,
-        },
-    }
+    near = configuration.Quality().duplicate_near.model_dump() | {"transforms": transforms}
+    quality = {"max_quarantined_share": 1.0, "duplicate_near": near}
     config = configuration.parse({"quality": quality})
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths(Path(folder))
@@ -205,7 +198,6 @@ def main() -> None:
     parser.add_argument("--grey", action="store_true", help="CIFAR-10 as grey images")
     parser.add_argument("--no-extractor", action="store_true", help="distance by pixels alone")
     parser.add_argument("--small", action="store_true", help="one seed, few rows")
-    parser.add_argument("--others", action="store_true", help="cleanvision and imagededup on the same files")
     parser.add_argument("--out", type=Path, help="write all figures as JSON")
     sizes = parser.parse_args()
     if sizes.small:
@@ -220,10 +212,6 @@ def main() -> None:
                 flush=True,
             )
             runs.append(score(rows, *detect(rows, sizes)))
-            if sizes.others:
-                from others import compare
-
-                compare(rows, score)
         show(dataset, runs)
         everything[dataset] = runs
     if sizes.out:

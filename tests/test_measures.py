@@ -260,7 +260,7 @@ def test_stage_writes_the_same_bytes_whatever_the_number_of_workers(mixed):
         measure_stage(config, paths, count)
         found.append(digests(paths))
     assert found[0] == found[1] == found[2]
-    assert found[0].keys() == {"part-0.parquet", "pairs.parquet"}
+    assert found[0].keys() == {"part-0.parquet", "pairs.parquet", "learned.parquet"}
     assert pq.read_schema(paths.measures / "pairs.parquet").equals(PAIR_SCHEMA)
 
 
