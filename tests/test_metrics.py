@@ -312,7 +312,7 @@ def test_the_floor_is_what_real_data_gets():
     assert floor.covered.mean() == pytest.approx(floor.coverage)
     assert floor.density == pytest.approx(1, abs=0.15)
     assert set(floor.values) == set(metrics.ON_FEATURES) == set(floor.spread)
-    assert floor.values["diversity"] == pytest.approx(metrics.diversity(test, few, panel.kernel), rel=0.1)
+    assert floor.values["diversity"] == pytest.approx(metrics.diversity(test, few, panel.within), rel=0.1)
     assert floor.values == real_floor(panel, train, many, draws=8, seed=0).values
 
 

@@ -32,8 +32,9 @@ class Panel:
         self.features, self.labels = features, labels
         self.neighbours, self.seed, self.device = neighbours, seed, device
         self.radii = m.neighbour_radii(features, neighbours, device=device)
-        self.kernel = m.rbf_kernel(features, seed)
-        self.mmd = m.KernelDistance(features, self.kernel, device)
+        self.mmd = m.KernelDistance(features, m.rbf_kernel(features, seed), device)
+        # Diversity looks inside a class: at the distances between classes all images of one would look alike.
+        self.within = m.rbf_kernel(_centred(features, labels), seed)
         self.kid = m.KernelDistance(features, m.cubic_kernel(features.shape[1]), device)
 
     def read(self, features: m.Array, labels: Labels, *, least: int = m.ROWS_PER_DIMENSION) -> Reading:
@@ -48,7 +49,7 @@ class Panel:
             m.RECALL: m.recall(self.features, features, self.neighbours, device=self.device),
             m.DENSITY: support.density,
             m.COVERAGE: support.coverage,
-            m.DIVERSITY: m.diversity(features, labels, self.kernel),
+            m.DIVERSITY: m.diversity(features, labels, self.within),
         }
         return Reading(values, support.covered)
 
@@ -63,3 +64,11 @@ class Panel:
             self.read(features[keep], labels[keep], least=1).values for keep in track(kept, "intervals", transient=True)
         ]
         return {name: jackknife(value, [part[name] for part in parts]) for name, value in reading.values.items()}
+
+
+def _centred(features: m.Array, labels: Labels) -> m.Array:
+    """Features (N, d) minus the mean of their class."""
+    found: m.Array = np.array(features)
+    for label in np.unique(labels):
+        found[labels == label] -= features[labels == label].mean(0)
+    return found
