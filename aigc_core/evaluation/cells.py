@@ -11,8 +11,8 @@ import torch
 from aigc_core.evaluation.neighbours import Index, Rows, nearest_rows
 
 #: The centres are found on at most this many training images.
-FITTED_ROWS = 5000
-ROUNDS = 20
+FITTED_ROWS = 2000
+ROUNDS = 10
 
 
 def find_centres(train: torch.Tensor, cells: int, seed: int) -> torch.Tensor:

@@ -1,0 +1,190 @@
+"""Is the evaluation quick? Beside prdc and torch-fidelity on the same features, and beside a bare forward loop.
+
+    python bench/evaluation.py [--rows 10000] [--dimensions 2048] [--images 20000]
+
+Each side runs in a process of its own, so that its peak memory is its own; features are read from one file. Times are
+of the computation alone. Every pair of numbers has to agree within 0.001 relative, or the bench fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from aigc_core.evaluation import metrics
+from aigc_core.evaluation.classifier import FEATURE_BATCH, Classifier, to_float
+from aigc_core.evaluation.features import Extractor, Recipe
+
+NEIGHBOURS = 5
+CLOSE = 1e-3
+#: The extractor's images per second over those of a bare forward loop have to reach this.
+THROUGHPUT_BAR = 0.95
+ROUNDS = 7
+
+Features = tuple[np.ndarray, np.ndarray]
+Numbers = dict[str, float]
+
+
+def make(folder: Path, rows: int, dimensions: int) -> Path:
+    """Two sets of skewed, correlated features, float32 as networks give them."""
+    chance = np.random.default_rng(0)
+    mixing = chance.normal(size=(64, dimensions)).astype(np.float32) / 8
+    sets = []
+    for shift in (0.0, 0.1):
+        hidden = chance.gamma(2.0, size=(rows, 64)).astype(np.float32) + np.float32(shift)
+        sets.append(hidden @ mixing + chance.normal(scale=0.3, size=(rows, dimensions)).astype(np.float32))
+    path = folder / "features.npz"
+    np.savez(path, real=sets[0], generated=sets[1])
+    return path
+
+
+def ours_frechet(features: Features) -> Numbers:
+    # Fewer than ten rows per dimension are refused where a result is told; here only the arithmetic is timed.
+    return {"fd": metrics.frechet_distance(*features, least=1)}
+
+
+def ours_support(features: Features) -> Numbers:
+    found = metrics.density_coverage(*features, NEIGHBOURS)
+    return {"density": found.density, "coverage": found.coverage}
+
+
+def torch_fidelity_frechet(features: Features) -> Numbers:
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    # In float64, as ours: its own float32 is quicker and off in the fourth digit.
+    statistics = [fid_features_to_statistics(torch.from_numpy(rows.astype(np.float64))) for rows in features]
+    return {"fd": fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]}
+
+
+def prdc_support(features: Features) -> Numbers:
+    import prdc
+
+    found = prdc.compute_prdc(*features, nearest_k=NEIGHBOURS)
+    return {"density": float(found["density"]), "coverage": float(found["coverage"])}
+
+
+SIDES: dict[str, Callable[[Features], Numbers]] = {
+    "ours: fd": ours_frechet,
+    "torch-fidelity: fd": torch_fidelity_frechet,
+    "ours: density, coverage": ours_support,
+    "prdc: density, coverage (and precision, recall)": prdc_support,
+}
+PAIRS = (
+    ("ours: fd", "torch-fidelity: fd"),
+    ("ours: density, coverage", "prdc: density, coverage (and precision, recall)"),
+)
+
+
+def status(field: str) -> float:
+    """A line of this process's status on Linux, MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def start_peak() -> float:
+    """Forget the peak so far (what the imports took); returns the memory in use, MiB."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return status("VmRSS")
+
+
+def side(name: str, path: Path) -> None:
+    """In its own process: compute, and print numbers, seconds, and the peak memory beyond what reading took."""
+    stored = np.load(path)
+    features = (stored["real"], stored["generated"])
+    SIDES[name](tuple(rows[:200, :16] for rows in features))  # imports and first calls are not what is timed
+    before = start_peak()
+    begun = time.perf_counter()
+    numbers = SIDES[name](features)
+    seconds = time.perf_counter() - begun
+    peak = status("VmHWM") - before
+    print("\n" + json.dumps({"numbers": numbers, "seconds": seconds, "mib": max(peak, 1)}))
+
+
+def measure(name: str, path: Path) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, __file__, "--side", name, "--features", str(path)], check=True, capture_output=True, text=True
+    )
+    found: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def beside(path: Path, console: Console) -> bool:
+    """Both sides of each pair; whether the numbers agree."""
+    found = {name: measure(name, path) for name in SIDES}
+    table = Table(title=f"{path.stat().st_size / 2**20:.0f} MiB of features, {torch.get_num_threads()} threads")
+    for name in ("what", "numbers", "s", "peak MiB beyond the features", "times as quick", "of the memory"):
+        table.add_column(name, justify="left" if name in ("what", "numbers") else "right")
+    agree = True
+    for mine, other in PAIRS:
+        a, b = found[mine], found[other]
+        agree &= all(abs(a["numbers"][key] - value) <= CLOSE * abs(value) for key, value in b["numbers"].items())
+        for name, line in ((mine, a), (other, b)):
+            shown = ", ".join(f"{key} {value:.6g}" for key, value in line["numbers"].items())
+            ratios = (f"{b['seconds'] / a['seconds']:.1f}", f"{a['mib'] / b['mib']:.2f}") if line is a else ("", "")
+            table.add_row(name, shown, f"{line['seconds']:.1f}", f"{line['mib']:.0f}", *ratios)
+    console.print(table)
+    console.print(f"{'met   ' if agree else 'MISSED'} numbers agree within {CLOSE}")
+    return agree
+
+
+def throughput(images: int, console: Console) -> bool:
+    """The extractor's features against the same network called on the same batches, alternating; medians of ratios."""
+    pixels = torch.randint(0, 256, (images, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    model = Classifier(28, 1, 10, 32).eval().requires_grad_(False)
+    axes = torch.eye(32, dtype=torch.float64)
+    extractor = Extractor(model, Recipe(32, 1, 64, 0.001), 28, 1, [str(i) for i in range(10)], 1.0, axes)
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for part in pixels.split(FEATURE_BATCH):
+                model.embed(to_float(part))
+
+    def timed(call: Callable[[], object]) -> float:
+        begun = time.perf_counter()
+        call()
+        return time.perf_counter() - begun
+
+    bare()
+    pairs = [(timed(bare), timed(lambda: extractor.features(pixels))) for _ in range(ROUNDS)]
+    ratio = float(np.median([loop / ours for loop, ours in pairs]))
+    rate = images / float(np.median([ours for _, ours in pairs]))
+    met = ratio >= THROUGHPUT_BAR
+    console.print(
+        f"{'met   ' if met else 'MISSED'} extractor {rate:,.0f} images/s, {ratio:.3f} of a bare forward loop "
+        f"(at least {THROUGHPUT_BAR}; {images:,} images of 28 x 28 px, median of {ROUNDS} alternating rounds)"
+    )
+    return met
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--dimensions", type=int, default=2048)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
+    parser.add_argument("--features", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.side:
+        side(chosen.side, chosen.features)
+        return
+    console = Console(width=150)
+    met = throughput(chosen.images, console)
+    with tempfile.TemporaryDirectory() as folder:
+        met &= beside(make(Path(folder), chosen.rows, chosen.dimensions), console)
+    raise SystemExit(not met)
+
+
+if __name__ == "__main__":
+    main()
