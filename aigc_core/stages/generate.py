@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,13 +45,7 @@ def generate(
     answer = require_release(paths, family, model.card["weights_sha256"], allowed=allow_memorized)
     numbers = torch.tensor([model.spec.classes.index(name) for name in names])
     pixels = model.sample(numbers, seed).permute(0, 2, 3, 1).numpy()
-    card = {
-        "family": family,
-        "model_sha256": model.card["weights_sha256"],
-        "dataset_version": model.card["dataset_version"],
-        "seed": seed,
-        "memorization": answer,
-    }
+    card = _card(model, family) | {"seed": seed, "memorization": answer}
     out.mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(names):
         content = provenance.embed(np.ascontiguousarray(pixels[index]), label=name, index=index, **card)
@@ -64,6 +59,15 @@ def generate(
         f"wrote {count} images of {shown} and {CONTACT_SHEET} to {out}; each says that it is AI-generated{caution}"
     )
     return StageResult(summary, {"images": count})
+
+
+def _card(model: SampleModel, family: str) -> dict[str, Any]:
+    """What every file says of the model."""
+    return {
+        "family": family,
+        "model_sha256": model.card["weights_sha256"],
+        "dataset_version": model.card["dataset_version"],
+    }
 
 
 def _labels(model: SampleModel, family: str, label: str | None, count: int) -> list[str]:
