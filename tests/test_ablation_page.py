@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from study_cells import SIZES, cells, on, study
 
 from aigc_core.ablation import verdicts as v
 from aigc_core.files import write_json
 from aigc_core.report import ablation, forest
-from tests.test_ablation_study import SIZES, cells, on, study
 
 
 @pytest.fixture(scope="module")
