@@ -98,6 +98,33 @@ for _name, _text in FAMILY_STAGES.items():
 
 
 @app.command()
+def ablate(
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan, freeze it, run nothing.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=2, help="Seeds per arm, instead of params.yaml's.")] = None,
+    sizes: Annotated[str | None, typer.Option(help="Shares for a scaling curve, e.g. `0.1,0.18,0.32,0.56,1`.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Choose seeds and steps to fit a time, e.g. `10m`.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Run this frozen plan and no other.")] = None,
+) -> None:
+    """Measure what each data decision bought; a study that was stopped goes on where it was.
+
+    Example:  aigc ablate --plan-only   |   aigc ablate --seeds 10 --sizes 0.1,0.18,0.32,0.56,1   |   aigc ablate --budget 10m
+    """
+    from aigc_core.stages.ablate import ablate as run
+
+    root = _root()
+    shares = _shares(sizes) if sizes is not None else None
+    config = configuration.load(root / "params.yaml")
+    _say(run(config, Paths(root), plan_only=plan_only, seeds=seeds, sizes=shares, budget=budget, plan=plan))
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise ConfigError(f"--sizes {text!r}: write shares of the training rows, for example 0.1,0.32,1") from None
+
+
+@app.command()
 def summary() -> None:
     """Print what was found, what was trained, how good it is, and where to look.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -162,9 +162,12 @@ class Vae(Section):
 class Gan(Section):
     """Conditional GAN, non-saturating loss (Goodfellow 2014) with R1 (Mescheder 2018) and EMA."""
 
-    steps: Count = 4000
-    learning_rate: Positive = 0.001
-    r1: Annotated[float, Field(ge=0)] = Field(1.0, description="weight gamma of the gradient penalty on real images")
+    steps: Count = 2000
+    learning_rate: Positive = 0.0005
+    mlp_r1: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="weight gamma of the gradient penalty on real images, up to 16 px"
+    )
+    conv_r1: Annotated[float, Field(ge=0)] = Field(1.0, description="the same weight from 17 px")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay per step of the generator's average")
 
 
@@ -208,12 +211,99 @@ class Finetune(Section):
     steps: Count = 1000
 
 
+class Memorization(Section):
+    """Limits of the memorization gate. A figure outside counts only where chance does not explain it."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.01, description="how often honest samples may fail; each of the three questions gets a third of it"
+    )
+    max_copy_rate: Share = Field(
+        0.03, description="share of samples as close to a training image as the closest 1 % of held-out images"
+    )
+    min_c_t: Annotated[float, Field(le=0)] = Field(
+        -3.0, description="mean over cells of the z of distances to training images; below 0 is nearer than held-out"
+    )
+    min_auth_gap: Annotated[float, Field(ge=-1, le=0)] = Field(
+        -0.1, description="share of authentic samples minus that of held-out images"
+    )
+    cells: Count = Field(10, description="regions of the training images, at most; each needs 40 held-out images")
+    permutations: int = Field(2000, ge=300, description="relabellings behind the p-value of C_T")
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> Memorization:
+        if self.permutations < 3 / self.alpha:
+            raise ValueError(
+                f"{self.permutations} permutations cannot show a chance below alpha / 3 = {self.alpha / 3:g}: take at "
+                f"least {3 / self.alpha:.0f}"
+            )
+        return self
+
+
 class Evaluate(Section):
     """How samples are compared with held-out real images."""
 
     max_samples: Count = Field(10000, description="samples drawn are as many as test rows, but at most this")
     neighbours: Count = Field(5, description="k of density and coverage")
     floor_draws: Count = Field(20, description="real-vs-real draws behind the floor")
+    jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
+    memorization: Memorization = Memorization()
+
+
+class OwnDecision(Section):
+    """A decision of the user's own: rows that it brought in (`ids`), or rows that it keeps out (`reasons`)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="names the arms: without_<name>")]
+    ids: str | None = Field(None, description="CSV file with a column `id` or `source`: training rows that it added")
+    reasons: list[str] | None = Field(
+        None, description="reason codes: the rows that are quarantined for no other reason"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> OwnDecision:
+        if (self.ids is None) == (self.reasons is None):
+            raise ValueError("give `ids` (a CSV file) or `reasons` (a list of reason codes), one of the two")
+        return self
+
+
+NamedDecision = Literal["curate", "deduplicate", "fix_labels", "augment", "pretrain", "half_the_data"]
+
+
+class Ablation(Section):
+    """The data-value study: what each decision on the data bought (aigc_core/ablation)."""
+
+    enabled: bool = Field(True, description="false: the stage writes that nothing was run")
+    model: Literal["vae", "gan"] = Field("vae", description="the same training for every arm")
+    seeds: Annotated[int, Field(ge=2)] = Field(5, description="trainings per arm: 5 screen, 10 decide, 20 claim")
+    steps: Count | None = Field(600, description="training steps of every cell; null takes train.<model>.steps")
+    smallest_effect: Positive = Field(0.2, description="smallest effect that matters, in multiples of the floor of fd")
+    decisions: list[NamedDecision | OwnDecision] = Field(
+        ["curate"], description="each is switched off in an arm of its own"
+    )
+    sizes: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=list, description="shares of the training rows for the scaling curve; five or more are fitted"
+    )
+    blanks: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="blank rows planted into the positive control, as a share of its training rows"
+    )
+    planning_spread: Positive = Field(
+        0.5,
+        description="spread of paired differences in multiples of the floor that a plan assumes before any cell ran",
+    )
+    parallel: Literal["auto"] | Count = Field("auto", description="processes; auto is one per core")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Ablation:
+        names = [item if isinstance(item, str) else item.name for item in self.decisions]
+        listed = {"decisions": names, "sizes": [f"{share:g}" for share in self.sizes]}
+        for known, values in listed.items():
+            twice = [value for value in values if values.count(value) > 1]
+            if twice:
+                raise ValueError(f"{known} lists {twice[0]} twice")
+        own = {item.name for item in self.decisions if not isinstance(item, str)}
+        taken = sorted(own & {"full", "null", *get_args(NamedDecision)})
+        if taken:
+            raise ValueError(f"{taken[0]!r} means something of its own: give the decision another name")
+        return self
 
 
 class Tracking(Section):
@@ -238,6 +328,7 @@ class Config(Section):
     pretrain: Pretrain = Pretrain()
     finetune: Finetune = Finetune()
     evaluate: Evaluate = Evaluate()
+    ablation: Ablation = Ablation()
     tracking: Tracking = Tracking()
 
 

@@ -97,6 +97,11 @@ class Paths:
         return self.data / "evaluation_finetune" / family
 
     @property
+    def ablation(self) -> Path:
+        """The data-value study: plan, cells, ledger, pictures."""
+        return self.data / "ablation"
+
+    @property
     def report(self) -> Path:
         """The page without addresses or run ids: an out, the same bytes for the same data."""
         return self.data / "report" / "report.html"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,19 @@ import yaml
 from aigc_core.config import Tracking
 from aigc_core.files import digest, read_json, write_json
 from aigc_core.paths import Paths
+
+#: MLflow's tag for the run that another belongs to.
+PARENT = "mlflow.parentRunId"
+
+
+@dataclass(frozen=True)
+class Child:
+    """A finished run below another: one cell of a study."""
+
+    name: str
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]  # `digest` tells it from its sisters
+    failed: bool = False
 
 
 class Tracker(Protocol):
@@ -33,6 +47,12 @@ class Tracker(Protocol):
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
+
+    def table(self, name: str, lines: list[dict[str, Any]]) -> None:
+        """Store lines with equal keys as a table artifact, for example `ledger.json`."""
+
+    def children(self, runs: Sequence[Child]) -> None:
+        """Store finished runs below this one; those that it has already are left as they are."""
 
     def flush(self) -> None:
         """Send what was noted."""
@@ -49,6 +69,12 @@ class NullTracker:
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Drop the tags."""
+
+    def table(self, name: str, lines: list[dict[str, Any]]) -> None:
+        """Drop the table."""
+
+    def children(self, runs: Sequence[Child]) -> None:
+        """Drop the runs."""
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -80,6 +106,33 @@ class MlflowTracker:
         from mlflow.entities import RunTag
 
         self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in values.items()])
+
+    def table(self, name: str, lines: list[dict[str, Any]]) -> None:
+        """Store a table; MLflow shows it beside those of other runs."""
+        if lines:
+            self.client.log_table(self.run_id, {key: [line[key] for line in lines] for key in lines[0]}, name)
+
+    def children(self, runs: Sequence[Child]) -> None:
+        """Store each run with one batch; the parent's id is MLflow's own tag."""
+        from mlflow.entities import Metric, RunTag
+
+        experiment = self.client.get_run(self.run_id).info.experiment_id
+        family = f"tags.`{PARENT}` = '{self.run_id}'"
+        known, token = set[str](), None
+        while token is None or token:
+            page = self.client.search_runs([experiment], family, max_results=1000, page_token=token)
+            known |= {f"{run.data.tags.get('arm')}/{run.data.tags.get('digest')}" for run in page}
+            token = page.token or ""
+        for child in runs:
+            if f"{child.tags.get('arm')}/{child.tags.get('digest')}" in known:
+                continue
+            run = self.client.create_run(experiment, run_name=child.name, tags={PARENT: self.run_id})
+            self.client.log_batch(
+                run.info.run_id,
+                metrics=[Metric(name, float(value), 0, 0) for name, value in child.metrics.items()],
+                tags=[RunTag(name, value) for name, value in child.tags.items()],
+            )
+            self.client.set_terminated(run.info.run_id, "FAILED" if child.failed else "FINISHED")
 
     def flush(self) -> None:
         """Send the waiting points; MLflow takes a thousand at a time."""

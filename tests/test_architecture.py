@@ -108,7 +108,8 @@ def test_dvc_yaml_names_existing_code_and_parameters():
                 assert (ROOT / dep).exists(), f"{name} depends on {dep}, which does not exist"
         for parameter in stage.get("params", []):
             value = parameters
-            for part in parameter.replace("${item.model}", "gan").split("."):
+            chosen = parameter.replace("${item.model}", "gan").replace("${ablation.model}", Config().ablation.model)
+            for part in chosen.split("."):
                 value = value[part]
 
 
@@ -117,7 +118,7 @@ def test_dvc_yaml_and_paths_agree():
     outs = {out for stage in graph().values() for out in [*stage.get("outs", []), *stage.get("metrics", [])]}
     outs = {out.replace("${item.model}", family) for out in outs for family in FAMILIES}
     plain = [paths.content, paths.ingested, paths.extractor, paths.measures, paths.verdicts, paths.quarantine,
-             paths.curated, paths.validation, paths.augmented, paths.report.parent]  # fmt: skip
+             paths.curated, paths.validation, paths.augmented, paths.ablation, paths.report.parent]  # fmt: skip
     known = {str(path.relative_to(ROOT)) for path in plain}
     for family in FAMILIES:
         for place in (paths.model, paths.pretrained, paths.finetuned):

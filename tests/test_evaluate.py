@@ -12,22 +12,26 @@ import torch
 from PIL import Image
 
 from aigc_core.config import Config
-from aigc_core.data.store import ContentWriter, write_version
+from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.compare import Real, Setting, Yardstick
 from aigc_core.evaluation.features import Recipe, load_extractor, train_extractor
-from aigc_core.evaluation.metrics import frechet_distance
+from aigc_core.evaluation.memorization import Limits
+from aigc_core.evaluation.metrics import WITH_INTERVAL, frechet_distance
 from aigc_core.evaluation.pictures import class_rows, nearest_training
+from aigc_core.files import write_table
 from aigc_core.modalities.image import RESIZE_MODE, encode_png
 from aigc_core.paths import Paths
-from aigc_core.records import ROW_SCHEMA, row_id
+from aigc_core.records import ROW_SCHEMA, VERDICT_SCHEMA, row_id
 from aigc_core.stages import evaluate as evaluate_stage
 from aigc_core.stages import evaluate_finetune as finetune_stage
+from aigc_core.stages import held_out
 from aigc_core.stages.extractor import extractor as extractor_stage
 
 CLASSES = ["a", "b", "c"]
 SPLITS = {"reference": 90, "train": 240, "test": 150}
-SETTING = Setting(neighbours=5, floor_draws=4, max_samples=1000, seed=0)
+LIMITS = Limits(alpha=0.01, max_copy_rate=0.03, min_c_t=-3, min_auth_gap=-0.1, cells=4, permutations=300)
+SETTING = Setting(neighbours=5, floor_draws=4, max_samples=1000, seed=0, jackknife_groups=6, limits=LIMITS)
 
 
 def draw(labels, chance):
@@ -82,15 +86,43 @@ def test_an_honest_sampler_is_near_the_floor_and_a_collapsed_one_is_not(yardstic
 def test_metrics_are_flat_numbers_and_repeat(yardstick):
     first, second = yardstick.judge(honest).metrics, yardstick.judge(honest).metrics
     assert first == second
-    assert {"fd", "fd_floor", "fd_floor_std", "fd_over_floor", "fd_real", "fd_dimensions", "coverage", "coverage_real",
-            "density", "density_real", "cas", "cas_real", "n"} == set(first)  # fmt: skip
+    expected = {f"{name}{end}" for name in WITH_INTERVAL for end in ("", "_real", "_low", "_high")}
+    expected |= {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "coverage_gap_worst",
+                 "cas_gap_worst", "agreement_gap_worst", "c_t", "auth_pct", "auth_pct_real", "auth_gap", "copy_rate",
+                 "copy_rate_real", "memorization_passed"}  # fmt: skip
+    assert set(first) == expected
     assert first["n"] == 150
-    assert all(np.isfinite(value) for value in first.values())
+    assert all(isinstance(value, int | float) and np.isfinite(value) for value in first.values())
+    for name in WITH_INTERVAL:
+        assert first[f"{name}_low"] <= first[name] <= first[f"{name}_high"], name
+
+
+def test_the_class_that_is_served_worst_is_named(yardstick):
+    def drops_b(labels, seed):
+        return honest(torch.where(labels == 1, 0, labels), seed)
+
+    found = yardstick.judge(drops_b)
+    assert (found.worst["coverage"], found.worst["agreement"]) == ("b", "b")
+    assert found.worst["cas"] in "ab", "what is drawn as a and called b teaches both wrongly"
+    assert found.metrics["agreement_gap_worst"] > 0.8
+
+
+def test_memorization_is_a_verdict_of_its_own(yardstick):
+    def copier(labels, seed):
+        chance, train = np.random.default_rng(seed), yardstick.real
+        pools = [np.flatnonzero(train.train_labels.numpy() == index) for index in range(3)]
+        return train.train_pixels[torch.tensor([int(chance.choice(pools[index])) for index in labels.tolist()])]
+
+    assert yardstick.judge(honest).metrics["memorization_passed"] == 1
+    copied = yardstick.judge(copier)
+    assert copied.metrics["fd"] < 0.05 * yardstick.judge(one_class).metrics["fd"], "the distance does not see it"
+    assert copied.metrics["memorization_passed"] == 0
+    assert copied.metrics["copy_rate"] == 1
 
 
 def test_fewer_images_mean_fewer_dimensions_for_everything(yardstick):
     wide = train_extractor(*tensors(90, 0), CLASSES, Recipe(16, 40, 32, 0.003), seed=0, device="cpu")
-    small = Yardstick(wide, yardstick.real, Setting(5, 2, 110, 0))
+    small = Yardstick(wide, yardstick.real, Setting(5, 2, 110, 0, jackknife_groups=5))
     assert (small.n, small.dimensions) == (110, 11)
     assert small.judge(honest).metrics["fd_dimensions"] == 11
     with pytest.raises(DataError, match="70 held-out images are too few"):
@@ -129,6 +161,17 @@ def test_the_class_grid_keeps_its_columns_when_a_class_is_short():
 # -- the stages ------------------------------------------------------------------------------------
 
 
+def write_verdicts(paths, lines):
+    """(id, reason, id of the twin) as the curate stage writes them."""
+    rows = [
+        dict.fromkeys(VERDICT_SCHEMA.names)
+        | {"id": one, "source": "", "reason": reason, "action": "warn", "measure": "pairs", "cluster": twin}
+        for one, reason, twin in lines
+    ]
+    paths.verdicts.mkdir(parents=True, exist_ok=True)
+    write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(rows, schema=VERDICT_SCHEMA))
+
+
 def make_checkout(root, labels=CLASSES):
     """An ingested and a curated version of made-up bars; one reference row cannot be decoded."""
     paths = Paths(root)
@@ -151,6 +194,7 @@ def make_checkout(root, labels=CLASSES):
     write_version(paths.ingested, rows, operation="ingest", **common)
     readable = rows.filter(pc.not_equal(rows["source"], "reference/0.png"))
     write_version(paths.curated, readable, operation="curate", **common)
+    write_verdicts(paths, [])
     return paths
 
 
@@ -158,7 +202,7 @@ def made_up_config(**evaluate):
     return Config.model_validate(
         {
             "extractor": {"dimensions": 8, "steps": 60, "batch_size": 32, "learning_rate": 0.003},
-            "evaluate": {"floor_draws": 3, **evaluate},
+            "evaluate": {"floor_draws": 3, "jackknife_groups": 5, "memorization": {"permutations": 300}, **evaluate},
             "train": {"device": "cpu"},
             "tracking": {"enabled": False},
         }
@@ -201,7 +245,17 @@ def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, mon
     result = evaluate_stage.evaluate(made_up_config(), checkout, "gan")
     place = checkout.evaluation("gan")
     first = {path.name: path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
-    assert set(first) == {"metrics.json", "facts.json", "per_class.csv", "nearest.png", "classes.png"}
+    assert set(first) == {"metrics.json", "facts.json", "per_class.csv", "nearest.png", "classes.png",
+                          "memorization.json", "closest.png"}  # fmt: skip
+    verdict = json.loads(first["memorization.json"])
+    assert (verdict["passed"], verdict["reasons"]) == (True, [])
+    assert verdict["limits"]["max_copy_rate"] == 0.03
+    assert verdict["figures"]["copy_rate"] == result.metrics["copy_rate"]
+    assert len(verdict["closest"]) == 32
+    train = set(Version.open(checkout.curated).select("train")["id"].to_pylist())
+    assert {pair["train_id"] for pair in verdict["closest"]} <= train
+    ratios = [pair["ratio"] for pair in verdict["closest"]]
+    assert ratios == sorted(ratios)
     assert json.loads(first["metrics.json"]) == result.metrics
     facts = json.loads(first["facts.json"])
     assert facts["extractor_hash"] == load_extractor(checkout.extractor).hash
@@ -218,10 +272,33 @@ def test_evaluate_refuses_too_few_and_leaves_nothing(checkout, monkeypatch):
     assert not checkout.evaluation("vae").exists()
 
 
+def test_test_rows_that_look_like_training_rows_are_not_held_out(tmp_path):
+    paths = make_checkout(tmp_path)
+    version = Version.open(paths.curated)
+    names = {split: version.select(split)["id"].to_pylist() for split in ("train", "test")}
+    train, test = names["train"], names["test"]
+    write_verdicts(paths, [
+        (test[0], "duplicate_near", train[0]),
+        (train[1], "duplicate_near", test[1]),
+        (test[2], "leak", "elsewhere"), (train[2], "duplicate_exact", "elsewhere"),
+        (test[3], "duplicate_near", test[4]), (test[5], "blank", train[5]),
+    ])  # fmt: skip
+    hashes = {train[6]: "same", test[6]: "same", test[7]: "other"}
+    column = pa.array([hashes.get(name) for name in version.rows["id"].to_pylist()], pa.string())
+    rows = version.rows.set_column(version.rows.schema.get_field_index("content_hash"), "content_hash", column)
+    found = held_out.independent_test_rows(Version(version.folder, version.card, rows), paths.verdicts)
+    assert set(test) - found == {test[0], test[1], test[2], test[6]}
+    (paths.verdicts / "part-0.parquet").unlink()
+    with pytest.raises(DataError, match="aigc curate"):
+        held_out.independent_test_rows(version, paths.verdicts)
+
+
 def test_evaluate_finetune_holds_both_models_to_one_yardstick(checkout, monkeypatch):
     place = checkout.finetuned("gan")
     place.mkdir(parents=True, exist_ok=True)
-    target = {"classes": ["b", "c"], "ids": ["x"] * 20, "per_class": 10}
+    rows = Version.open(checkout.curated).select("train")
+    seen = [row["id"] for row in rows.to_pylist() if row["label"] in ("b", "c")][:60]
+    target = {"classes": ["b", "c"], "ids": seen, "per_class": 30}
     (place / "target.json").write_text(json.dumps(target))
 
     def sampler(shift):
@@ -237,5 +314,7 @@ def test_evaluate_finetune_holds_both_models_to_one_yardstick(checkout, monkeypa
     assert metrics["tuned"]["fd"] < metrics["scratch"]["fd"]
     facts = json.loads((checkout.evaluation_finetune("gan") / "details/facts.json").read_text())
     assert facts["classes"] == ["b", "c"]
+    verdict = json.loads((checkout.evaluation_finetune("gan") / "details/memorization_tuned.json").read_text())
+    assert {pair["train_id"] for pair in verdict["closest"]} <= set(seen), "judged by the rows that it saw"
     with pytest.raises(DataError, match="aigc finetune vae"):
         finetune_stage.evaluate_finetune(made_up_config(), checkout, "vae")

@@ -1,12 +1,19 @@
 """The formulas against closed forms, other implementations and cases whose answer is known."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.stats
+import torch
 
 from aigc_core.errors import DataError
-from aigc_core.evaluation import metrics
+from aigc_core.evaluation import diversity as diversity_module
+from aigc_core.evaluation import metrics, neighbours
 from aigc_core.evaluation.floors import matching_draw, real_floor
+from aigc_core.evaluation.intervals import balanced_groups, balanced_order, jackknife, share_interval
+from aigc_core.evaluation.panel import Panel
 
 
 def cloud(seed, n=400, d=6, shift=0.0, scale=1.0):
@@ -20,6 +27,9 @@ def exact(mean, covariance, n, seed):
     raw -= raw.mean(0)
     white = raw @ np.linalg.inv(np.linalg.cholesky(np.cov(raw, rowvar=False))).T
     return white @ np.linalg.cholesky(covariance).T + mean
+
+
+# -- Frechet ---------------------------------------------------------------------------------------
 
 
 def test_frechet_distance_of_commuting_gaussians_is_the_closed_form():
@@ -54,26 +64,92 @@ def test_frechet_distance_survives_a_constant_feature():
 def test_too_few_rows_are_refused_with_the_way_out():
     with pytest.raises(DataError, match=r"6 dimensions needs 60 images .* there are 59.*to 5"):
         metrics.frechet_distance(cloud(0, n=59), cloud(1))
+    with pytest.raises(DataError, match="6 dimensions needs 60 images"):
+        metrics.frechet_infinite(cloud(0), cloud(1, n=59), np.zeros(59, dtype=np.int64), 0)
     assert metrics.usable_dimensions(540, 32) == 32
     assert metrics.usable_dimensions(270, 32) == 27
     with pytest.raises(DataError, match="79 held-out images"):
         metrics.usable_dimensions(79, 32)
 
 
+def test_the_extrapolation_removes_what_the_number_of_images_adds():
+    real = cloud(0, n=60_000, d=16)
+    few = [cloud(seed, n=400, d=16) for seed in range(1, 9)]
+    plain = np.mean([metrics.frechet_distance(real, rows) for rows in few])
+    one = np.zeros(400, dtype=np.int64)
+    infinite = np.mean([metrics.frechet_infinite(real, rows, one, 0) for rows in few])
+    assert plain > 0.15
+    assert abs(infinite) < 0.2 * plain
+
+
+def test_the_extrapolation_does_not_take_class_shares_for_distance():
+    """Far classes in fixed shares: subsets with random shares would put the line hundreds below zero."""
+    labels = np.repeat([0, 1, 2], 100)
+    centres = np.array([0.0, 30.0, 60.0])[labels][:, None]
+    found = metrics.frechet_infinite(cloud(0, n=300) + centres, cloud(1, n=300) + centres, labels, 0)
+    assert abs(found) < 0.5
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [7, 7, 200]])
+def test_moments_in_batches_are_those_of_the_whole(cuts):
+    rows = cloud(0, n=300, shift=1e6)
+    found = metrics.Moments.empty(6)
+    for part in np.split(rows.astype(np.float64), cuts):
+        found = found.add(part)
+    assert found.count == 300
+    assert found.mean == pytest.approx(rows.mean(0), rel=1e-12)
+    assert found.covariance == pytest.approx(np.cov(rows, rowvar=False), rel=1e-7, abs=1e-9)
+    with pytest.raises(ValueError, match="two rows"):
+        _ = metrics.Moments.of(rows[:1]).covariance
+
+
+# -- neighbours ------------------------------------------------------------------------------------
+
+
 def brute_force(real, generated, k):
     distance = np.linalg.norm(real[:, None] - real[None], axis=-1)
     radii = np.sort(distance, axis=1)[:, k]  # place 0 is the image itself
     hits = np.linalg.norm(generated[:, None] - real[None], axis=-1) <= radii[None]
-    return hits.sum() / (k * len(generated)), hits.any(0).mean()
+    return hits.sum() / (k * len(generated)), hits.any(0).mean(), hits.any(1).mean()
 
 
-@pytest.mark.parametrize("block", [1, 700, 1 << 22])
-def test_density_and_coverage_equal_the_definition(block, monkeypatch):
-    monkeypatch.setattr(metrics, "BLOCK_NUMBERS", block)
-    real, generated = cloud(0, n=150), cloud(1, n=90, shift=0.4)
+@pytest.fixture(params=[(1, 3), (700, 40), (1 << 22, 1024)], ids=["tiny", "small", "whole"])
+def block(request, monkeypatch):
+    monkeypatch.setattr(neighbours, "BLOCK_NUMBERS", request.param[0])
+    monkeypatch.setattr(neighbours, "QUERY_ROWS", request.param[1])
+
+
+@pytest.mark.usefixtures("block")
+def test_support_equals_the_definition():
+    real, generated = cloud(0, n=70), cloud(1, n=50, shift=0.4)
     found = metrics.density_coverage(real, generated, 5)
-    assert (found.density, found.coverage) == pytest.approx(brute_force(real, generated, 5))
+    assert (found.density, found.coverage, found.precision) == pytest.approx(brute_force(real, generated, 5))
     assert found.covered.mean() == found.coverage
+    assert metrics.recall(real, generated, 5) == pytest.approx(brute_force(generated, real, 5)[2])
+
+
+@pytest.mark.usefixtures("block")
+def test_neighbours_are_exact_where_float32_is_blind():
+    """Far from the origin, and closer to each other than float32 resolves there."""
+    pool = cloud(0, n=80, d=3) * 1e-6 + 1000.0
+    queries = cloud(1, n=30, d=3) * 1e-6 + 1000.0
+    table = np.square(queries[:, None] - pool[None]).sum(-1)
+    index, squared = metrics.nearest_rows(queries, pool, 4)
+    assert np.array_equal(index, np.argsort(table, axis=1)[:, :4])
+    assert squared == pytest.approx(np.sort(table, axis=1)[:, :4], rel=1e-9)
+    radii = np.sort(table, axis=0)[3]  # the fourth nearest query lies exactly on each ball
+    assert (metrics.inside_balls(queries, pool, radii).by_ball == 4).all()
+
+
+def test_float32_doubt_is_settled_by_a_search_of_all_rows(monkeypatch):
+    """Two close groups: every row has more near-ties than candidates are kept for."""
+    monkeypatch.setattr(neighbours, "SPARE", 0)
+    chance = np.random.default_rng(0)
+    pool = np.concatenate([chance.normal(size=(60, 4)) * 1e-9, chance.normal(size=(60, 4)) * 1e-9 + 1])
+    table = np.square(pool[:, None] - pool[None]).sum(-1)
+    np.fill_diagonal(table, np.inf)
+    index, _ = metrics.nearest_rows(pool, pool, 2, same=True)
+    assert np.array_equal(index, np.argsort(table, axis=1)[:, :2])
 
 
 def test_a_set_covers_itself_and_a_far_one_covers_nothing():
@@ -82,43 +158,162 @@ def test_a_set_covers_itself_and_a_far_one_covers_nothing():
     repeated = np.repeat(cloud(2, n=30), 8, axis=0)
     assert metrics.density_coverage(repeated, repeated, 5).coverage == 1
     far = metrics.density_coverage(real, real + 100, 5)
-    assert (far.density, far.coverage) == (0, 0)
+    assert (far.density, far.coverage, far.precision) == (0, 0, 0)
 
 
-def test_a_dropped_mode_lowers_coverage_and_leaves_density():
+def test_a_dropped_mode_lowers_coverage_and_recall_and_leaves_density_and_precision():
     left, right = cloud(0, n=300), cloud(1, n=300, shift=20)
     real = np.concatenate([left, right])
-    both = metrics.density_coverage(real, np.concatenate([cloud(2, n=300), cloud(3, n=300, shift=20)]), 5)
-    one = metrics.density_coverage(real, cloud(4, n=600), 5)
+    whole = np.concatenate([cloud(2, n=300), cloud(3, n=300, shift=20)])
+    both, one = (metrics.density_coverage(real, rows, 5) for rows in (whole, cloud(4, n=600)))
     assert both.coverage > 0.9
     assert one.coverage < 0.55
     assert one.density == pytest.approx(both.density, rel=0.15)
+    assert one.precision == pytest.approx(both.precision, abs=0.05)
+    assert metrics.recall(real, cloud(4, n=600), 5) < 0.55 < 0.85 < metrics.recall(real, whole, 5)
 
 
 def test_neighbours_need_enough_rows():
     with pytest.raises(DataError, match=r"evaluate\.neighbours = 5"):
         metrics.neighbour_radii(cloud(0, n=5), 5)
+    with pytest.raises(ValueError, match="3 neighbours need 4 rows"):
+        metrics.nearest_rows(cloud(0, n=3), cloud(0, n=3), 3, same=True)
 
 
-@pytest.mark.parametrize("block", [1, 333, 1 << 22])
-def test_nearest_finds_the_planted_twin(block, monkeypatch):
-    monkeypatch.setattr(metrics, "BLOCK_NUMBERS", block)
+@pytest.mark.usefixtures("block")
+def test_nearest_finds_the_planted_twin_among_bytes_too():
     pool = cloud(0, n=200)
     index, distance = metrics.nearest(pool[[7, 150, 3]] + 0.01, pool)
     assert index.tolist() == [7, 150, 3]
     assert distance == pytest.approx([0.01] * 3)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (50, 64), dtype=np.uint8))
+    index, distance = metrics.nearest(pixels[[4, 49]], pixels)
+    assert (index.tolist(), distance.tolist()) == ([4, 49], [0, 0])
+
+
+# -- kernels, diversity ----------------------------------------------------------------------------
+
+
+def unbiased(kernel, first, second):
+    """Squared discrepancy, pair by pair."""
+    within = [
+        np.mean([kernel(rows[i], rows[j]) for i in range(len(rows)) for j in range(len(rows)) if i != j])
+        for rows in (first, second)
+    ]
+    return sum(within) - 2 * np.mean([kernel(x, y) for x in first for y in second])
+
+
+def test_kernel_distances_equal_their_definition():
+    real, generated = cloud(0, n=20, d=3), cloud(1, n=14, d=3, shift=0.5)
+    pairs = [np.linalg.norm(real[i] - real[j]) for i in range(20) for j in range(i)]
+    width = sorted(pairs)[(len(pairs) - 1) // 2]
+    rbf = unbiased(lambda x, y: math.exp(-((x - y) @ (x - y)) / (2 * width**2)), real, generated)
+    assert metrics.KernelDistance(real, metrics.rbf_kernel(real, 0))(generated) == pytest.approx(rbf, rel=1e-9)
+    cubic = unbiased(lambda x, y: (x @ y / 3 + 1) ** 3, real, generated)
+    assert metrics.KernelDistance(real, metrics.cubic_kernel(3))(generated) == pytest.approx(cubic, rel=1e-9)
+
+
+def test_kernel_distances_of_the_same_source_are_about_zero_on_both_sides():
+    real = cloud(0)
+    mmd = metrics.KernelDistance(real, metrics.rbf_kernel(real, 0))
+    values = [mmd(cloud(seed)) for seed in range(1, 25)]
+    assert min(values) < 0 < max(values)
+    assert abs(np.mean(values)) < 0.001 < 0.02 < mmd(cloud(1, shift=0.3))
+    with pytest.raises(DataError, match="the same in the extractor's features"):
+        metrics.rbf_kernel(np.zeros((50, 3)), 0)
+
+
+def test_vendi_score_counts_different_images_and_diversity_sees_a_collapse_inside_a_class():
+    far = np.eye(12) * 1000
+    kernel = metrics.rbf_kernel(cloud(0), 0)
+    assert metrics.vendi_score(far, kernel) == pytest.approx(12)
+    assert metrics.vendi_score(np.repeat(far[:3], 4, axis=0), kernel) == pytest.approx(3)
+    labels = np.repeat([0, 1], 200)
+    real, collapsed = cloud(1), np.repeat(cloud(1)[::50], 50, axis=0)
+    whole = metrics.diversity(real, labels, kernel)
+    assert metrics.diversity(collapsed, labels, kernel) < 0.6 * whole
+    assert diversity_module.MOST >= 200
+
+
+# -- intervals and floors --------------------------------------------------------------------------
+
+
+def test_groups_spread_every_class_evenly():
+    labels = np.repeat([0, 1, 2], [40, 25, 3])
+    groups = balanced_groups(labels, 5, 0)
+    assert np.bincount(groups).tolist() == [14, 14, 14, 13, 13]
+    assert np.bincount(groups[labels == 0]).tolist() == [8] * 5
+    assert not np.array_equal(groups, balanced_groups(labels, 5, 1))
+
+
+def test_every_beginning_of_a_balanced_order_has_the_shares_of_the_whole():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    order = balanced_order(labels, np.random.default_rng(0))
+    assert sorted(order) == list(range(100))
+    for size in (20, 50, 90):
+        assert np.abs(np.bincount(labels[order[:size]], minlength=3) - size * np.array([0.6, 0.3, 0.1])).max() < 2
+
+
+def test_the_jackknife_of_a_mean_is_the_t_interval_of_the_group_means():
+    values = np.random.default_rng(0).normal(size=60)
+    groups = np.arange(60) % 6
+    low, high = jackknife(values.mean(), [values[groups != g].mean() for g in range(6)])
+    means = [values[groups == g].mean() for g in range(6)]
+    reach = scipy.stats.t.ppf(0.975, 5) * np.std(means, ddof=1) / math.sqrt(6)
+    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach))
+    with pytest.raises(ValueError, match="two groups"):
+        jackknife(1.0, [1.0])
+
+
+def test_intervals_of_fd_and_coverage_hold_what_other_samples_get():
+    """95 % intervals over 60 sets of samples; the middle of all of them should be inside nearly always."""
+    real, labels = cloud(0, n=500), np.zeros(200, dtype=np.int64)
+    panel = Panel(real, np.zeros(500, dtype=np.int64), 5, 0)
+    panel.read = lambda rows, _, least=10: SimpleReading(panel, rows)
+    truth = {"fd": [], "coverage": []}
+    bounds = {"fd": [], "coverage": []}
+    for seed in range(1, 61):
+        rows = cloud(seed, n=200, shift=0.3)
+        reading = panel.read(rows, labels)
+        for name, interval in panel.intervals(reading, rows, labels, 10).items():
+            truth[name].append(reading.values[name])
+            bounds[name].append(interval)
+    for name, values in truth.items():
+        middle = np.mean(values)
+        inside = np.mean([low <= middle <= high for low, high in bounds[name]])
+        assert 0.85 <= inside <= 1, (name, inside)
+        width = np.mean([high - low for low, high in bounds[name]])
+        assert 0.7 < width / (2 * scipy.stats.t.ppf(0.975, 9) * np.std(values)) < 1.4, name
+
+
+class SimpleReading:
+    """fd and coverage alone: what the test above looks at."""
+
+    def __init__(self, panel, rows):
+        support = metrics.density_coverage(panel.features, rows, 5, panel.radii)
+        self.values = {"fd": metrics.frechet_distance(panel.features, rows), "coverage": support.coverage}
+
+
+def test_a_share_has_the_score_interval():
+    expected = scipy.stats.binomtest(37, 40).proportion_ci(method="wilson")
+    assert share_interval(37 / 40, 40) == pytest.approx((expected.low, expected.high))
+    assert share_interval(1.0, 40)[1] == 1
+    assert share_interval(0.0, 40)[0] == pytest.approx(0, abs=1e-12)
 
 
 def test_the_floor_is_what_real_data_gets():
     train, test = cloud(0, n=900), cloud(1, n=300)
     many, few = np.zeros(900, dtype=np.int64), np.zeros(300, dtype=np.int64)
-    radii = metrics.neighbour_radii(test, 5)
-    floor = real_floor(train, test, many, few, neighbours=5, radii=radii, draws=8, seed=0)
+    panel = Panel(test, few, 5, 0)
+    floor = real_floor(panel, train, many, draws=8, seed=0)
     assert 0 < floor.fd < metrics.frechet_distance(test, cloud(2, n=300, shift=0.5))
     assert 0 < floor.fd_std < floor.fd
     assert floor.coverage > 0.9
+    assert floor.covered.mean() == pytest.approx(floor.coverage)
     assert floor.density == pytest.approx(1, abs=0.15)
-    assert floor == real_floor(train, test, many, few, neighbours=5, radii=radii, draws=8, seed=0)
+    assert set(floor.values) == set(metrics.ON_FEATURES) == set(floor.spread)
+    assert floor.values["diversity"] == pytest.approx(metrics.diversity(test, few, panel.kernel), rel=0.1)
+    assert floor.values == real_floor(panel, train, many, draws=8, seed=0).values
 
 
 def test_a_draw_has_the_labels_of_the_test_images():

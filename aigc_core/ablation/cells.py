@@ -50,7 +50,8 @@ def to_frame(lines: list[dict[str, Any]]) -> pd.DataFrame:
     table = pa.Table.from_pylist(
         [{name: value for name, value in line.items() if name in names} for line in lines], CELL_SCHEMA
     )
-    return table.sort_by([("arm", "ascending"), ("seed", "ascending")]).to_pandas()
+    frame: pd.DataFrame = table.sort_by([("arm", "ascending"), ("seed", "ascending")]).to_pandas()
+    return frame
 
 
 def to_table(cells: pd.DataFrame) -> pa.Table:

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from aigc_core.errors import DataError
+from aigc_core.evaluation import classes as by_class
 from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.features import Extractor
-from aigc_core.evaluation.floors import Floor, real_floor
+from aigc_core.evaluation.floors import real_floor
+from aigc_core.evaluation.intervals import share_interval
+from aigc_core.evaluation.memorization import Limits, Memorization, Witness
+from aigc_core.evaluation.panel import Panel, Reading
 
 #: (labels (N,) int64, seed) to uint8 pixels (N, C, S, S).
 Sampler = Callable[[torch.Tensor, int], torch.Tensor]
@@ -26,34 +30,47 @@ Sampler = Callable[[torch.Tensor, int], torch.Tensor]
 
 @dataclass(frozen=True)
 class Real:
-    """The real images of a comparison: uint8 pixels (N, C, S, S), int64 labels (N,) indices into `classes`."""
+    """The real images of a comparison: uint8 pixels (N, C, S, S), int64 labels (N,) indices into `classes`.
+
+    `seen` are the positions of the training rows that the model learnt from; None is all of them. Only memorization
+    is judged by these alone.
+    """
 
     classes: list[str]
     train_pixels: torch.Tensor
     train_labels: torch.Tensor
     test_pixels: torch.Tensor
     test_labels: torch.Tensor
+    train_ids: list[str] = field(default_factory=list)
+    seen: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How to compare; see config.Evaluate."""
+    """How to compare; see config.Evaluate. Without `limits` memorization is not judged."""
 
     neighbours: int
     floor_draws: int
     max_samples: int
     seed: int
     device: str = "cpu"
+    jackknife_groups: int = 20
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one model got: flat metrics, one line per class, and the samples (N, C, S, S) with their labels (N,)."""
+    """What one model got: flat metrics, one line per class, and the samples (N, C, S, S) with their labels (N,).
+
+    `worst` names, by metric, the class that is served worst beside what real images of it get.
+    """
 
     metrics: dict[str, float]
     per_class: list[dict[str, float | str]]
     samples: torch.Tensor
     labels: torch.Tensor
+    worst: dict[str, str]
+    memorization: Memorization | None = None
 
 
 class Yardstick:
@@ -67,10 +84,16 @@ class Yardstick:
         chosen = _choose(len(real.test_labels), self.n, setting.seed)
         self.test_pixels, self.test_labels = real.test_pixels[chosen], real.test_labels[chosen]
         self.test_features = extractor.features(self.test_pixels, self.dimensions)
-        self.radii = m.neighbour_radii(self.test_features, setting.neighbours)
-        self.floor = self._floor()
+        self.panel = Panel(
+            self.test_features, self.test_labels.numpy(), setting.neighbours, setting.seed, setting.device
+        )
+        train = extractor.features(real.train_pixels, self.dimensions)
+        self.floor = real_floor(
+            self.panel, train, real.train_labels.numpy(), draws=setting.floor_draws, seed=setting.seed
+        )
         self.cas_real = self._accuracies(real.train_pixels, real.train_labels)
         self.agreement_real = self._agreement(self.test_pixels, self.test_labels)
+        self.witness = self._witness()
 
     @property
     def reference_hash(self) -> str:
@@ -80,12 +103,17 @@ class Yardstick:
         whole.update("\n".join(self.real.classes[index] for index in self.test_labels.tolist()).encode())
         return whole.hexdigest()
 
-    def _floor(self) -> Floor:
-        train = self.extractor.features(self.real.train_pixels, self.dimensions)
-        return real_floor(
-            train, self.test_features, self.real.train_labels.numpy(), self.test_labels.numpy(), neighbours=self.setting.neighbours, radii=self.radii,
-            draws=self.setting.floor_draws, seed=self.setting.seed,
-        )  # fmt: skip
+    @property
+    def seen(self) -> torch.Tensor:
+        """Positions (T,) of the training rows that the model learnt from."""
+        return torch.arange(len(self.real.train_labels)) if self.real.seen is None else self.real.seen
+
+    def _witness(self) -> Witness | None:
+        limits = self.setting.limits
+        if limits is None:
+            return None
+        train = self.real.train_pixels[self.seen].flatten(1)
+        return Witness(train, self.test_pixels.flatten(1), limits, self.setting.seed, self.setting.device)
 
     def _accuracies(self, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         """Train the extractor's kind of classifier on these images, test it on all real test rows: right or wrong."""
@@ -102,56 +130,62 @@ class Yardstick:
     def judge(self, sampler: Sampler) -> Judgement:
         """Hold a sampler to this yardstick.
 
-        Density, coverage and the distance use n samples with the labels of the test rows; `cas` uses as many
-        samples as there are training rows, with their labels (Ravuri & Vinyals 2019), from another seed.
+        What is measured in features, and memorization, use n samples with the labels of the test rows; `cas` uses as
+        many samples as there are training rows, with their labels (Ravuri & Vinyals 2019), from another seed.
         """
         samples = sampler(self.test_labels, self.setting.seed + 1)
         lessons = sampler(self.real.train_labels, self.setting.seed + 2)
         features = self.extractor.features(samples, self.dimensions)
-        distance = m.frechet_distance(self.test_features, features)
-        support = m.density_coverage(self.test_features, features, self.setting.neighbours, self.radii)
+        reading = self.panel.read(features, self.panel.labels)
         right = self._accuracies(lessons, self.real.train_labels)
-        metrics = self._metrics(distance, support, float(right.mean()))
         agreement = self._agreement(samples, self.test_labels)
-        return Judgement(metrics, self._per_class(support, right, agreement), samples, self.test_labels)
-
-    def _metrics(self, distance: float, support: m.Support, cas: float) -> dict[str, float]:
-        floor = self.floor
-        return {
-            m.FD: distance,
-            m.FD_FLOOR: floor.fd,
-            m.FD_FLOOR_STD: floor.fd_std,
-            m.FD_OVER_FLOOR: distance / max(floor.fd, 1e-12),
-            m.FD_REAL: floor.fd,
+        lines = self._per_class(reading, right, agreement)
+        worst, gaps = by_class.worst(lines)
+        memorization = self.witness.judge(samples.flatten(1)) if self.witness else None
+        metrics = {
+            **self._on_features(reading, features),
+            **_share(m.AGREEMENT, agreement, self.agreement_real),
+            **_share(m.CAS, right, self.cas_real),
+            **gaps,
+            **_remembered(memorization),
             m.FD_DIMENSIONS: self.dimensions,
-            m.COVERAGE: support.coverage,
-            m.COVERAGE_REAL: floor.coverage,
-            m.DENSITY: support.density,
-            m.DENSITY_REAL: floor.density,
-            m.CAS: cas,
-            m.CAS_REAL: float(self.cas_real.mean()),
             m.N: self.n,
         }
+        return Judgement(metrics, lines, samples, self.test_labels, worst, memorization)
 
-    def _per_class(self, support: m.Support, right: np.ndarray, agreement: np.ndarray) -> list[dict[str, float | str]]:
-        """One line per class with test rows: how much of it is covered, learnt from samples, and recognised."""
-        lines: list[dict[str, float | str]] = []
+    def _on_features(self, reading: Reading, features: m.Array) -> dict[str, float]:
+        """Every value with its interval and what real images get; the distance also as a multiple of its floor."""
+        floor, found = self.floor, dict[str, float]()
+        intervals = self.panel.intervals(reading, features, self.panel.labels, self.setting.jackknife_groups)
+        for name, value in reading.values.items():
+            found |= {name: value, m.real(name): floor.values[name]}
+            found[m.low(name)], found[m.high(name)] = m.within_range(name, *intervals[name])
+        over = found[m.FD] / max(floor.fd, 1e-12)
+        return found | {m.FD_FLOOR: floor.fd, m.FD_FLOOR_STD: floor.fd_std, m.FD_OVER_FLOOR: over}
+
+    def _per_class(self, reading: Reading, right: np.ndarray, agreement: np.ndarray) -> list[dict[str, float | str]]:
         chosen, whole = self.test_labels.numpy(), self.real.test_labels.numpy()
-        for index, name in enumerate(self.real.classes):
-            if not (chosen == index).any():
-                continue
-            lines.append(
-                {
-                    "label": name,
-                    "test_rows": int((whole == index).sum()),
-                    m.COVERAGE: float(support.covered[chosen == index].mean()),
-                    m.CAS: float(right[whole == index].mean()),
-                    m.CAS_REAL: float(self.cas_real[whole == index].mean()),
-                    "agreement": float(agreement[chosen == index].mean()),
-                    "agreement_real": float(self.agreement_real[chosen == index].mean()),
-                }
-            )
-        return lines
+        table = {
+            m.COVERAGE: (chosen, reading.covered, self.floor.covered),
+            m.CAS: (whole, right, self.cas_real),
+            m.AGREEMENT: (chosen, agreement, self.agreement_real),
+        }
+        return by_class.lines(self.real.classes, whole, table)
+
+
+def _share(name: str, found: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """A share of images with its interval, and the same share of real images."""
+    value = float(found.mean())
+    low, high = share_interval(value, len(found))
+    return {name: value, m.real(name): float(real.mean()), m.low(name): low, m.high(name): high}
+
+
+def _remembered(memorization: Memorization | None) -> dict[str, float]:
+    """The gate's figures under their names in metrics.json."""
+    if memorization is None:
+        return {}
+    names = (m.C_T, m.AUTHENTIC, m.real(m.AUTHENTIC), m.AUTH_GAP, m.COPY_RATE, m.real(m.COPY_RATE))
+    return {name: memorization.figures[name] for name in names} | {m.MEMORIZATION_PASSED: float(memorization.passed)}
 
 
 def _choose(rows: int, n: int, seed: int) -> torch.Tensor:

@@ -6,34 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import track
 
-from aigc_core.evaluation.metrics import Array, density_coverage, frechet_distance
-
-Labels = npt.NDArray[np.int64]
+from aigc_core.evaluation import metrics as m
+from aigc_core.evaluation.panel import Labels, Panel
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Means over the draws, and the spread of the distance."""
+    """Mean and spread over the draws by metric, and how often each test image (n,) was covered, in [0, 1]."""
 
-    fd: float
-    fd_std: float
-    coverage: float
-    density: float
+    values: dict[str, float]
+    spread: dict[str, float]
+    covered: m.Array
+
+    @property
+    def fd(self) -> float:
+        """The mean distance between two sets of real images."""
+        return self.values[m.FD]
+
+    @property
+    def fd_std(self) -> float:
+        """Its standard deviation over the draws."""
+        return self.spread[m.FD]
+
+    @property
+    def coverage(self) -> float:
+        """The share of test images that real training images cover."""
+        return self.values[m.COVERAGE]
+
+    @property
+    def density(self) -> float:
+        """The density of real training images."""
+        return self.values[m.DENSITY]
 
 
-def real_floor(
-    train: Array,
-    test: Array,
-    train_labels: Labels,
-    test_labels: Labels,
-    *,
-    neighbours: int,
-    radii: Array,
-    draws: int,
-    seed: int,
-) -> Floor:
-    """Compare `draws` random sets of n = len(test) training images (N, d) with the test images (n, d).
+def real_floor(panel: Panel, train: m.Array, train_labels: Labels, *, draws: int, seed: int) -> Floor:
+    """Compare `draws` random sets of n training images (N, d) with the panel's n test images (n, d).
 
     A draw is without replacement and has the labels of the test images, as samples of a model have; otherwise the
     floor would also pay for class shares that differ by chance, and a model would not. Where a class has too few
@@ -41,13 +50,16 @@ def real_floor(
     of the draws alone, with the test images and the pool fixed: of other pools it would be wider.
     """
     chance = np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        chosen = train[matching_draw(train_labels, test_labels, chance)]
-        support = density_coverage(test, chosen, neighbours, radii)
-        values.append((frechet_distance(test, chosen), support.coverage, support.density))
-    fd, coverage, density = np.mean(values, axis=0)
-    return Floor(float(fd), float(np.std([value[0] for value in values])), float(coverage), float(density))
+    readings = []
+    for _ in track(range(draws), "what real images get", transient=True):
+        chosen = matching_draw(train_labels, panel.labels, chance)
+        readings.append(panel.read(train[chosen], train_labels[chosen]))
+    table = {name: [reading.values[name] for reading in readings] for name in m.ON_FEATURES}
+    return Floor(
+        {name: float(np.mean(values)) for name, values in table.items()},
+        {name: float(np.std(values)) for name, values in table.items()},
+        np.mean([reading.covered for reading in readings], axis=0),
+    )
 
 
 def matching_draw(pool: Labels, wanted: Labels, chance: np.random.Generator) -> npt.NDArray[np.int64]:

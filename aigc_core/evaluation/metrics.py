@@ -1,18 +1,25 @@
-"""Formulas on feature arrays, and the names under which their values are stored, reported and tested.
+"""The names under which values are stored, reported and tested, and the formulas behind them in one place.
 
-Legend: N = real images, M = generated images, d = feature dimensions. Arrays are float64.
+A metric NAME is stored with NAME_real (what real training images get, mean over draws of the same number), NAME_low
+and NAME_high (95 % over samples). `diversity` and everything up to `coverage` are measured in the extractor's features.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-
-from aigc_core.errors import DataError
-
-Array = npt.NDArray[np.float64]
+from aigc_core.evaluation.distances import (
+    ROWS_PER_DIMENSION,
+    KernelDistance,
+    cubic_kernel,
+    frechet_distance,
+    frechet_infinite,
+    frechet_of_moments,
+    rbf_kernel,
+    usable_dimensions,
+)
+from aigc_core.evaluation.diversity import diversity, vendi_score
+from aigc_core.evaluation.neighbours import inside_balls, nearest, nearest_rows
+from aigc_core.evaluation.statistics import Array, Moments
+from aigc_core.evaluation.support import Support, density_coverage, neighbour_radii, recall
 
 FD = "fd"
 FD_FLOOR = "fd_floor"
@@ -20,123 +27,83 @@ FD_FLOOR_STD = "fd_floor_std"
 FD_OVER_FLOOR = "fd_over_floor"
 FD_REAL = "fd_real"
 FD_DIMENSIONS = "fd_dimensions"
+FD_INF = "fd_inf"
+MMD = "mmd"
+KID = "kid"
+PRECISION = "precision"
+RECALL = "recall"
 COVERAGE = "coverage"
 COVERAGE_REAL = "coverage_real"
 DENSITY = "density"
 DENSITY_REAL = "density_real"
+DIVERSITY = "diversity"
+AGREEMENT = "agreement"
+AGREEMENT_REAL = "agreement_real"
 CAS = "cas"
 CAS_REAL = "cas_real"
+#: Real minus generated, of the class that is served worst.
+COVERAGE_GAP = "coverage_gap_worst"
+AGREEMENT_GAP = "agreement_gap_worst"
+CAS_GAP = "cas_gap_worst"
+C_T = "c_t"
+AUTHENTIC = "auth_pct"
+AUTH_GAP = "auth_gap"
+COPY_RATE = "copy_rate"
+MEMORIZATION_PASSED = "memorization_passed"
 N = "n"
 
-#: A covariance of d dimensions from fewer than this many images per dimension is mostly noise.
-ROWS_PER_DIMENSION = 10
-#: Fewer dimensions than this (or all that the extractor has) say too little; then there are too few images.
-MIN_DIMENSIONS = 8
-#: Distances are computed in blocks of at most this many numbers (32 MiB).
-BLOCK_NUMBERS = 1 << 22
+#: Measured on feature arrays alone, in the order in which they are told.
+ON_FEATURES = (FD, FD_INF, MMD, KID, PRECISION, RECALL, DENSITY, COVERAGE, DIVERSITY)
+#: With value, real value and interval.
+WITH_INTERVAL = (*ON_FEATURES, AGREEMENT, CAS)
+#: Of these a lower value is better; of the others of WITH_INTERVAL a higher one, up to what real images get.
+LOWER_IS_BETTER = (FD, FD_INF, MMD, KID)
 
 
-def usable_dimensions(n: int, dimensions: int) -> int:
-    """The largest d <= `dimensions` with n >= 10 d. Raises DataError where that is fewer than 8."""
-    usable = min(dimensions, n // ROWS_PER_DIMENSION)
-    if usable < min(MIN_DIMENSIONS, dimensions):
-        need = ROWS_PER_DIMENSION * min(MIN_DIMENSIONS, dimensions)
-        raise DataError(
-            f"{n} held-out images are too few to compare distributions, at least {need} are needed: "
-            "add data, or raise split.test"
-        )
-    return usable
+def real(name: str) -> str:
+    """Name of what real images get."""
+    return f"{name}_real"
 
 
-def frechet_distance(first: Array, second: Array) -> float:
-    """Frechet distance between Gaussians fitted to two feature sets (N, d) and (M, d); >= 0, lower is better.
-
-    |m1 - m2|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), Dowson & Landau 1982 eq. (16), as used by Heusel et al. 2017.
-    The matrix under the root is symmetric, so that `eigh` suffices. Raises DataError for n < 10 d.
-    """
-    count, dimensions = min(len(first), len(second)), first.shape[1]
-    if count < ROWS_PER_DIMENSION * dimensions:
-        raise DataError(
-            f"a Frechet distance in {dimensions} dimensions needs {ROWS_PER_DIMENSION * dimensions} images on each "
-            f"side and there are {count}: add images, or lower extractor.dimensions to {count // ROWS_PER_DIMENSION}"
-        )
-    gap = first.mean(0) - second.mean(0)
-    a, b = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    a, b = np.atleast_2d(a), np.atleast_2d(b)
-    root = _matrix_root(a)
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ b @ root), 0, None)).sum()
-    return max(0.0, float(gap @ gap + np.trace(a) + np.trace(b) - 2 * cross))
+def low(name: str) -> str:
+    """Name of the lower end of the interval."""
+    return f"{name}_low"
 
 
-def _matrix_root(matrix: Array) -> Array:
-    """Symmetric square root of a positive semi-definite matrix; rounding below zero is cut."""
-    values, vectors = np.linalg.eigh(matrix)
-    root: Array = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    return root
+def high(name: str) -> str:
+    """Name of the upper end of the interval."""
+    return f"{name}_high"
 
 
-def squared_distances(first: Array, second: Array) -> Array:
-    """Squared Euclidean distances (len(first), len(second)), >= 0."""
-    table = np.square(first).sum(1)[:, None] + np.square(second).sum(1)[None] - 2 * first @ second.T
-    clipped: Array = np.clip(table, 0, None)
-    return clipped
+#: Values that can be neither below 0 nor, of shares, above 1; the others have no bounds.
+NOT_NEGATIVE = (FD, DENSITY, DIVERSITY)
+SHARES = (PRECISION, RECALL, COVERAGE)
 
 
-def _block_rows(width: int) -> int:
-    return max(1, BLOCK_NUMBERS // max(width, 1))
+def within_range(name: str, lower: float, upper: float) -> tuple[float, float]:
+    """An interval cut to the values that the metric can take."""
+    lower = max(lower, 0.0) if name in NOT_NEGATIVE + SHARES else lower
+    return lower, min(upper, 1.0) if name in SHARES else upper
 
 
-def neighbour_radii(real: Array, neighbours: int) -> Array:
-    """Squared distance (N,) of each real image to its k-th nearest other real image. Raises DataError for N <= k."""
-    if len(real) <= neighbours:
-        raise DataError(
-            f"{len(real)} held-out images are too few for evaluate.neighbours = {neighbours}: lower it or add data"
-        )
-    radii = np.empty(len(real))
-    step = _block_rows(len(real))
-    for start in range(0, len(real), step):
-        table = squared_distances(real[start : start + step], real)
-        rows = np.arange(len(table))
-        table[rows, start + rows] = np.inf  # not its own neighbour
-        radii[start : start + step] = np.partition(table, neighbours - 1, axis=1)[:, neighbours - 1]
-    return radii
-
-
-@dataclass(frozen=True)
-class Support:
-    """How generated images lie around real ones; see `density_coverage`."""
-
-    density: float
-    coverage: float
-    covered: npt.NDArray[np.bool_]  # (N,) which real images have a generated one in their ball
-
-
-def density_coverage(real: Array, generated: Array, neighbours: int, radii: Array | None = None) -> Support:
-    """Density (>= 0, about 1 for real data) and coverage (in [0, 1]) of Naeem et al. 2020, eq. (4) and (5).
-
-    Around each real image (N, d) is a ball that reaches to its k-th nearest real image. Density: in how many balls
-    a generated image (M, d) lies, over k. Coverage: the share of balls with a generated image in them. Balls are
-    closed, so that a set covers itself even where images are repeated. `radii` saves computing them again.
-    """
-    radii = neighbour_radii(real, neighbours) if radii is None else radii
-    inside, covered = 0, np.zeros(len(real), dtype=np.bool_)
-    step = _block_rows(len(real))
-    for start in range(0, len(generated), step):
-        hits = squared_distances(generated[start : start + step], real) <= radii[None]
-        inside += int(hits.sum())
-        covered |= hits.any(axis=0)
-    return Support(inside / (neighbours * len(generated)), float(covered.mean()), covered)
-
-
-def nearest(queries: Array, pool: Array) -> tuple[npt.NDArray[np.int64], Array]:
-    """Index (len(queries),) of the nearest row of `pool`, and the root mean square difference per coordinate."""
-    index = np.zeros(len(queries), dtype=np.int64)
-    best = np.full(len(queries), np.inf)
-    step = _block_rows(len(queries))
-    for start in range(0, len(pool), step):
-        table = squared_distances(queries, np.asarray(pool[start : start + step], dtype=np.float64))
-        closest = table.argmin(1)
-        value = table[np.arange(len(queries)), closest]
-        index = np.where(value < best, start + closest, index)
-        best = np.minimum(value, best)
-    return index, np.sqrt(best / queries.shape[1])
+__all__ = [
+    "ROWS_PER_DIMENSION",
+    "Array",
+    "KernelDistance",
+    "Moments",
+    "Support",
+    "cubic_kernel",
+    "density_coverage",
+    "diversity",
+    "frechet_distance",
+    "frechet_infinite",
+    "frechet_of_moments",
+    "inside_balls",
+    "nearest",
+    "nearest_rows",
+    "neighbour_radii",
+    "rbf_kernel",
+    "recall",
+    "usable_dimensions",
+    "vendi_score",
+]

@@ -7,21 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from aigc_core.config import Config
 from aigc_core.data.loader import load_images
 from aigc_core.data.store import Version
+from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
 from aigc_core.evaluation.features import load_extractor
-from aigc_core.evaluation.pictures import class_rows, nearest_training
+from aigc_core.evaluation.memorization import Limits, Memorization
+from aigc_core.evaluation.neighbours import Index
+from aigc_core.evaluation.pictures import as_pictures, class_rows, nearest_training
 from aigc_core.files import atomic_folder, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
+from aigc_core.stages.held_out import independent_test_rows
 from aigc_core.tracking import open_tracker
+
+#: Pairs of a sample and a training image in closest.png and memorization.json.
+CLOSEST_SHOWN = 32
 
 
 def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
@@ -33,28 +42,41 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
     judgement = yardstick.judge(model.sample)
     facts = comparison_facts(yardstick, version) | {"model_sha256": model.card["weights_sha256"]}
     target = paths.evaluation(family)
-    inputs = [paths.content, paths.curated, paths.extractor, paths.model(family)]
+    inputs = [paths.content, paths.curated, paths.verdicts, paths.extractor, paths.model(family)]
     settings = {"seed": config.seed, "family": family, "evaluate": config.evaluate.model_dump()}
     with open_tracker(config.tracking, paths, f"evaluate@{family}", settings, inputs) as tracker:
         with atomic_folder(target / "details") as folder:
             write_details(folder, config, yardstick, judgement, facts)
+            write_memorization(folder, yardstick, judgement)
         write_json(target / "metrics.json", judgement.metrics)
         tracker.metrics(judgement.metrics, 0)
         tracker.artifact(target / "details" / "nearest.png")
         tracker.artifact(target / "details" / "classes.png")
+        tracker.artifact(target / "details" / "closest.png")
     return StageResult(f"{family}: {in_words(judgement.metrics)}", judgement.metrics, facts)
 
 
-def make_yardstick(config: Config, paths: Paths, version: Version, classes: list[str], device: str) -> Yardstick:
-    """The test rows of `classes`, their floors, and the extractor to measure with."""
+def make_yardstick(
+    config: Config, paths: Paths, version: Version, classes: list[str], device: str, seen: set[str] | None = None
+) -> Yardstick:
+    """The test rows of `classes`, their floors, and the extractor to measure with.
+
+    Test rows that are near-duplicates of training rows are left out. `seen` are the ids of the training rows that the
+    model learnt from, where that is not all of them.
+    """
     extractor = load_extractor(paths.extractor, device)
-    train, test = (
-        load_images(version, split, size=extractor.size, channels=extractor.channels, classes=classes)
-        for split in ("train", "test")
-    )
-    real = Real(classes, train.pixels, train.labels, test.pixels, test.labels)
+    frame: dict[str, Any] = {"size": extractor.size, "channels": extractor.channels, "classes": classes}
+    train = load_images(version, "train", **frame)
+    test = load_images(version, "test", ids=independent_test_rows(version, paths.verdicts), **frame)
+    learnt = None if seen is None else torch.tensor([i for i, name in enumerate(train.ids) if name in seen])
+    if learnt is not None and len(learnt) == 0:
+        raise DataError("none of the rows that the model learnt from is in the curated version: train it again")
+    real = Real(classes, train.pixels, train.labels, test.pixels, test.labels, train.ids, learnt)
     chosen = config.evaluate
-    setting = Setting(chosen.neighbours, chosen.floor_draws, chosen.max_samples, config.seed, device)
+    setting = Setting(
+        chosen.neighbours, chosen.floor_draws, chosen.max_samples, config.seed, device, chosen.jackknife_groups,
+        Limits(**chosen.memorization.model_dump()),
+    )  # fmt: skip
     return Yardstick(extractor, real, setting)
 
 
@@ -77,6 +99,12 @@ def comparison_facts(yardstick: Yardstick, version: Version) -> dict[str, Any]:
         "classes": yardstick.real.classes,
         "train_rows": len(yardstick.real.train_labels),
         "test_rows": len(yardstick.real.test_labels),
+        "test_rows_left_out": version.select("test")
+        .filter(pc.is_in(version.select("test")["label"], pa.array(yardstick.real.classes)))
+        .num_rows
+        - len(yardstick.real.test_labels),
+        "floor_std": yardstick.floor.spread,
+        "jackknife_groups": yardstick.setting.jackknife_groups,
     }
 
 
@@ -100,7 +128,43 @@ def write_details(
     write_lines(folder / "per_class.csv", judgement.per_class)
     facts["nearest_rms_generated"] = float(np.median(neighbours.distances))
     facts["nearest_rms_held_out"] = float(np.median(held_out.distances))
+    facts["worst_class"] = judgement.worst
     write_json(folder / "facts.json", facts)
+
+
+def write_memorization(folder: Path, yardstick: Yardstick, judgement: Judgement, suffix: str = "") -> None:
+    """memorization{suffix}.json with verdict, figures, limits and the closest pairs, and their picture."""
+    found, limits = judgement.memorization, yardstick.setting.limits
+    if found is None or limits is None:
+        raise ValueError("memorization is judged by a yardstick with limits only")
+    shown = found.closest(CLOSEST_SHOWN)
+    places = yardstick.seen[torch.from_numpy(found.answers.nearest[shown])]
+    pairs = _pairs(found, shown, [yardstick.real.train_ids[place] for place in places.tolist()])
+    verdict = {"passed": found.passed, "reasons": found.reasons, "figures": found.figures, "limits": vars(limits)}
+    write_json(folder / f"memorization{suffix}.json", {**verdict, "closest": pairs})
+    picture = pair_grid(
+        as_pictures(judgement.samples[torch.from_numpy(shown)]),
+        as_pictures(yardstick.real.train_pixels[places]),
+        4,
+        "sample",
+        "nearest training image; below: its id, rms difference of 255",
+        [f"{pair['train_id'][:10]} {pair['rms']:.0f}" for pair in pairs],
+    )
+    save_png(picture, folder / f"closest{suffix}.png")
+
+
+def _pairs(found: Memorization, shown: Index, ids: list[str]) -> list[dict[str, Any]]:
+    """The closest pairs: which sample, which training row, and how far they are from each other."""
+    answers = found.answers
+    return [
+        {
+            "sample": place,
+            "train_id": identity,
+            "rms": float(answers.distance[place]),
+            "ratio": float(answers.ratio[place]),
+        }
+        for place, identity in zip(shown.tolist(), ids, strict=True)
+    ]
 
 
 def draw_classes(target: Path, yardstick: Yardstick, named: list[tuple[str, Judgement]]) -> None:
@@ -123,8 +187,10 @@ def write_lines(target: Path, lines: list[dict[str, float | str]]) -> None:
 def in_words(metrics: dict[str, float]) -> str:
     """The metrics as one line for a person."""
     return (
-        f"fd {metrics['fd']:.3f}, that is {metrics['fd_over_floor']:.2f} times its floor {metrics['fd_floor']:.3f} "
+        f"fd {metrics['fd']:.3f} ({metrics['fd_low']:.3f} to {metrics['fd_high']:.3f}), that is {metrics['fd_over_floor']:.2f} times its floor {metrics['fd_floor']:.3f} "
         f"(n {metrics['n']:.0f}, {metrics['fd_dimensions']:.0f} dimensions); coverage {metrics['coverage']:.3f} (real "
         f"{metrics['coverage_real']:.3f}), density {metrics['density']:.3f} (real {metrics['density_real']:.3f}), "
-        f"cas {metrics['cas']:.3f} (real {metrics['cas_real']:.3f})"
+        f"cas {metrics['cas']:.3f} (real {metrics['cas_real']:.3f}); memorization "
+        f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (C_T {metrics['c_t']:.1f}, copy rate "
+        f"{metrics['copy_rate']:.1%}, real {metrics['copy_rate_real']:.1%})"
     )

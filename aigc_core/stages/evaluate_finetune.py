@@ -10,7 +10,14 @@ from aigc_core.files import atomic_folder, read_json, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.stages.evaluate import comparison_facts, draw_classes, in_words, make_yardstick, write_lines
+from aigc_core.stages.evaluate import (
+    comparison_facts,
+    draw_classes,
+    in_words,
+    make_yardstick,
+    write_lines,
+    write_memorization,
+)
 from aigc_core.tracking import open_tracker
 
 VARIANTS = ("tuned", "scratch")
@@ -20,7 +27,7 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
     """Write data/evaluation_finetune/{family}: metrics.json with `tuned` and `scratch`, and details.
 
     The real values use every curated training row of the target's classes, more than the small target that the
-    models saw. Raises DataError where there are too few images, or fine-tuning has not run.
+    models saw; memorization is judged by what they saw. Raises DataError where there are too few images, or fine-tuning has not run.
     """
     source = paths.finetuned(family)
     if not (source / "target.json").exists():
@@ -29,21 +36,23 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
     device = str(pick_device(config.train.device))
     models = {name: load_model(source / name, device=device) for name in VARIANTS}
     version = Version.open(paths.curated)
-    yardstick = make_yardstick(config, paths, version, list(target["classes"]), device)
+    yardstick = make_yardstick(config, paths, version, list(target["classes"]), device, set(target["ids"]))
     judged = {name: yardstick.judge(model.sample) for name, model in models.items()}
     facts = comparison_facts(yardstick, version) | {
         "model_sha256": {name: model.card["weights_sha256"] for name, model in models.items()},
         "target_rows": len(target["ids"]),
+        "worst_class": {name: judgement.worst for name, judgement in judged.items()},
     }
     metrics = {name: judgement.metrics for name, judgement in judged.items()}
     place = paths.evaluation_finetune(family)
-    inputs = [paths.content, paths.curated, paths.extractor, source]
+    inputs = [paths.content, paths.curated, paths.verdicts, paths.extractor, source]
     settings = {"seed": config.seed, "family": family, "evaluate": config.evaluate.model_dump()}
     with open_tracker(config.tracking, paths, f"evaluate_finetune@{family}", settings, inputs) as tracker:
         with atomic_folder(place / "details") as folder:
             draw_classes(folder / "classes.png", yardstick, [(name, judged[name]) for name in VARIANTS])
             for name in VARIANTS:
                 write_lines(folder / f"per_class_{name}.csv", judged[name].per_class)
+                write_memorization(folder, yardstick, judged[name], f"_{name}")
             write_json(folder / "facts.json", facts)
         write_json(place / "metrics.json", metrics)
         # The tuned model carries the plain names, so that runs of all stages line up in one table.

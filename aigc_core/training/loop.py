@@ -54,9 +54,12 @@ def fit(
     tracker: Tracker,
     work: Path,
     draw_grid: Callable[[int], None],
+    *,
+    quiet: bool = False,
 ) -> Curve:
     """Train to `schedule.steps`, from the last checkpoint in `work` where there is one; returns the loss curve.
 
+    `quiet` shows no progress: for trainings of which many run at once.
     Raises DataError for fewer rows than a batch, TrainingError when a loss is no longer finite.
     """
     if len(data) < schedule.batch_size:
@@ -74,7 +77,7 @@ def fit(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as progress:
+    with Progress(*columns, transient=True, disable=quiet) as progress:
         task = progress.add_task("training", total=schedule.steps, completed=first)
         for step in range(first, schedule.steps):
             index = batches.at(step).to(device)

@@ -77,7 +77,8 @@ class GanTrainer:
 
     def step(self, images: torch.Tensor, labels: torch.Tensor, noise: torch.Generator, step: int) -> Losses:
         """One update of the discriminator, then one of the generator."""
-        discriminator, weight = self.gan.discriminator, self.settings.r1
+        settings, convolutional = self.settings, self.model.spec.convolutional
+        discriminator, weight = self.gan.discriminator, settings.conv_r1 if convolutional else settings.mlp_r1
         z = torch.randn(2, len(images), self.model.spec.latent, generator=noise).to(self.device)
         with torch.no_grad():
             fakes = self.generator(z[0], labels)
@@ -90,7 +91,7 @@ class GanTrainer:
         loss_g = losses.nonsaturating_generator(discriminator(self.generator(z[1], labels), labels))
         self._update("generator", loss_g)
         discriminator.requires_grad_(True)
-        ema.update(self.gan.generator, self.generator, self.settings.ema, step)
+        ema.update(self.gan.generator, self.generator, settings.ema, step)
         return {
             "generator_loss": loss_g.detach(),
             "discriminator_loss": loss_d.detach(),

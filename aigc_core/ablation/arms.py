@@ -1,0 +1,182 @@
+"""Which training rows every arm of a study has: selections among rows that exist, never a code path in the trainer.
+
+The full recipe is what the pipeline trains on with every listed decision on. `without_X` is the same without X;
+`random_X` has as many rows as X's removal leaves, but chance chose them; `null` is the full recipe once more, on seeds
+that no other arm uses; `blanks_10` is the full recipe with blank images planted; `size_0.32` a class-stratified share.
+Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are nested.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from aigc_core.ablation import cells
+from aigc_core.ablation.pool import Pool
+from aigc_core.config import Ablation, OwnDecision
+from aigc_core.data.splits import unit_hash
+from aigc_core.errors import DataError
+
+HALF = "half_the_data"
+AUGMENT = "augment"
+PRETRAIN = "pretrain"
+#: What a decision of this name removes: rows quarantined for nothing but these reasons. `curate` is all reasons.
+REASONS = {
+    "deduplicate": frozenset({"duplicate_exact", "duplicate_near"}),
+    "fix_labels": frozenset({"label_conflict", "label_suspect"}),
+}
+#: Null seeds lie this far above the others, so that a study can be extended without meeting them.
+NULL_OFFSET = 500_000
+SEEDS_APART = 1_000_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an arm departs from the full recipe."""
+
+    off: tuple[str, ...] = ()  # decisions that are switched off
+    random: str | None = None  # the decision whose removal is replaced by chance
+    share: float = 1.0  # of the rows, class by class
+    blanks: float = 0.0  # planted rows, as a share of the training rows
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One column of the study: trained once per seed."""
+
+    name: str
+    kind: str  # one of cells.KINDS
+    decision: str | None
+    recipe: Recipe
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The training rows of one arm and seed, by id."""
+
+    ids: tuple[str, ...]
+    copies: int = 0  # augmented rows beside each of them
+    blanks: tuple[
+        str, ...
+    ] = ()  # ids of the rows beside which blanks are planted, as many as the row has copies and one
+    start: bool = False  # from the pre-trained weights
+
+    @property
+    def rows(self) -> int:
+        """Training rows in all."""
+        return (len(self.ids) + len(self.blanks)) * (1 + self.copies)
+
+
+def name_of(decision: str | OwnDecision) -> str:
+    """The decision's name."""
+    return decision if isinstance(decision, str) else decision.name
+
+
+def arms_of(settings: Ablation, seed: int) -> list[Arm]:
+    """Every arm that the settings ask for, in the order in which they are run: the controls come early."""
+    first = seed * SEEDS_APART
+    seeds = tuple(range(first, first + settings.seeds))
+    nulls = tuple(value + NULL_OFFSET for value in seeds)
+    blanks = f"blanks_{100 * settings.blanks:g}"
+    arms = [
+        Arm("full", cells.BASELINE, None, Recipe(), seeds),
+        Arm("null", cells.NULL, None, Recipe(), nulls),
+        Arm(blanks, cells.POSITIVE_CONTROL, None, Recipe(blanks=settings.blanks), seeds),
+    ]
+    for decision in settings.decisions:
+        name = name_of(decision)
+        recipe = Recipe(share=0.5) if name == HALF else Recipe(off=(name,))
+        arms.append(Arm(f"without_{name}", cells.TREATMENT, name, recipe, seeds))
+        if name not in (HALF, AUGMENT, PRETRAIN):
+            arms.append(Arm(f"random_{name}", cells.RANDOM_CONTROL, name, Recipe(random=name), seeds))
+    sizes = [Arm(f"size_{share:g}", cells.SIZE, None, Recipe(share=share), seeds) for share in sorted(settings.sizes)]
+    return arms + sizes
+
+
+@dataclass
+class Chooser:
+    """Selects the rows of arms among those of a pool."""
+
+    pool: Pool
+    settings: Ablation
+    copies: int  # augmented copies per row where augmentation is on
+    _kept: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The decisions that the full recipe has on."""
+        return [name_of(decision) for decision in self.settings.decisions]
+
+    def select(self, recipe: Recipe, seed: int) -> Selection:
+        """The rows of a recipe under one seed. Raises DataError where a class would have no row."""
+        ids = self._at_random(recipe.random, seed) if recipe.random else self.kept(recipe.off)
+        if recipe.share < 1:
+            ids = self._share(ids, recipe.share, seed)
+        copies = self.copies if AUGMENT in self.names and AUGMENT not in recipe.off else 0
+        planted = _lowest(ids, f"{seed}:blanks", round(recipe.blanks * len(ids)))
+        start = PRETRAIN in self.names and PRETRAIN not in recipe.off
+        return Selection(ids, copies, tuple(sorted(planted)), start)
+
+    def kept(self, off: tuple[str, ...]) -> tuple[str, ...]:
+        """Ids, in order, that stay when these decisions are off."""
+        if off not in self._kept:
+            self._kept[off] = tuple(self._filtered(off))
+        return self._kept[off]
+
+    def every_id(self) -> frozenset[str]:
+        """All rows that any arm may train on."""
+        every = set(self.kept(()))
+        for name in self.names:
+            every |= set(self.kept((name,)))
+        return frozenset(every)
+
+    def random_change(self, name: str) -> tuple[tuple[str, ...], int]:
+        """The rows among which chance decides in the random control of a decision, and how many it takes away."""
+        off, full = self.kept((name,)), self.kept(())
+        wider = off if len(off) >= len(full) else full
+        return wider, abs(len(off) - len(full))
+
+    def _at_random(self, name: str, seed: int) -> tuple[str, ...]:
+        wider, count = self.random_change(name)
+        gone = _lowest(wider, f"{seed}:random:{name}", count)
+        return tuple(identity for identity in wider if identity not in gone)
+
+    def _filtered(self, off: tuple[str, ...]) -> Iterable[str]:
+        forgiven: set[str] = set()
+        taken: set[str] = set()
+        for decision in self.settings.decisions:
+            name = name_of(decision)
+            if name not in off:
+                continue
+            if isinstance(decision, OwnDecision):
+                forgiven |= set(decision.reasons or ())
+                taken |= self.pool.own.get(name, frozenset())
+            elif name == "curate":
+                forgiven |= self.pool.all_reasons
+            else:
+                forgiven |= REASONS.get(name, frozenset())
+        for identity in self.pool.labels:
+            if identity not in taken and self.pool.reasons.get(identity, frozenset()) <= forgiven:
+                yield identity
+
+    def _share(self, ids: tuple[str, ...], share: float, seed: int) -> tuple[str, ...]:
+        """The same share of every class, the lowest hashes first: a smaller share is part of a larger one."""
+        classes: dict[str, list[str]] = defaultdict(list)
+        for identity in ids:
+            classes[self.pool.labels[identity]].append(identity)
+        chosen: set[str] = set()
+        for label, members in classes.items():
+            count = round(share * len(members))
+            if count == 0:
+                raise DataError(
+                    f"{share:g} of the {len(members)} rows of class {label!r} is no row: take a larger share"
+                )
+            chosen |= _lowest(members, f"{seed}:size", count)
+        return tuple(identity for identity in ids if identity in chosen)
+
+
+def _lowest(ids: Iterable[str], key: str, count: int) -> set[str]:
+    """The `count` ids with the lowest hashes of (key, id)."""
+    return set(sorted(ids, key=lambda identity: unit_hash(f"{key}:{identity}"))[:count]) if count else set()

@@ -1,0 +1,104 @@
+"""The plan and a running study on the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from aigc_core.ablation.estimate import Outlook, clock, in_words
+from aigc_core.ablation.plan import Plan
+from aigc_core.ablation.runner import Line, Watcher
+
+#: Where there is no terminal, a line is printed at every such share of the cells.
+LINES = 10
+
+
+def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
+    """Arms x seeds, cost and power; what cannot be measured, and why."""
+    table = Table(title=f"Data-value study {plan.digest[:12]}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("arm")
+    for name in ("rows", "differ from full", "seeds"):
+        table.add_column(name, justify="right")
+    seeds = {arm["name"]: [line["seed"] for line in plan.cells if line["arm"] == arm["name"]] for arm in plan.arms}
+    for arm in plan.arms:
+        own = seeds[arm["name"]]
+        table.add_row(arm["name"], f"{arm['rows']:,}", f"{arm['rows_touched']:,}", f"{own[0]}-{own[-1]}")
+    console.print(table)
+    for line in plan.skipped:
+        console.print(f"not run: {line['arm']}: {line['why']}", highlight=False, style="yellow", soft_wrap=True)
+    for name, text in in_words(plan, outlook).items():
+        console.print(f"{name:<10} {text}", highlight=False, soft_wrap=True)
+
+
+class Board:
+    """Counts cells as they come: done, running, left, failed, time left."""
+
+    def __init__(self, plan: Plan, processes: int) -> None:
+        self.arms: dict[str, list[str]] = {}  # cell -> arms that it belongs to
+        for line in plan.cells:
+            self.arms.setdefault(line["cell"], []).append(line["arm"])
+        self.totals = {arm["name"]: sum(arm["name"] in owners for owners in self.arms.values()) for arm in plan.arms}
+        self.done = dict.fromkeys(self.totals, 0)
+        self.failed = dict.fromkeys(self.totals, 0)
+        self.processes, self.finished, self.fresh = processes, 0, 0
+        self.began = time.monotonic()
+
+    @property
+    def left(self) -> int:
+        """Cells that are not finished, running ones included."""
+        return len(self.arms) - self.finished
+
+    def take(self, line: Line, fresh: bool) -> None:
+        """Count one finished cell; `fresh` ones tell the pace."""
+        self.finished += 1
+        self.fresh += fresh
+        for arm in self.arms[line["cell"]]:
+            self.done[arm] += 1
+            self.failed[arm] += line["error"] is not None
+
+    def time_left(self) -> str:
+        """From the pace so far."""
+        if not self.fresh:
+            return "?"
+        return clock((time.monotonic() - self.began) / self.fresh * self.left)
+
+    def totals_line(self) -> str:
+        """One line for both kinds of display."""
+        running = min(self.processes, self.left)
+        failed = sum(self.failed.values())
+        return (
+            f"{self.finished} of {len(self.arms)} cells done, {running} running, {self.left - running} waiting, "
+            f"{failed} failed; {self.time_left()} left"
+        )
+
+    def __rich__(self) -> Table:
+        table = Table(caption=self.totals_line(), caption_justify="left", box=None, pad_edge=False)
+        table.add_column("arm")
+        for name in ("done", "of", "failed"):
+            table.add_column(name, justify="right")
+        for arm, total in self.totals.items():
+            table.add_row(arm, str(self.done[arm]), str(total), str(self.failed[arm] or ""))
+        return table
+
+
+@contextmanager
+def watching(plan: Plan, processes: int, console: Console) -> Iterator[Watcher]:
+    """A watcher that keeps a table on the terminal up to date, or prints a line now and then where there is none."""
+    board = Board(plan, processes)
+    if console.is_terminal:
+        with Live(board, console=console, refresh_per_second=2):
+            yield board.take
+        return
+    step = max(1, len(board.arms) // LINES)
+
+    def take(line: Line, fresh: bool) -> None:
+        board.take(line, fresh)
+        if fresh and (board.finished % step == 0 or board.left == 0):
+            console.print(board.totals_line(), highlight=False, soft_wrap=True)
+
+    yield take

@@ -1,0 +1,257 @@
+"""What a study will do, decided and written down before any of it is done.
+
+The plan names every cell by a digest of all that decides its figures. A plan that was changed by hand, or that no
+longer fits the data, the code or the extractor, is not run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from aigc_core.ablation import cells as columns
+from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of
+from aigc_core.ablation.pool import Pool, open_pool
+from aigc_core.ablation.reference import held_out
+from aigc_core.ablation.versions import rows_digest
+from aigc_core.config import Config
+from aigc_core.errors import ConfigError, DataError
+from aigc_core.files import digest, read_json, sha256_file, write_json
+from aigc_core.paths import Paths
+
+PRIMARY = "fd"
+#: Rooms whose code decides a cell's figures; a change in them makes new cells.
+CODE = ("models", "training", "evaluation", "data", "modalities", "ablation/worker.py")
+#: Fewer rows of a class than this teach a class-conditional model nothing of it.
+LEAST_CLASS_ROWS = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A frozen study; plan.json. `arms`, `cells` and `skipped` are lists of plain mappings."""
+
+    model: str
+    steps: int
+    samples_seen: int  # steps x batch size: the same for every arm, whatever its number of rows
+    primary: str
+    smallest_effect: float  # in multiples of the floor
+    seeds: list[int]
+    null_seeds: list[int]
+    decisions: list[str]
+    sizes: list[float]
+    arms: list[dict[str, Any]]  # name, kind, decision, share, rows, rows_touched, recipe
+    cells: list[dict[str, Any]]  # cell, arm, seed, rows
+    skipped: list[dict[str, str]]  # arm, why: arms that were asked for and cannot be run
+    test_rows: int
+    test_twins: int  # test rows left out because an arm trains on their twin
+    code: str
+    extractor: str
+    reference: str
+    start: str | None  # hash of the pre-trained weights, where an arm starts from them
+    dataset: dict[str, str]  # version of `ingested` and `curated`
+    settings: dict[str, Any]  # the sections of params.yaml that decide a figure
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of everything above."""
+        return digest(asdict(self))
+
+    @property
+    def config(self) -> Config:
+        """The settings as the pipeline takes them."""
+        return Config.model_validate(self.settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plan.json holds it."""
+        return {**asdict(self), "digest": self.digest}
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a plan. Raises ConfigError where it is missing, no plan, or was edited after it was frozen."""
+        try:
+            facts = read_json(path)
+            stated = facts.pop("digest")
+            plan = cls(**facts)
+        except FileNotFoundError:
+            raise ConfigError(f"{path} does not exist: `aigc ablate --plan-only` writes a plan") from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ConfigError(f"{path} is not a plan: `aigc ablate --plan-only` writes one") from None
+        if plan.digest != stated:
+            raise ConfigError(
+                f"{path} was changed after it was frozen (its content hashes to {plan.digest[:12]}, it says "
+                f"{stated[:12]}): a plan is not edited; change `ablation` in params.yaml and plan again"
+            )
+        return plan
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A plan with what its arms are made of: needed to run it, not to read it."""
+
+    plan: Plan
+    pool: Pool
+    test: pa.Table
+    arms: list[Arm]
+    selections: dict[tuple[str, int], Selection]  # (arm, seed)
+
+
+def resolve(config: Config, paths: Paths) -> Layout:
+    """Decide every arm and cell from the data as it is. Raises ConfigError or DataError where nothing can be measured."""
+    # A default 10 of a float is 10 before and 10.0 after it was read from a plan: equal, but not as JSON.
+    config = Config.model_validate(config.model_dump())
+    pool = open_pool(config, paths)
+    settings = config.ablation
+    chooser = Chooser(pool, settings, config.augment.copies)
+    test, twins = held_out(pool, paths, chooser.every_id(), config.quality.duplicate_near.max_distance)
+    start = _start_hash(config, paths) if "pretrain" in chooser.names else None
+    arms, selections, skipped = _choose(chooser, config)
+    if settings.decisions and not any(arm.kind == columns.TREATMENT for arm in arms):
+        reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
+        raise DataError(f"no decision of ablation.decisions can be measured on this data ({reasons})")
+    family, train = settings.model, config.train
+    steps = settings.steps or int(getattr(train, family).steps)
+    frozen = _settings(config)
+    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test)
+    deciding = {name: frozen[name] for name in ("train", "evaluate", "seed")}
+    fixed = [family, steps, deciding, code, extractor, reference]
+    planned = []
+    for arm in arms:
+        for seed in arm.seeds:
+            selection = selections[arm.name, seed]
+            rows = rows_digest(pool, selection, seed, config.augment, config.seed)
+            cell = digest([*fixed, rows, seed, start if selection.start else None])
+            planned.append({"cell": cell, "arm": arm.name, "seed": seed, "rows": selection.rows})
+    plan = Plan(
+        model=family, steps=steps, samples_seen=steps * train.batch_size, primary=PRIMARY,
+        smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), null_seeds=list(arms[1].seeds),
+        decisions=chooser.names, sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
+        arms=[_describe(arm, chooser, selections) for arm in arms], cells=planned, skipped=skipped,
+        test_rows=test.num_rows, test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
+        dataset={"ingested": pool.ingested.card.version, "curated": pool.curated.card.version},
+    )  # fmt: skip
+    return Layout(plan, pool, test, arms, selections)
+
+
+def check_unchanged(plan: Plan, paths: Paths) -> Layout:
+    """The layout of a frozen plan. Raises DataError where data, code or extractor are no longer those of the plan."""
+    layout = resolve(plan.config, paths)
+    if layout.plan.digest != plan.digest:
+        now, then = asdict(layout.plan), asdict(plan)
+        names = [name for name in then if now[name] != then[name] and name not in ("arms", "cells")]
+        what = ", ".join(names) or "training rows"
+        raise DataError(
+            f"the plan {plan.digest[:12]} no longer fits what is here (changed since: {what}): plan again with "
+            "`aigc ablate --plan-only`; cells that are still valid are used again"
+        )
+    return layout
+
+
+def _choose(
+    chooser: Chooser, config: Config
+) -> tuple[list[Arm], dict[tuple[str, int], Selection], list[dict[str, str]]]:
+    """Arms that can be run with their rows, and why the others cannot."""
+    arms: list[Arm] = []
+    selections: dict[tuple[str, int], Selection] = {}
+    skipped: list[dict[str, str]] = []
+    full = chooser.select(Recipe(), 0)
+    for arm in arms_of(config.ablation, config.seed):
+        try:
+            found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
+            _check_rows(arm, found, full, chooser, config)
+        except DataError as error:
+            if arm.kind in (columns.BASELINE, columns.NULL, columns.POSITIVE_CONTROL):
+                raise  # without these there is no study
+            skipped.append({"arm": arm.name, "why": str(error)})
+            continue
+        arms.append(arm)
+        selections |= found
+    return arms, selections, skipped
+
+
+def _check_rows(
+    arm: Arm, found: dict[tuple[str, int], Selection], full: Selection, chooser: Chooser, config: Config
+) -> None:
+    """Raise DataError for an arm that would measure nothing, or cannot be trained."""
+    changes = arm.kind in (columns.TREATMENT, columns.RANDOM_CONTROL, columns.POSITIVE_CONTROL)
+    if changes and all(selection == full for selection in found.values()):
+        raise DataError(
+            f"{arm.decision or arm.name} changes no training row of this data, so there is nothing to measure"
+        )
+    batch = config.train.batch_size
+    for selection in found.values():
+        if selection.rows < batch:
+            raise DataError(
+                f"{selection.rows} training rows are fewer than one batch of {batch}: take a larger share or lower "
+                "train.batch_size"
+            )
+        counts = dict.fromkeys(chooser.pool.classes, 0)
+        for identity in selection.ids:
+            counts[chooser.pool.labels[identity]] += 1
+        label, least = min(counts.items(), key=lambda item: item[1])
+        if least < LEAST_CLASS_ROWS:
+            raise DataError(f"class {label!r} would have {least} training rows, fewer than {LEAST_CLASS_ROWS}")
+
+
+def _describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Selection]) -> dict[str, Any]:
+    """The arm for plan.json; counts are those of its first seed (all seeds agree but for rounding)."""
+    selection, full = selections[arm.name, arm.seeds[0]], chooser.select(Recipe(), 0)
+    return {
+        "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
+        "rows": selection.rows, "rows_touched": touched(selection, full),
+        "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},
+    }  # fmt: skip
+
+
+def touched(selection: Selection, full: Selection) -> int:
+    """Rows, derived ones included, that are in one of the two and not in the other."""
+    mine, theirs = set(selection.ids), set(full.ids)
+    ids = len(mine - theirs) * (1 + selection.copies) + len(theirs - mine) * (1 + full.copies)
+    copies = len(mine & theirs) * abs(selection.copies - full.copies)
+    return ids + copies + len(selection.blanks) * (1 + selection.copies)
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """The parameters that decide figures; what only decides how they are shown or how fast they come is left out."""
+    ablation = config.ablation.model_dump(exclude={"parallel", "enabled", "planning_spread"})
+    train = config.train.model_dump(exclude={"dataset", "log_every", "grid_every", "checkpoint_every"})
+    quality = {"duplicate_near": config.quality.duplicate_near.model_dump()}
+    return {
+        "seed": config.seed, "train": train, "evaluate": config.evaluate.model_dump(), "ablation": ablation,
+        "augment": config.augment.model_dump(), "quality": quality,
+    }  # fmt: skip
+
+
+def code_digest() -> str:
+    """Hex sha256 over the source of the rooms that decide a figure."""
+    root = Path(__file__).parents[1]
+    places = [root / name for name in CODE]
+    files = sorted(file for place in places for file in ([place] if place.is_file() else place.rglob("*.py")))
+    return digest({str(file.relative_to(root)): sha256_file(file) for file in files})
+
+
+def _extractor_hash(paths: Paths) -> str:
+    card = paths.extractor / "extractor.json"
+    if not card.exists():
+        raise DataError("there is no feature extractor yet: run `aigc extractor` first")
+    return str(read_json(card)["hash"])
+
+
+def _start_hash(config: Config, paths: Paths) -> str:
+    card = paths.pretrained(config.ablation.model) / "model.json"
+    if not card.exists():
+        raise DataError(
+            f"the decision `pretrain` needs pre-trained weights: run `aigc pretrain {config.ablation.model}` first"
+        )
+    return str(read_json(card)["weights_sha256"])
+
+
+def _reference_hash(test: pa.Table) -> str:
+    names = ("id", "content_hash", "label")
+    return digest([test[name].to_pylist() for name in names])

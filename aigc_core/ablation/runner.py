@@ -1,0 +1,230 @@
+"""Runs the cells of a plan that nobody has run yet, one process per core, and collects all of them.
+
+A finished cell is a file named by its digest, written whole: whatever ends a study, the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from aigc_core.ablation.cells import CELL_SCHEMA
+from aigc_core.ablation.plan import Layout, Plan
+from aigc_core.ablation.versions import ArmWriter
+from aigc_core.ablation.worker import Bench, Task, run_cell
+from aigc_core.config import Config
+from aigc_core.data.loader import load_images
+from aigc_core.errors import TrainingError
+from aigc_core.evaluation.compare import Real, Setting, Yardstick
+from aigc_core.evaluation.features import load_extractor
+from aigc_core.files import read_json
+from aigc_core.models.zoo import load_model
+from aigc_core.paths import Paths
+from aigc_core.training.loop import choose_device
+
+Line = dict[str, Any]
+#: Called for every cell that is known: (cell's line, whether it was run just now).
+Watcher = Callable[[Line, bool], None]
+#: GPU memory that a process of its own takes, in bytes: context, weights and activations of the default networks.
+GPU_BYTES = 2 << 30
+
+
+def cell_file(paths: Paths, cell: str) -> Path:
+    """Where a cell lies."""
+    return paths.work / "ablation" / "cells" / f"{cell}.json"
+
+
+def known_cells(plan: Plan, paths: Paths) -> dict[str, Line]:
+    """The plan's finished cells by digest. A file that is no cell is as good as absent."""
+    found: dict[str, Line] = {}
+    for cell in {line["cell"] for line in plan.cells}:
+        try:
+            line = read_json(cell_file(paths, cell))
+        except (FileNotFoundError, ValueError):
+            continue
+        if isinstance(line, dict) and line.get("cell") == cell:
+            found[cell] = line
+    return found
+
+
+def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
+    """Floors, the real classifier and the extractor, computed once for all cells of a study."""
+    plan, pool = layout.plan, layout.pool
+    device = choose_device(config.train.device)
+    extractor = load_extractor(paths.extractor, str(device))
+    held = set(layout.test["id"].to_pylist())
+    train, test = (
+        load_images(
+            pool.curated, split, size=extractor.size, channels=extractor.channels, classes=pool.classes, ids=ids
+        )
+        for split, ids in (("train", None), ("test", held))
+    )
+    real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels)
+    chosen = plan.config.evaluate
+    setting = Setting(chosen.neighbours, chosen.floor_draws, chosen.max_samples, plan.config.seed, str(device))
+    with one_thread():
+        return Yardstick(extractor, real, setting)
+
+
+def make_bench(layout: Layout, paths: Paths, config: Config, yardstick: Yardstick | None = None) -> Bench:
+    """What all cells share; `yardstick` saves making it again."""
+    plan, device = layout.plan, choose_device(config.train.device)
+    start = load_model(paths.pretrained(plan.model)).networks.state_dict() if plan.start else None
+    yardstick = yardstick or make_yardstick(layout, paths, config)
+    return Bench(plan.config, plan.model, plan.steps, yardstick, start, device.type)
+
+
+def run_cells(
+    layout: Layout, paths: Paths, config: Config, watch: Watcher | None = None, yardstick: Yardstick | None = None
+) -> list[Line]:
+    """Run what is missing and return one line per planned cell, as CELL_SCHEMA has it (failed cells too).
+
+    `config` says on which device and in how many processes; what decides figures is in the plan. `yardstick`
+    saves making it again.
+    Raises TrainingError where a worker process was killed; the cells that are done stay done.
+    """
+    plan = layout.plan
+    watch = watch or _unseen
+    done = known_cells(plan, paths)
+    for line in done.values():
+        watch(line, False)
+    missing = [line for line in plan.cells if line["cell"] not in done]
+    if missing:
+        with one_thread():
+            bench = make_bench(layout, paths, config, yardstick)
+            for line in execute(_tasks(layout, paths, missing), bench, workers(config, len(missing))):
+                done[line["cell"]] = line
+                watch(line, True)
+    return collect(plan, done)
+
+
+def _unseen(line: Line, fresh: bool) -> None:
+    """Nobody watches."""
+    del line, fresh
+
+
+def _tasks(layout: Layout, paths: Paths, missing: list[dict[str, Any]]) -> list[Task]:
+    """A task per missing cell; its arm is written as a dataset version first."""
+    config = layout.plan.config
+    writer = ArmWriter(layout.pool, paths, config.augment, config.seed)
+    arms = {arm.name: arm for arm in layout.arms}
+    tasks: dict[str, Task] = {}
+    for line in missing:
+        arm, seed = arms[line["arm"]], line["seed"]
+        selection = layout.selections[arm.name, seed]
+        if line["cell"] not in tasks:
+            folder = writer.write(arm, selection, seed)
+            tasks[line["cell"]] = Task(line["cell"], folder, seed, selection.start, cell_file(paths, line["cell"]))
+    return list(tasks.values())
+
+
+def workers(config: Config, cells: int) -> int:
+    """Processes: as asked for; else one per core, on a GPU as many as its free memory takes."""
+    wanted: int | str = config.ablation.parallel
+    if isinstance(wanted, str):
+        wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if choose_device(config.train.device).type == "cuda":
+            wanted = min(wanted, max(1, torch.cuda.mem_get_info()[0] // GPU_BYTES))
+    return max(1, min(wanted, cells))
+
+
+def execute(tasks: list[Task], bench: Bench, processes: int) -> Iterator[Line]:
+    """Yield cells as they are done: in this process where one is enough, else in workers that import once."""
+    if processes == 1:
+        for task in tasks:
+            yield run_cell(task, bench)
+        return
+    context = multiprocessing.get_context("spawn")
+    listener, alive = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, _set_up, (bench, listener))
+    waiting: set[Future[Line]] = set()
+    try:
+        waiting = {pool.submit(_work, task) for task in tasks}
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+        pool.shutdown()
+    except BrokenProcessPool:
+        raise TrainingError(
+            "a worker process of the study was killed (most likely it ran out of memory): lower ablation.parallel and run "
+            "it again; the cells that are done stay done"
+        ) from None
+    finally:
+        alive.close()  # ends workers that are still at a cell
+        pool.shutdown(wait=False, cancel_futures=True)
+        listener.close()
+
+
+_bench: Bench | None = None
+
+
+def _set_up(bench: Bench, listener: Connection) -> None:
+    """A worker's start: one thread, deaf to Ctrl-C (the parent ends it), gone when the parent is gone."""
+    global _bench
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, args=(listener,), daemon=True).start()
+    _bench = bench
+
+
+def _end_with_parent(listener: Connection) -> None:
+    """The pipe's other end is the parent's alone: it closes when the study ends, however the parent ended."""
+    try:
+        listener.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _work(task: Task) -> Line:
+    if _bench is None:
+        raise AssertionError("a worker was not set up")
+    return run_cell(task, _bench)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A cell's figures must not depend on how many run beside it: sums of one thread round in one way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def collect(plan: Plan, done: dict[str, Line]) -> list[Line]:
+    """One line per planned cell: the arm's facts, the cell's figures, and its seconds for display."""
+    arms = {arm["name"]: arm for arm in plan.arms}
+    lines = []
+    for planned in plan.cells:
+        cell, arm = done[planned["cell"]], arms[planned["arm"]]
+        lines.append({
+            **dict.fromkeys(CELL_SCHEMA.names), **planned, "kind": arm["kind"], "decision": arm["decision"],
+            "share": arm["share"], "rows_touched": arm["rows_touched"], **cell["metrics"], "error": cell["error"],
+            "seconds": cell["seconds"]["all"],
+        })  # fmt: skip
+    return lines
+
+
+def samples(plan: Plan, paths: Paths) -> dict[str, npt.NDArray[np.uint8]]:
+    """Arm name to samples (N, C, S, S) of its first seed: the same latents and labels for every arm."""
+    found: dict[str, npt.NDArray[np.uint8]] = {}
+    for planned in plan.cells:
+        file = cell_file(paths, planned["cell"]).with_suffix(".npy")
+        if planned["arm"] not in found and file.exists():
+            found[planned["arm"]] = np.load(file, allow_pickle=False)
+    return found

@@ -1,0 +1,131 @@
+"""One cell: train on an arm's rows with one seed, hold the model to the study's yardstick, write what came out.
+
+Everything here runs in a worker process with one thread. The file counts as code of every cell: a change in it makes
+all cells new.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aigc_core.ablation.cells import MEMORY, METRICS
+from aigc_core.config import Config
+from aigc_core.data.loader import ImageSet, load_images
+from aigc_core.data.store import Version
+from aigc_core.errors import AigcError
+from aigc_core.evaluation.compare import Judgement, Yardstick
+from aigc_core.files import atomic_file, write_json
+from aigc_core.models.zoo import SampleModel
+from aigc_core.tracking import NullTracker
+from aigc_core.training.loop import Schedule, choose_device, fit
+from aigc_core.training.session import spec_of
+from aigc_core.training.steps import Trainer, build
+
+SHOWN = 8  # samples that are kept of every cell: the same latents and labels for all arms
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cells of a study share."""
+
+    config: Config
+    family: str
+    steps: int
+    yardstick: Yardstick
+    start: Mapping[str, torch.Tensor] | None  # pre-trained tensors, for the arms that start from them
+    device: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell to run."""
+
+    cell: str
+    version: Path  # the arm's dataset version
+    seed: int
+    from_start: bool  # from the pre-trained tensors
+    out: Path  # <cell>.json; the samples lie beside it
+
+
+def run_cell(task: Task, bench: Bench) -> dict[str, Any]:
+    """Run a cell and write it, whole or not at all. What went wrong in it becomes its `error`."""
+    began = time.perf_counter()
+    line: dict[str, Any] = {
+        "cell": task.cell, "seed": task.seed, "family": bench.family, "steps": bench.steps, "error": None, "metrics": {},
+        "seconds": {},
+    }  # fmt: skip
+    try:
+        data = arm_images(task.version, tuple(bench.yardstick.real.classes))
+        loaded = time.perf_counter()
+        trainer = train(data, bench, task.seed, bench.steps, start=bench.start if task.from_start else None)
+        trained = time.perf_counter()
+        judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample)
+        line["metrics"] = figures(judgement)
+        _write_samples(task.out.with_suffix(".npy"), judgement)
+        line["seconds"] = {"load": loaded - began, "train": trained - loaded, "judge": time.perf_counter() - trained}
+    except AigcError as error:
+        line["error"] = str(error)
+    line["seconds"]["all"] = time.perf_counter() - began
+    write_json(task.out, line)
+    return line
+
+
+@lru_cache(maxsize=1)
+def arm_images(folder: Path, classes: tuple[str, ...]) -> ImageSet:
+    """The training images of an arm; the last arm stays in memory, because most arms are the same for all seeds."""
+    version = Version.open(folder)
+    image = version.card.image
+    return load_images(version, "train", size=image["size"], channels=image["channels"], classes=list(classes))
+
+
+def train(
+    data: ImageSet, bench: Bench, seed: int, steps: int, start: Mapping[str, torch.Tensor] | None = None
+) -> Trainer:
+    """A model of the study's family; `seed` draws its initial weights, the order of the rows and the noise."""
+    config = bench.config
+    version_image = {"size": data.pixels.shape[-1], "channels": data.pixels.shape[1]}
+    spec = spec_of(config, bench.family, version_image, data.classes)
+    trainer = build(spec, config.train, choose_device(bench.device), seed)
+    if start is not None:
+        trainer.start_from(start)
+    never = steps + 1  # a cell is short: it is run again rather than resumed
+    schedule = Schedule(steps, config.train.batch_size, max(1, steps // 10), never, never, seed)
+    fit(trainer, data, schedule, NullTracker(), Path("no-checkpoint"), _no_grid, quiet=True)
+    return trainer
+
+
+def _no_grid(step: int) -> None:
+    """The samples of a cell are kept once it is done."""
+    del step
+
+
+def figures(judgement: Judgement) -> dict[str, float]:
+    """The figures of a cell by the names of cells.METRICS and, where the evaluation gives them, cells.MEMORY."""
+    labels = judgement.labels.numpy()
+    present = len(np.unique(labels))
+    lines = judgement.per_class
+    if len(lines) != present:
+        raise AssertionError(f"{len(lines)} lines for {present} classes")  # agreement would be weighted wrongly
+    weights = np.unique(labels, return_counts=True)[1] / len(labels)
+    whole = dict(judgement.metrics)
+    for name in ("agreement", "agreement_real"):
+        whole.setdefault(name, float(np.dot(weights, [float(line[name]) for line in lines])))
+    return {name: float(whole[name]) for name in (*METRICS, *MEMORY) if name in whole}
+
+
+def _write_samples(target: Path, judgement: Judgement) -> None:
+    """Samples (SHOWN, C, S, S) uint8 of different classes as far as there are any."""
+    labels = judgement.labels.tolist()
+    first = {label: position for position, label in reversed(list(enumerate(labels)))}
+    order = [first[label] for label in sorted(first)]
+    order += [position for position in range(len(labels)) if position not in set(order)]
+    with atomic_file(target) as scratch, scratch.open("wb") as handle:
+        np.save(handle, judgement.samples[order[:SHOWN]].numpy())

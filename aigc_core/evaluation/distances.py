@@ -1,0 +1,159 @@
+"""Distances between two sets of features: Frechet, its extrapolation, and two kernel distances.
+
+Legend: N = real images, M = generated images, d = feature dimensions. Arrays are float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from aigc_core.errors import DataError
+from aigc_core.evaluation.intervals import balanced_order
+from aigc_core.evaluation.neighbours import BLOCK_NUMBERS, Array
+from aigc_core.evaluation.statistics import Moments
+
+#: A covariance of d dimensions from fewer than this many images per dimension is mostly noise.
+ROWS_PER_DIMENSION = 10
+#: Fewer dimensions than this (or all that the extractor has) say too little; then there are too few images.
+MIN_DIMENSIONS = 8
+#: Sizes of the extrapolation, from half of the images to all of them (Chong & Forsyth 2020 use 15).
+SIZES = 15
+#: Rows whose distances choose a bandwidth; their median hardly moves with more.
+MEDIAN_ROWS = 1000
+
+#: Inner products (p, q), squared norms (p, 1) and (1, q), to kernel values (p, q).
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def usable_dimensions(n: int, dimensions: int) -> int:
+    """The largest d <= `dimensions` with n >= 10 d. Raises DataError where that is fewer than 8."""
+    usable = min(dimensions, n // ROWS_PER_DIMENSION)
+    if usable < min(MIN_DIMENSIONS, dimensions):
+        need = ROWS_PER_DIMENSION * min(MIN_DIMENSIONS, dimensions)
+        raise DataError(
+            f"{n} held-out images are too few to compare distributions, at least {need} are needed: "
+            "add data, or raise split.test"
+        )
+    return usable
+
+
+def frechet_distance(first: Array, second: Array, *, least: int = ROWS_PER_DIMENSION) -> float:
+    """Frechet distance between Gaussians fitted to two feature sets (N, d) and (M, d); >= 0, lower is better.
+
+    |m1 - m2|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), Dowson & Landau 1982 eq. (16), as used by Heusel et al. 2017.
+    The matrix under the root is symmetric, so that `eigh` suffices. Raises DataError for n < 10 d; another number of
+    images per dimension in `least` is for parts of a set that is large enough as a whole.
+    """
+    return frechet_of_moments(Moments.of(first), Moments.of(second), least=least)
+
+
+def frechet_of_moments(first: Moments, second: Moments, *, least: int = ROWS_PER_DIMENSION) -> float:
+    """As `frechet_distance`, from counts, means and covariances that were gathered batch by batch."""
+    count, dimensions = min(first.count, second.count), len(first.mean)
+    if count < least * dimensions:
+        raise DataError(
+            f"a Frechet distance in {dimensions} dimensions needs {least * dimensions} images on each side "
+            f"and there are {count}: add images, or lower extractor.dimensions to {count // least}"
+        )
+    return _frechet(first, matrix_root(first.covariance), second)
+
+
+def _frechet(first: Moments, root: Array, second: Moments) -> float:
+    gap = first.mean - second.mean
+    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second.covariance @ root), 0, None)).sum()
+    total = np.trace(first.covariance) + np.trace(second.covariance)
+    return max(0.0, float(gap @ gap + total - 2 * cross))
+
+
+def matrix_root(matrix: Array) -> Array:
+    """Symmetric square root of a positive semi-definite matrix; rounding below zero is cut."""
+    values, vectors = np.linalg.eigh(matrix)
+    root: Array = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    return root
+
+
+def frechet_infinite(
+    real: Array, generated: Array, labels: npt.NDArray[np.int64], seed: int, *, least: int = ROWS_PER_DIMENSION
+) -> float:
+    """The Frechet distance at infinitely many generated images, by a line over 1/M; may fall below 0 by noise.
+
+    Chong & Forsyth 2020, algorithm 1, with random subsets of M/2 to M images, always against all real images (N, d):
+    what the finite number of real images adds stays in it. Subsets keep the class shares, by labels (M,): images of a
+    class that is there too often by chance would grow the distance of small subsets alone, and tilt the line. Raises
+    DataError for N or M < 10 d.
+    """
+    first = Moments.of(real)
+    if min(len(real), len(generated)) < least * real.shape[1]:
+        return frechet_of_moments(first, Moments.of(generated), least=least)  # the one place that words the refusal
+    root = matrix_root(first.covariance)
+    chance = np.random.default_rng(seed)
+    sizes = np.linspace(len(generated) // 2, len(generated), SIZES).astype(np.int64)
+    values = [
+        _frechet(first, root, Moments.of(generated[balanced_order(labels, chance)[:size]])) for size in sizes.tolist()
+    ]
+    return float(np.polyfit(1 / sizes, values, 1)[1])
+
+
+def rbf_kernel(real: Array, seed: int) -> Kernel:
+    """exp(-|x - y|^2 / (2 s^2)) with s the median distance between real images (Gretton et al. 2012, section 8).
+
+    The bandwidth is fixed by the real images alone, so that it is the same for every model.
+    """
+    rows = real[np.random.default_rng(seed).permutation(len(real))[:MEDIAN_ROWS]]
+    table = torch.pdist(torch.from_numpy(np.ascontiguousarray(rows)))
+    width = float(table.median())
+    if width == 0:
+        raise DataError("more than half of the held-out images are the same in the extractor's features: add others")
+    return partial(_rbf, scale=-0.5 / width**2)
+
+
+def _rbf(inner: torch.Tensor, left: torch.Tensor, right: torch.Tensor, scale: float) -> torch.Tensor:
+    return (inner.mul_(-2) + left + right).clamp_(min=0).mul_(scale).exp_()
+
+
+def cubic_kernel(dimensions: int) -> Kernel:
+    """(x y / d + 1)^3, the kernel of KID (Binkowski et al. 2018, section 4)."""
+    return partial(_cubic, dimensions=dimensions)
+
+
+def _cubic(inner: torch.Tensor, _left: torch.Tensor, _right: torch.Tensor, dimensions: int) -> torch.Tensor:
+    return (inner / dimensions + 1) ** 3
+
+
+class KernelDistance:
+    """Unbiased squared maximum mean discrepancy to fixed real images; about 0 for real images, may be negative.
+
+    Gretton et al. 2012, eq. (3): mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over pairs of different images.
+    Computed in blocks in float64.
+    """
+
+    def __init__(self, real: Array, kernel: Kernel, device: str = "cpu") -> None:
+        self.kernel, self.device = kernel, device
+        self.real = torch.from_numpy(np.ascontiguousarray(real)).to(device)
+        self.within_real = self._within(self.real)
+
+    def __call__(self, generated: Array) -> float:
+        """Against generated images (M, d). Raises ValueError for fewer than two."""
+        rows = torch.from_numpy(np.ascontiguousarray(generated)).to(self.device)
+        across = self._sum(rows, self.real) / (len(rows) * len(self.real))
+        return self.within_real + self._within(rows) - 2 * across
+
+    def _within(self, rows: torch.Tensor) -> float:
+        if len(rows) < 2:
+            raise ValueError(f"a kernel distance needs two images on each side and there are {len(rows)}")
+        squares = rows.square().sum(1)
+        own = float(self.kernel(squares.clone(), squares, squares).sum())
+        return (self._sum(rows, rows) - own) / (len(rows) * (len(rows) - 1))
+
+    def _sum(self, first: torch.Tensor, second: torch.Tensor) -> float:
+        total, right = 0.0, second.square().sum(1)[None]
+        step = max(1, BLOCK_NUMBERS // len(second))
+        for start in range(0, len(first), step):
+            part = first[start : start + step]
+            total += float(self.kernel(part @ second.T, part.square().sum(1)[:, None], right).sum())
+        return total

@@ -1,0 +1,65 @@
+"""All metrics on features at once: the same call for a model's samples, for real draws, and for parts of either.
+
+Legend: N = held-out images, M = images held against them, d = feature dimensions, G = groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from aigc_core.evaluation import metrics as m
+from aigc_core.evaluation.intervals import balanced_groups, jackknife
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Values by name (`metrics.ON_FEATURES`), and which held-out images (N,) are covered."""
+
+    values: dict[str, float]
+    covered: npt.NDArray[np.bool_]
+
+
+class Panel:
+    """Held-out features (N, d) with everything of them that no sampler changes."""
+
+    def __init__(self, features: m.Array, labels: Labels, neighbours: int, seed: int, device: str = "cpu") -> None:
+        self.features, self.labels = features, labels
+        self.neighbours, self.seed, self.device = neighbours, seed, device
+        self.radii = m.neighbour_radii(features, neighbours, device=device)
+        self.kernel = m.rbf_kernel(features, seed)
+        self.mmd = m.KernelDistance(features, self.kernel, device)
+        self.kid = m.KernelDistance(features, m.cubic_kernel(features.shape[1]), device)
+
+    def read(self, features: m.Array, labels: Labels, *, least: int = m.ROWS_PER_DIMENSION) -> Reading:
+        """Hold images (M, d) with labels (M,) against the held-out ones. Raises DataError for M < `least` d."""
+        support = m.density_coverage(self.features, features, self.neighbours, self.radii, device=self.device)
+        values = {
+            m.FD: m.frechet_distance(self.features, features, least=least),
+            m.FD_INF: m.frechet_infinite(self.features, features, labels, self.seed, least=least),
+            m.MMD: self.mmd(features),
+            m.KID: self.kid(features),
+            m.PRECISION: support.precision,
+            m.RECALL: m.recall(self.features, features, self.neighbours, device=self.device),
+            m.DENSITY: support.density,
+            m.COVERAGE: support.coverage,
+            m.DIVERSITY: m.diversity(features, labels, self.kernel),
+        }
+        return Reading(values, support.covered)
+
+    def intervals(
+        self, reading: Reading, features: m.Array, labels: Labels, groups: int
+    ) -> dict[str, tuple[float, float]]:
+        """95 % over the images (M, d), with the held-out ones as they are; see `intervals.jackknife`."""
+        group = balanced_groups(labels, groups, self.seed)
+        kept = [group != left_out for left_out in range(groups)]
+        # A part may be smaller than the whole has to be: only the differences between parts are used.
+        parts = [
+            self.read(features[keep], labels[keep], least=1).values for keep in track(kept, "intervals", transient=True)
+        ]
+        return {name: jackknife(value, [part[name] for part in parts]) for name, value in reading.values.items()}

@@ -1,0 +1,178 @@
+"""ablate: what did each data decision buy? Plans the study, freezes the plan, runs what is missing, writes the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from rich.console import Console
+
+from aigc_core import ablation
+from aigc_core.ablation import estimate, live, runner
+from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
+from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
+from aigc_core.ablation.study import Study
+from aigc_core.config import Config
+from aigc_core.evaluation.compare import Yardstick
+from aigc_core.files import atomic_folder, write_json, write_table
+from aigc_core.paths import Paths
+from aigc_core.records import Check, StageResult
+from aigc_core.report import ablation as page
+from aigc_core.tracking import Child, Tracker, open_tracker
+
+#: Columns of the ledger that Dagster's narrow table shows.
+SHORT = (
+    "decision",
+    "metric",
+    "verdict",
+    "effect",
+    "low",
+    "high",
+    "p_holm",
+    "smallest_visible",
+    "rows_touched",
+    "sentence",
+)
+NOT_RUN = "not run: ablation.enabled is false in params.yaml; set it to true and run `dvc repro ablate`"
+QUESTIONS = {
+    "null_quiet": "Does a second full recipe on other seeds differ from the first by nothing?",
+    "positive_control_seen": "Are planted blanks seen?",
+    "every_cell_finished": "Was every cell of the study finished?",
+}
+
+
+def ablate(
+    config: Config,
+    paths: Paths,
+    *,
+    plan_only: bool = False,
+    seeds: int | None = None,
+    sizes: list[float] | None = None,
+    budget: str | None = None,
+    plan: Path | None = None,
+) -> StageResult:
+    """Write data/ablation. `plan` is a frozen plan to run; the others override params.yaml for this call.
+
+    Raises ConfigError or DataError where nothing can be measured, or a frozen plan no longer fits.
+    """
+    if not config.ablation.enabled and not (plan_only or seeds or sizes or budget or plan):
+        return _not_run(paths)
+    changes = {"seeds": seeds, "sizes": sizes}
+    config = _with(config, {name: value for name, value in changes.items() if value is not None})
+    layout = check_unchanged(Plan.load(plan), paths) if plan else resolve(config, paths)
+    layout, yardstick = _prepared(layout, config, paths, budget)
+    frozen = paths.work / "ablation" / "plan.json"
+    layout.plan.save(frozen)
+    if plan_only:
+        return StageResult(
+            f"planned {layout.plan.digest[:12]}: run it with `aigc ablate --plan {frozen.relative_to(paths.root)}`"
+        )
+    resolved = {**layout.plan.settings, "plan": layout.plan.digest}
+    inputs = [paths.content, paths.ingested, paths.verdicts, paths.curated, paths.extractor]
+    with open_tracker(config.tracking, paths, "ablate", resolved, inputs) as tracker:
+        with live.watching(layout.plan, runner.workers(config, len(layout.plan.cells)), Console()) as watch:
+            study = ablation.run(layout.plan, paths, config, watch, yardstick)
+        write(study, layout.plan, paths)
+        track(study, paths, tracker)
+    return StageResult(summary(study), {"cells": len(study.cells), "void": float(bool(study.void))})
+
+
+def _with(config: Config, changes: dict[str, Any]) -> Config:
+    """The configuration with other values in `ablation`, checked as params.yaml is."""
+    if not changes:
+        return config
+    return Config.model_validate({**config.model_dump(), "ablation": {**config.ablation.model_dump(), **changes}})
+
+
+def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) -> tuple[Layout, Yardstick | None]:
+    """Print the plan with its cost; with a budget, the plan that fits it, and what that costs in power.
+
+    Returns the yardstick too, where a timed run made one.
+    """
+    console, plan, yardstick = Console(), layout.plan, None
+    cost = estimate.past_cost(plan, paths)
+    missing = len({line["cell"] for line in plan.cells} - set(runner.known_cells(plan, paths)))
+    if cost is None:
+        yardstick = runner.make_yardstick(layout, paths, config)
+        cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
+    processes = runner.workers(config, max(1, missing))
+    if budget is not None:
+        seeds, steps = estimate.fit_budget(config, len(plan.arms), cost, processes, estimate.seconds_of(budget))
+        before = estimate.look_ahead(plan, paths, config.ablation, cost, processes)
+        layout = resolve(_with(config, {"seeds": seeds, "steps": steps}), paths)
+        console.print(_price(plan, layout.plan, before), highlight=False, soft_wrap=True)
+    outlook = estimate.look_ahead(layout.plan, paths, config.ablation, cost, processes)
+    live.show_plan(layout.plan, outlook, console)
+    return layout, yardstick
+
+
+def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:
+    """What a budget changed, and what that costs."""
+    lines = []
+    if len(fitting.seeds) < len(wanted.seeds):
+        now = estimate.visible(before.spread, len(fitting.seeds), fitting.decisions)
+        lines.append(
+            f"{len(fitting.seeds)} seeds instead of {len(wanted.seeds)}: the smallest effect that can be seen grows from "
+            f"{before.visible:.2f} to {now:.2f} floors"
+        )
+    if fitting.steps < wanted.steps:
+        lines.append(
+            f"{fitting.steps:,} steps instead of {wanted.steps:,}: the verdicts are about a training that is cut shorter"
+        )
+    return "budget: " + ("; ".join(lines) if lines else "the whole study fits")
+
+
+def _not_run(paths: Paths) -> StageResult:
+    """The outs of a stage that is switched off, saying so."""
+    checks = [Check(name, question, "warning", False, None, NOT_RUN) for name, question in QUESTIONS.items()]
+    with atomic_folder(paths.ablation) as folder:
+        write_json(folder / "plan.json", {"ran": False, "why": NOT_RUN})
+        write_json(folder / "ledger.json", {"ran": False, "why": NOT_RUN})
+        write_json(folder / "checks.json", {"checks": [asdict(check) for check in checks]})
+        write_table(folder / "cells.parquet", pa.Table.from_pylist([], CELL_SCHEMA))
+    return StageResult(NOT_RUN)
+
+
+def write(study: Study, plan: Plan, paths: Paths) -> None:
+    """The outs: no time and no address among them, so that equal cells make equal bytes."""
+    facts = study.to_dict()
+    pictures = runner.samples(plan, paths)
+    with atomic_folder(paths.ablation) as folder:
+        plan.save(folder / "plan.json")
+        write_table(folder / "cells.parquet", to_table(study.cells))
+        write_json(folder / "ledger.json", {"ran": True, **facts})
+        write_json(folder / "checks.json", {"checks": facts["checks"]})
+        study.ledger[[name for name in SHORT if name in study.ledger]].round(4).to_csv(
+            folder / "ledger.csv", index=False, lineterminator="\n"
+        )
+        page.write(facts, pictures, folder)
+
+
+def track(study: Study, paths: Paths, tracker: Tracker) -> None:
+    """The ledger as a table, the page, and a child run for every cell."""
+    tracker.tags(
+        {"plan": str(study.plan["digest"]), "void": str(bool(study.void)), "headline": study.headline.sentence[:500]}
+    )
+    tracker.table("ledger.json", study.to_dict()["ledger"])
+    tracker.children([_child(line, study) for line in study.cells.to_dict("records")])
+    tracker.artifact(paths.ablation, "study")
+
+
+def _child(line: dict[Any, Any], study: Study) -> Child:
+    names = [name for name in (*METRICS, *MEMORY, "seconds") if not pd.isna(line.get(name))]
+    tags = {"arm": line["arm"], "kind": line["kind"], "seed": str(line["seed"]), "digest": line["cell"], "stage": "ablate-cell",
+            "plan": str(study.plan["digest"])}  # fmt: skip
+    failed = not pd.isna(line["error"])
+    if failed:
+        tags["error"] = str(line["error"])
+    metrics = {name: float(line[name]) for name in names} | {"rows": float(line["rows"])}
+    return Child(f"{line['arm']}/{line['seed']}", metrics, tags, failed)
+
+
+def summary(study: Study) -> str:
+    """The headline, then a sentence per decision on the primary metric."""
+    primary = study.ledger[study.ledger["metric"] == study.plan["primary"]] if len(study.ledger) else study.ledger
+    return "\n".join([study.headline.sentence, *(f"  {text}" for text in primary.get("sentence", []))])

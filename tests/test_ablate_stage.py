@@ -1,0 +1,142 @@
+"""The stage `ablate`: its outs, its words, MLflow's children, and that switched off it says so."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import study_data as data
+import yaml
+from typer.testing import CliRunner
+
+from aigc_core import cli
+from aigc_core.ablation import estimate
+from aigc_core.config import Config
+from aigc_core.errors import ConfigError
+from aigc_core.files import read_json, sha256_file
+from aigc_core.paths import Paths
+from aigc_core.stages.ablate import NOT_RUN, QUESTIONS, ablate
+
+# MLflow's own use of its database library warns; that is not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A tracked study on a tiny checkout: (paths, config, result)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        paths = data.build(Paths(tmp_path_factory.mktemp("study")))
+        config = data.settings(seeds=3, decisions=["curate", "fix_labels"])
+        config = Config.model_validate({**config.model_dump(), "tracking": {"enabled": True}})
+        yield paths, config, ablate(config, paths)
+
+
+def outs(paths: Paths) -> dict[str, str]:
+    folder = paths.ablation
+    return {str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_the_outs_hold_plan_cells_ledger_checks_and_pictures(study):
+    paths, _, result = study
+    names = set(outs(paths))
+    assert {
+        "plan.json",
+        "cells.parquet",
+        "ledger.json",
+        "ledger.csv",
+        "checks.json",
+        "forest.png",
+        "ledger.html",
+    } <= names
+    ledger = read_json(paths.ablation / "ledger.json")
+    assert {line["decision"] for line in ledger["ledger"]} == {"curate"}
+    assert result.summary.splitlines()[0] == ledger["headline"]["sentence"]
+    answers = {check["name"] for check in read_json(paths.ablation / "checks.json")["checks"]}
+    assert answers == set(QUESTIONS)
+    assert "fix_labels" in json.dumps(read_json(paths.ablation / "plan.json")["skipped"])
+    columns = pq.read_schema(paths.ablation / "cells.parquet").names
+    assert "seconds" not in columns
+
+
+def test_the_checks_are_those_that_the_graph_declares():
+    graph = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text())["stages"]
+    declared = graph["ablate"]["meta"]["dagster"]["checks"]["names"]
+    assert {check["name"] for check in declared} == set(QUESTIONS)
+
+
+def test_a_second_run_writes_the_same_bytes_without_running_a_cell(study, capsys):
+    paths, config, _ = study
+    before = outs(paths)
+    capsys.readouterr()
+    ablate(config, paths)
+    assert "15 are done, 0 are left" in capsys.readouterr().out
+    assert outs(paths) == before
+
+
+def test_mlflow_has_a_parent_with_a_child_for_every_cell(study):
+    from mlflow import MlflowClient
+
+    paths, _, _ = study
+    client = MlflowClient(f"sqlite:///{paths.root / 'mlflow' / 'mlflow.db'}")
+    parent = client.get_run(read_json(paths.run_file("ablate"))["run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["plan"] == read_json(paths.ablation / "plan.json")["digest"]
+    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    cells = pq.read_table(paths.ablation / "cells.parquet").to_pylist()
+    assert {run.data.tags["digest"] for run in children} == {line["cell"] for line in cells}
+    by_digest = {line["cell"]: line for line in cells}
+    for run in children:
+        line = by_digest[run.data.tags["digest"]]
+        assert (run.data.tags["arm"], run.data.tags["seed"]) == (line["arm"], str(line["seed"]))
+        assert run.data.metrics["fd"] == pytest.approx(line["fd"])
+        assert {"coverage", "cas", "agreement", "rows", "seconds"} <= run.data.metrics.keys()
+    assert "ledger.json" in {file.path for file in client.list_artifacts(parent.info.run_id)}
+
+
+def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, capsys, monkeypatch):
+    paths, config, _ = study
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, "made up"))
+    ablate(config, paths, plan_only=True, seeds=2)
+    frozen = paths.work / "ablation" / "plan.json"
+    assert len(read_json(frozen)["seeds"]) == 2
+    result = ablate(config, paths, plan=frozen)
+    assert read_json(paths.ablation / "plan.json") == read_json(frozen)
+    assert result.metrics["cells"] == 10
+    ablate(config, paths, seeds=50, budget="60s", plan_only=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "4 seeds instead of 50: the smallest effect that can be seen grows" in said
+    frozen.write_text(frozen.read_text().replace('"steps": 6', '"steps": 7', 1))
+    with pytest.raises(ConfigError, match="changed after it was frozen"):
+        ablate(config, paths, plan=frozen)
+
+
+def test_switched_off_it_says_so_in_every_out(tmp_path):
+    paths = Paths(tmp_path)
+    result = ablate(data.settings(enabled=False), paths)
+    assert result.summary == NOT_RUN
+    assert read_json(paths.ablation / "ledger.json") == {"ran": False, "why": NOT_RUN}
+    checks = read_json(paths.ablation / "checks.json")["checks"]
+    assert [check["passed"] for check in checks] == [False] * 3
+    assert all(check["expected"] == NOT_RUN for check in checks)
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    notebook = json.loads((Path(__file__).parents[1] / "docs" / "ablation.ipynb").read_text())
+    paths = data.build(Paths(tmp_path / "checkout"))
+    (paths.root / "params.yaml").write_text(yaml.safe_dump(data.settings().model_dump()))
+    monkeypatch.chdir(paths.root)
+    names: dict = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"], "outputs are not kept in git"
+            exec(compile("".join(cell["source"]), "ablation.ipynb", "exec"), names)
+    assert set(names["study"].ledger["decision"]) == {"curate"}
+
+
+def test_the_command_refuses_sizes_that_are_no_shares(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.app, ["ablate", "--sizes", "half"])
+    assert isinstance(result.exception, ConfigError)
+    assert "write shares of the training rows" in str(result.exception)

@@ -1,0 +1,241 @@
+"""Plans and arms: which rows every arm has, what is refused, and that a frozen plan is what runs."""
+
+import json
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+import study_data as data
+
+from aigc_core import ablation
+from aigc_core.ablation.arms import Chooser, Recipe, arms_of
+from aigc_core.ablation.plan import Plan, check_unchanged, resolve
+from aigc_core.ablation.pool import open_pool
+from aigc_core.ablation.reference import held_out
+from aigc_core.ablation.versions import ArmWriter
+from aigc_core.ablation.worker import arm_images
+from aigc_core.config import parse
+from aigc_core.data.store import Version
+from aigc_core.errors import ConfigError, DataError
+from aigc_core.files import write_table
+from aigc_core.paths import Paths
+from aigc_core.records import PAIR_SCHEMA, row_id
+
+ALL = ["curate", "deduplicate", "fix_labels", "augment", "half_the_data"]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> Paths:
+    return data.build(Paths(tmp_path_factory.mktemp("study")))
+
+
+def chooser(paths: Paths, **settings) -> Chooser:
+    config = data.settings(**settings)
+    return Chooser(open_pool(config, paths), config.ablation, config.augment.copies)
+
+
+def test_full_is_what_the_pipeline_trains_on_and_without_curate_has_everything_back(paths):
+    choose = chooser(paths)
+    curated = set(Version.open(paths.curated).select("train")["id"].to_pylist())
+    everything = set(Version.open(paths.ingested).select("train")["id"].to_pylist())
+    assert set(choose.select(Recipe(), 0).ids) == curated
+    assert set(choose.select(Recipe(off=("curate",)), 0).ids) == everything
+
+
+def test_each_decision_gives_back_its_own_rows_only(paths):
+    own = {"name": "no_blanks", "reasons": ["blank"]}
+    choose = chooser(paths, decisions=["deduplicate", own])
+    full = len(choose.select(Recipe(), 0).ids)
+    assert len(choose.select(Recipe(off=("deduplicate",)), 0).ids) == full + data.COPIES
+    assert len(choose.select(Recipe(off=("no_blanks",)), 0).ids) == full + data.BLANKS
+
+
+def test_the_random_control_is_as_large_as_full_and_another_draw_for_another_seed(paths):
+    choose = chooser(paths)
+    full, first, second = (choose.select(recipe, seed) for recipe, seed in
+                           ((Recipe(), 0), (Recipe(random="curate"), 0), (Recipe(random="curate"), 1)))  # fmt: skip
+    assert len(first.ids) == len(second.ids) == len(full.ids)
+    assert first.ids != second.ids
+    assert set(first.ids) != set(full.ids)
+
+
+def test_sizes_are_nested_and_keep_the_class_shares(paths):
+    choose = chooser(paths)
+    small, large = (set(choose.select(Recipe(share=share), 3).ids) for share in (0.2, 0.6))
+    assert small < large
+    labels = [choose.pool.labels[identity] for identity in small]
+    assert {labels.count(name) for name in data.CLASSES} == {12}
+
+
+def test_the_users_own_rows_can_be_taken_away(paths):
+    bought = [f"train/{index}.png" for index in range(30)]
+    (paths.root / "bought.csv").write_text("source\n" + "\n".join(bought) + "\n")
+    choose = chooser(paths, decisions=[{"name": "bought", "ids": "bought.csv"}])
+    full, without, control = (choose.select(recipe, 0) for recipe in
+                              (Recipe(), Recipe(off=("bought",)), Recipe(random="bought")))  # fmt: skip
+    assert set(full.ids) - set(without.ids) == {row_id(source) for source in bought}
+    assert len(control.ids) == len(without.ids)
+    assert control.ids != without.ids
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("name\nx\n", "needs a column"), ("id\nnobody\n", "not training rows"), (None, "does not exist")],
+)
+def test_a_csv_that_names_no_training_row_is_refused(paths, text, words):
+    path = paths.root / "own.csv"
+    path.unlink(missing_ok=True)
+    if text:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        chooser(paths, decisions=[{"name": "mine", "ids": "own.csv"}])
+
+
+def test_the_reference_has_no_twin_of_any_arms_rows(paths, tmp_path):
+    choose = chooser(paths)
+    leak = row_id(f"test/{data.LEAK}.png")
+    _, twins = held_out(choose.pool, paths, choose.select(Recipe(), 0).ids, 2)
+    assert twins == 0  # the twin of the test row is quarantined, and full does not train on it
+    rows, twins = held_out(choose.pool, paths, choose.every_id(), 2)
+    assert twins == 1
+    assert leak not in rows["id"].to_pylist()
+    measures = replace(paths, root=tmp_path)
+    ends = sorted([row_id("test/5.png"), row_id("train/7.png")])
+    line = {"a": ends[0], "b": ends[1], "similarity": 0.99, "transform": "flip"}
+    write_table(measures.measures / "pairs.parquet", pa.Table.from_pylist([line], PAIR_SCHEMA))
+    rows, twins = held_out(choose.pool, measures, choose.every_id(), 2)
+    assert twins == 2
+    assert row_id("test/5.png") not in rows["id"].to_pylist()
+
+
+def test_an_arm_is_a_dataset_version_with_its_lineage(paths):
+    config = data.settings(decisions=ALL)
+    layout = resolve(config, paths)
+    writer = ArmWriter(layout.pool, paths, config.augment, config.seed)
+    blanks = next(arm for arm in layout.arms if arm.name == "blanks_10")
+    seed = blanks.seeds[0]
+    version = Version.open(writer.write(blanks, layout.selections["blanks_10", seed], seed))
+    assert version.card.parent == Version.open(paths.ingested).card.version
+    assert version.card.operation == "ablation: blanks_10"
+    images = arm_images(version.folder, tuple(data.CLASSES))
+    spread = images.pixels.flatten(1).float().std(1)
+    planted = int((spread == 0).sum())
+    assert planted == 36  # a tenth of 180 rows and of their 180 copies
+    assert len(images) == 360 + planted
+    operations = {row["op"].split("[")[0].split("(")[0] for row in version.rows.to_pylist() if row["op"]}
+    assert operations == {"augment", "blank"}
+    plain = next(arm for arm in layout.arms if arm.name == "without_augment")
+    assert len(arm_images(writer.write(plain, layout.selections[plain.name, seed], seed), tuple(data.CLASSES))) == 180
+
+
+def test_a_decision_that_changes_no_row_is_named_and_not_run(paths):
+    plan = ablation.freeze(data.settings(decisions=["curate", "fix_labels"]), paths)
+    assert [line["arm"] for line in plan.skipped] == ["without_fix_labels", "random_fix_labels"]
+    assert "changes no training row" in plan.skipped[0]["why"]
+    assert not any(arm["decision"] == "fix_labels" for arm in plan.arms)
+    with pytest.raises(DataError, match=r"no decision of ablation\.decisions can be measured"):
+        ablation.freeze(data.settings(decisions=["fix_labels"]), paths)
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.05, "fewer than one batch of 16"), (0.001, "is no row")])
+def test_a_size_too_small_to_train_on_is_named_and_not_run(paths, share, words):
+    plan = ablation.freeze(data.settings(sizes=[share, 1.0]), paths)
+    assert [line["arm"] for line in plan.skipped] == [f"size_{share:g}"]
+    assert words in plan.skipped[0]["why"]
+    assert plan.sizes == [1.0]
+
+
+def test_a_class_that_an_arm_would_lose_is_named(paths):
+    of_a = [row_id(f"train/{index}.png") for index in range(0, 180, 3)]
+    (paths.root / "class.csv").write_text("id\n" + "\n".join(of_a) + "\n")
+    plan = ablation.freeze(data.settings(decisions=["curate", {"name": "class_a", "ids": "class.csv"}]), paths)
+    assert "class 'a' would have 0 training rows" in next(
+        line["why"] for line in plan.skipped if line["arm"] == "without_class_a"
+    )
+
+
+def test_null_seeds_are_nobody_elses_and_the_whole_size_shares_the_cells_of_full(paths):
+    plan = ablation.freeze(data.settings(sizes=[0.5, 1.0], seeds=4), paths)
+    assert not set(plan.null_seeds) & {line["seed"] for line in plan.cells if line["arm"] != "null"}
+    cells = {arm: [line["cell"] for line in plan.cells if line["arm"] == arm] for arm in ("full", "size_1", "null")}
+    assert cells["full"] == cells["size_1"]
+    assert not set(cells["full"]) & set(cells["null"])
+
+
+def test_a_plan_is_the_same_twice_and_an_extended_one_keeps_its_cells(paths):
+    config = data.settings(decisions=ALL)
+    first, again = ablation.freeze(config, paths), ablation.freeze(config, paths)
+    assert first.to_dict() == again.to_dict()
+    longer = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=5), paths)
+    short = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=2), paths)
+    assert {line["cell"] for line in short.cells} < {line["cell"] for line in longer.cells}
+
+
+@pytest.mark.parametrize("change", [{"steps": 7}, {"model": "gan"}])
+def test_what_decides_a_figure_makes_other_cells(paths, change):
+    first, other = ablation.freeze(data.settings(), paths), ablation.freeze(data.settings(**change), paths)
+    assert not {line["cell"] for line in first.cells} & {line["cell"] for line in other.cells}
+
+
+def test_a_plan_edited_by_hand_is_refused(paths, tmp_path):
+    path = tmp_path / "plan.json"
+    plan = ablation.freeze(data.settings(), paths)
+    plan.save(path)
+    assert Plan.load(path) == plan
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "smallest_effect": 0.01}))
+    with pytest.raises(ConfigError, match="changed after it was frozen"):
+        Plan.load(path)
+    for text in ("{}", "[]", "no json", '{"digest": "x"}'):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="is not a plan"):
+            Plan.load(path)
+    with pytest.raises(ConfigError, match="does not exist"):
+        Plan.load(tmp_path / "nowhere.json")
+
+
+def test_data_that_changed_after_the_plan_stops_it(tmp_path):
+    paths = data.build(Paths(tmp_path / "now"))
+    plan = ablation.freeze(data.settings(), paths)
+    check_unchanged(plan, paths)
+    data.build(paths, train_rows=150)
+    with pytest.raises(DataError, match="no longer fits what is here"):
+        check_unchanged(plan, paths)
+
+
+def test_verdicts_that_are_not_those_of_the_curated_version_are_refused(tmp_path):
+    paths = data.build(Paths(tmp_path / "torn"))
+    table = Version.open(paths.curated).rows.slice(50)
+    write_table(paths.curated / "rows.parquet", table)
+    with pytest.raises(DataError, match="run `aigc curate` again"):
+        ablation.freeze(data.settings(), paths)
+
+
+@pytest.mark.parametrize(
+    ("ablation_settings", "words"),
+    [
+        ({"decisions": ["curate", "curate"]}, "lists 'curate' twice|lists curate twice"),
+        ({"decisions": [{"name": "full", "ids": "x.csv"}]}, "means something of its own"),
+        ({"decisions": [{"name": "x"}]}, "give `ids`"),
+        ({"sizes": [0.5, 0.5]}, "twice"),
+        ({"sizes": [1.5]}, "sizes"),
+        ({"seeds": 1}, "seeds"),
+    ],
+)
+def test_settings_that_make_no_study_are_refused_in_one_sentence(ablation_settings, words):
+    with pytest.raises(ConfigError, match=words):
+        parse({"ablation": ablation_settings})
+
+
+def test_arms_are_named_and_kinded_as_the_statistics_expect(paths):
+    arms = {
+        arm.name: (arm.kind, arm.decision) for arm in arms_of(data.settings(decisions=ALL, sizes=[0.32]).ablation, 0)
+    }
+    assert arms == {
+        "full": ("baseline", None), "null": ("null", None), "blanks_10": ("positive_control", None),
+        "without_curate": ("treatment", "curate"), "random_curate": ("random_control", "curate"),
+        "without_deduplicate": ("treatment", "deduplicate"), "random_deduplicate": ("random_control", "deduplicate"),
+        "without_fix_labels": ("treatment", "fix_labels"), "random_fix_labels": ("random_control", "fix_labels"),
+        "without_augment": ("treatment", "augment"), "without_half_the_data": ("treatment", "half_the_data"),
+        "size_0.32": ("size", None),
+    }  # fmt: skip

@@ -1,0 +1,223 @@
+"""Running a study: cells are run once, in any number of processes, and survive whatever ends the study."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import study_data as data
+
+from aigc_core import ablation
+from aigc_core.ablation import estimate, live, runner
+from aigc_core.ablation.cells import to_frame, to_table
+from aigc_core.ablation.plan import resolve
+from aigc_core.ablation.runner import known_cells, run_cells, samples
+from aigc_core.errors import ConfigError, DataError, TrainingError
+from aigc_core.files import sha256_file
+from aigc_core.paths import Paths
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> Paths:
+    return data.build(Paths(tmp_path_factory.mktemp("study")))
+
+
+@pytest.fixture(scope="module")
+def finished(paths):
+    """A study in one process: its layout and the cells with whether each was run or found."""
+    layout, seen = resolve(data.settings(), paths), []
+    lines = run_cells(layout, paths, data.settings(), lambda line, fresh: seen.append((line["cell"], fresh)))
+    return layout, lines, seen
+
+
+def test_every_planned_cell_has_a_line_with_all_figures(finished, paths):
+    layout, lines, seen = finished
+    assert len(lines) == len(layout.plan.cells) == 10
+    assert all(fresh for _, fresh in seen)
+    frame = to_frame(lines)
+    assert frame["error"].isna().all()
+    for name in ("fd", "coverage", "cas", "agreement", "fd_floor", "cas_real", "agreement_real"):
+        assert np.isfinite(frame[name]).all(), name
+    assert frame["fd_floor"].nunique() == 1
+    assert to_frame(to_table(frame).to_pylist()).equals(frame)
+
+
+def test_a_finished_study_runs_nothing_again_and_an_extended_one_what_is_new(finished, paths):
+    layout, lines, _ = finished
+    seen = []
+    again = run_cells(layout, paths, data.settings(), lambda line, fresh: seen.append(fresh))
+    assert again == lines
+    assert not any(seen)
+    config, seen = data.settings(seeds=3), []
+    longer = run_cells(resolve(config, paths), paths, config, lambda line, fresh: seen.append(fresh))
+    assert sorted(seen) == [False] * 10 + [True] * 5
+    assert [line["fd"] for line in longer if line["seed"] in (0, 1) and line["arm"] == "full"] == [
+        line["fd"] for line in lines if line["arm"] == "full"
+    ]
+
+
+def test_cells_are_the_same_figures_in_two_processes(finished, paths, tmp_path):
+    layout, lines, _ = finished
+    elsewhere = data.build(Paths(tmp_path / "two"))
+    config = data.settings(parallel=2)
+    both = run_cells(resolve(config, elsewhere), elsewhere, config)
+    assert to_frame(both).equals(to_frame(lines))
+    first, second = samples(layout.plan, paths), samples(layout.plan, elsewhere)
+    assert first.keys() == second.keys() == {arm["name"] for arm in layout.plan.arms}
+    for name, pixels in first.items():
+        assert pixels.shape == (8, 1, 8, 8)
+        assert np.array_equal(pixels, second[name])
+
+
+def test_a_seed_draws_the_weights_and_an_arm_its_rows(finished):
+    _, lines, _ = finished
+    assert len({line["fd"] for line in lines}) == len(lines)
+
+
+def test_a_cell_that_diverges_is_a_line_that_says_so(paths):
+    config = data.settings(seeds=2)
+    layout = resolve(config, paths)
+    wild = layout.plan.config.model_dump()
+    wild["train"]["vae"]["learning_rate"] = 1e12
+    plan = replace(
+        layout.plan, settings=wild, cells=[{**line, "cell": "f" * 60 + line["cell"][:4]} for line in layout.plan.cells]
+    )
+    lines = run_cells(replace(layout, plan=plan), paths, config)
+    assert all("lower the learning rate" in line["error"] for line in lines)
+    assert to_frame(lines)["fd"].isna().all()
+
+
+def test_half_a_cell_file_is_as_good_as_none(finished, paths):
+    layout, lines, _ = finished
+    file = runner.cell_file(paths, lines[0]["cell"])
+    whole = file.read_text()
+    file.write_text(whole[: len(whole) // 2])
+    assert len(known_cells(layout.plan, paths)) == 9
+    assert run_cells(layout, paths, data.settings())[0]["fd"] == lines[0]["fd"]
+    assert json.loads(file.read_text())["cell"] == lines[0]["cell"]
+
+
+def test_a_killed_worker_is_told_in_one_sentence(paths, monkeypatch):
+    layout = resolve(data.settings(steps=5), paths)
+    monkeypatch.setattr(runner, "_work", data.die)
+    with pytest.raises(TrainingError, match=r"lower ablation\.parallel"):
+        run_cells(layout, paths, data.settings(parallel=2, steps=5))
+
+
+STUDY = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import study_data as data
+from aigc_core.ablation.plan import resolve
+from aigc_core.ablation.runner import run_cells
+from aigc_core.paths import Paths
+
+if __name__ == "__main__":
+    config = data.settings(seeds=3, steps=1500, parallel=2)
+    paths = Paths(Path({root!r}))
+    run_cells(resolve(config, paths), paths, config, lambda line, fresh: print("cell", flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_a_study_that_is_ended_keeps_its_cells_and_leaves_no_process(tmp_path, sign):
+    paths = data.build(Paths(tmp_path / "checkout"))
+    script = tmp_path / "study.py"
+    script.write_text(STUDY.format(tests=str(Path(__file__).parent), root=str(paths.root)))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "cell\n"
+    # A terminal sends Ctrl-C to the whole group; kill -9 is for the parent alone.
+    (os.killpg if sign == signal.SIGINT else os.kill)(process.pid, sign)
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and _alive(process.pid):
+        time.sleep(0.1)
+    assert not _alive(process.pid), "workers outlive the study"
+    config = data.settings(seeds=3, steps=1500)
+    layout = resolve(config, paths)
+    done = known_cells(layout.plan, paths)
+    assert 0 < len(done) < len(layout.plan.cells)
+    stamps = {cell: sha256_file(runner.cell_file(paths, cell)) for cell in done}
+    short = replace(layout, plan=replace(layout.plan, steps=2))  # what is left need not be long here
+    run_cells(short, paths, config)
+    assert {cell: sha256_file(runner.cell_file(paths, cell)) for cell in done} == stamps
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_run_gives_a_study_and_refuses_data_that_changed_meanwhile(tmp_path):
+    paths = data.build(Paths(tmp_path / "checkout"))
+    plan = ablation.freeze(data.settings(), paths)
+    study = ablation.run(plan, paths, data.settings())
+    assert set(study.ledger["decision"]) == {"curate"}
+    assert {check.name for check in study.checks} >= {"null_quiet", "positive_control_seen"}
+
+    def meddle(line, fresh):
+        data.build(paths, train_rows=150)
+
+    with pytest.raises(DataError, match="no longer fits"):
+        ablation.run(plan, paths, data.settings(), meddle)
+
+
+def test_costs_come_from_cells_that_ran_here_or_from_a_timed_run(finished, paths, tmp_path):
+    layout, _, _ = finished
+    past = estimate.past_cost(layout.plan, paths)
+    assert past.step > 0
+    assert past.judge > 0
+    assert "cells that ran" in past.measured
+    assert estimate.past_cost(layout.plan, Paths(tmp_path)) is None
+    timed = estimate.pilot(layout, paths, runner.make_bench(layout, paths, data.settings()))
+    assert timed.step > 0
+    assert estimate.known_spread(layout.plan, known_cells(layout.plan, paths)) is None  # two pairs tell no spread
+    config = data.settings(seeds=3)
+    longer = resolve(config, paths)
+    run_cells(longer, paths, config)
+    assert estimate.known_spread(longer.plan, known_cells(longer.plan, paths)) > 0
+
+
+COST = estimate.Cost(step=0.01, judge=2.0, measured="made up")
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [(1e9, (10, 600)), (160, (7, 600)), (60, (3, 466))],
+)
+def test_a_budget_gives_up_seeds_first_and_steps_then(budget, expected):
+    config = data.settings(seeds=10, steps=600)
+    assert estimate.fit_budget(config, 5, COST, 2, budget) == expected
+
+
+def test_a_budget_that_is_too_small_or_no_time_is_refused():
+    with pytest.raises(ConfigError, match="the smallest study of these arms takes about 34 s"):
+        estimate.fit_budget(data.settings(seeds=10, steps=600), 5, COST, 2, 20)
+    assert [estimate.seconds_of(text) for text in ("90s", "10m", "1.5h", "45")] == [90, 600, 5400, 45]
+    for text in ("soon", "-3m", "0", "10 days"):
+        with pytest.raises(ConfigError, match="is no time"):
+            estimate.seconds_of(text)
+
+
+def test_the_board_counts_cells_and_failures(finished):
+    layout, lines, _ = finished
+    board = live.Board(layout.plan, 2)
+    board.take({"cell": lines[0]["cell"], "error": None}, True)
+    board.take({"cell": lines[1]["cell"], "error": "lower the learning rate"}, True)
+    assert board.totals_line().startswith("2 of 10 cells done, 2 running, 6 waiting, 1 failed")
