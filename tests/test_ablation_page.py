@@ -88,8 +88,16 @@ def test_without_sizes_or_times_the_page_says_less():
     assert page.count("<svg") == 2
     assert "No curve is drawn" in page
     assert ">seconds<" not in page
-    timed = study(cells().assign(seconds=2.0)).to_dict(timing=True)
-    assert ">seconds<" in ablation.render(timed)
+
+
+def test_the_page_beside_the_out_has_the_cost_in_seconds(folder, tmp_path):
+    frame = cells()
+    frame["seconds"] = np.where(frame.arm == "full", 3.5, 2.0)
+    ablation.write_timed(study(frame).to_dict(timing=True), folder, tmp_path / "ledger.html")
+    page = (tmp_path / "ledger.html").read_text()
+    assert ">seconds<" in page
+    assert ">+1.5<" in page
+    assert "samples of the arm: full recipe" in page
 
 
 def test_what_was_not_run_says_why(tmp_path):
