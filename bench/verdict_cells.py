@@ -68,6 +68,7 @@ class Bench:
     paths: Paths
     yardstick: Yardstick
     clean: Rows
+    radii: np.ndarray  # of the test images' balls, for coverage
     known: dict[str, int] = field(default_factory=dict)
 
     def rows(self, images: ImageSet) -> Rows:
@@ -84,7 +85,7 @@ class Bench:
         pixels = torch.from_numpy(samples.reshape(len(wanted), *rows.pixels.shape[1:]))
         features = self.yardstick.extractor.features(pixels, self.yardstick.dimensions)
         support = m.density_coverage(
-            self.yardstick.test_features, features, self.yardstick.setting.neighbours, self.yardstick.radii
+            self.yardstick.test_features, features, self.yardstick.setting.neighbours, self.radii
         )
         seen = self.yardstick.extractor.predict(pixels)
         named = [real.classes[label] for label in wanted]
@@ -130,7 +131,8 @@ def prepare(folder: Path, **plant: float) -> Bench:
         stage(config, paths)
     version = Version.open(paths.curated)
     yardstick = make_yardstick(config, paths, version, version.card.classes, "cpu")
-    bench = Bench(config, paths, yardstick, Rows(np.empty(0), np.empty(0), np.empty(0)))
+    radii = m.neighbour_radii(yardstick.test_features, config.evaluate.neighbours)
+    bench = Bench(config, paths, yardstick, Rows(np.empty(0), np.empty(0), np.empty(0)), radii)
     bench.clean = bench.rows(load_images(version, "train", **_shape(yardstick)))
     return bench
 
