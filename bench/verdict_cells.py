@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Share of the rows that a seed trains on, so that a seed is also a draw of the training data.
 SUBSAMPLE = 0.8
 #: Weight of a round covariance in each class's own, so that seven rows of a class still make a Gaussian.
-SHRINKAGE = 0.1
+SHRINKAGE = 0.01
 #: Row numbers that a study may use: a seed's chance is drawn for all of them, so that a row keeps its own.
 NUMBERS = 1 << 15
 
@@ -174,7 +174,7 @@ def damages(rows: Rows, n_classes: int, seed: int = 0) -> dict[str, Rows]:
         "blanks_10": blanks(rows, 0.10, chance),
         "flips_5": _flipped(rows, order[: round(0.05 * n)], n_classes, chance),
         "flips_20": _flipped(rows, order[: round(0.20 * n)], n_classes, chance),
-        "duplicates_x5": rows.plus(np.repeat(rows.pixels[fifth[: n // 20]], 16, 0), np.repeat(rows.labels[fifth[: n // 20]], 16)),
+        "duplicates_x5": rows.plus(np.repeat(rows.pixels[fifth], 4, 0), np.repeat(rows.labels[fifth], 4)),
         "class_thinned": rows.take(thinned),
         "half": rows.take(np.sort(order[: n // 2])),
         "noise": _changed(rows, order[: n // 2], lambda old: old + chance.normal(0, 40, old.shape)),

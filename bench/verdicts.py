@@ -183,14 +183,19 @@ def _print_planted(
     table = Table(title="planted interventions: gain in fd, in floors")
     for name in ("intervention", "known", "few seeds", "verdict", "oracle", "oracle sees it"):
         table.add_column(name, justify="left" if name in ("intervention", "verdict") else "right")
-    wrong = []
+    wrong, against = [], []
     for name, (_, _, sign) in arms.items():
         truth = s.mean_interval(many[name])
+        against += [name] if truth.excludes_zero() and truth.mean * sign < 0 else []
         table.add_row(name, "better" if sign > 0 else "worse", f"{few[name].mean():+.2f}", judged[name].verdict,
                       f"{truth.mean:+.2f} ({truth.low:+.2f} to {truth.high:+.2f})", "yes" if truth.excludes_zero() else "no")  # fmt: skip
         claimed = {v.PAYS: 1, v.HURTS: -1}.get(judged[name].verdict, 0)
         wrong += [name] * (claimed == -sign)
     CONSOLE.print(table)
+    if against:
+        CONSOLE.print(
+            f"fd of {len(next(iter(many.values())))} seeds itself contradicts the known sign of: {', '.join(against)}"
+        )
     _say(not wrong, f"no verdict has the wrong sign{': ' + ', '.join(wrong) if wrong else ''}")
 
 
