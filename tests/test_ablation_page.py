@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from study_cells import SIZES, cells, on, study
 
 from aigc_core.ablation import verdicts as v
 from aigc_core.files import write_json
 from aigc_core.report import ablation, forest
-from tests.test_ablation_study import SIZES, cells, on, study
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,16 @@ def test_without_sizes_or_times_the_page_says_less():
     assert page.count("<svg") == 2
     assert "No curve is drawn" in page
     assert ">seconds<" not in page
-    timed = study(cells().assign(seconds=2.0)).to_dict(timing=True)
-    assert ">seconds<" in ablation.render(timed)
+
+
+def test_the_page_beside_the_out_has_the_cost_in_seconds(folder, tmp_path):
+    frame = cells()
+    frame["seconds"] = np.where(frame.arm == "full", 3.5, 2.0)
+    ablation.write_timed(study(frame).to_dict(timing=True), folder, tmp_path / "ledger.html")
+    page = (tmp_path / "ledger.html").read_text()
+    assert ">seconds<" in page
+    assert ">+1.5<" in page
+    assert "samples of the arm: full recipe" in page
 
 
 def test_what_was_not_run_says_why(tmp_path):

@@ -96,14 +96,14 @@ def test_the_reference_has_no_twin_of_any_arms_rows(paths, tmp_path):
     leak = row_id(f"test/{data.LEAK}.png")
     _, twins = held_out(choose.pool, paths, choose.select(Recipe(), 0).ids, 2)
     assert twins == 0  # the twin of the test row is quarantined, and full does not train on it
-    rows, twins = held_out(choose.pool, paths, choose.every_id(), 2)
+    rows, twins = held_out(choose.pool, paths, choose.pool.labels.keys(), 2)
     assert twins == 1
     assert leak not in rows["id"].to_pylist()
     measures = replace(paths, root=tmp_path)
     ends = sorted([row_id("test/5.png"), row_id("train/7.png")])
     line = {"a": ends[0], "b": ends[1], "similarity": 0.99, "transform": "flip"}
     write_table(measures.measures / "pairs.parquet", pa.Table.from_pylist([line], PAIR_SCHEMA))
-    rows, twins = held_out(choose.pool, measures, choose.every_id(), 2)
+    rows, twins = held_out(choose.pool, measures, choose.pool.labels.keys(), 2)
     assert twins == 2
     assert row_id("test/5.png") not in rows["id"].to_pylist()
 
@@ -111,7 +111,7 @@ def test_the_reference_has_no_twin_of_any_arms_rows(paths, tmp_path):
 def test_an_arm_is_a_dataset_version_with_its_lineage(paths):
     config = data.settings(decisions=ALL)
     layout = resolve(config, paths)
-    writer = ArmWriter(layout.pool, paths, config.augment, config.seed)
+    writer = ArmWriter(layout.pool, paths, config, layout.plan.code)
     blanks = next(arm for arm in layout.arms if arm.name == "blanks_10")
     seed = blanks.seeds[0]
     version = Version.open(writer.write(blanks, layout.selections["blanks_10", seed], seed))

@@ -15,11 +15,14 @@ import study_data as data
 
 from aigc_core import ablation
 from aigc_core.ablation import estimate, live, runner
-from aigc_core.ablation.cells import to_frame, to_table
+from aigc_core.ablation.cells import MEMORY, METRICS, to_frame, to_table
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.runner import known_cells, run_cells, samples
 from aigc_core.errors import ConfigError, DataError, TrainingError
-from aigc_core.files import sha256_file
+from aigc_core.files import atomic_folder, sha256_file
+from aigc_core.models.spec import ModelSpec
+from aigc_core.models.zoo import build as build_model
+from aigc_core.models.zoo import save_model
 from aigc_core.paths import Paths
 
 
@@ -42,7 +45,7 @@ def test_every_planned_cell_has_a_line_with_all_figures(finished, paths):
     assert all(fresh for _, fresh in seen)
     frame = to_frame(lines)
     assert frame["error"].isna().all()
-    for name in ("fd", "coverage", "cas", "agreement", "fd_floor", "cas_real", "agreement_real"):
+    for name in (*METRICS, *MEMORY):
         assert np.isfinite(frame[name]).all(), name
     assert frame["fd_floor"].nunique() == 1
     assert to_frame(to_table(frame).to_pylist()).equals(frame)
@@ -91,6 +94,25 @@ def test_a_cell_that_diverges_is_a_line_that_says_so(paths):
     lines = run_cells(replace(layout, plan=plan), paths, config)
     assert all("lower the learning rate" in line["error"] for line in lines)
     assert to_frame(lines)["fd"].isna().all()
+
+
+def test_pre_training_is_a_start_and_without_it_there_is_none(tmp_path):
+    paths = data.build(Paths(tmp_path / "checkout"))
+    with pytest.raises(DataError, match="run `aigc pretrain vae` first"):
+        resolve(data.settings(decisions=["pretrain"]), paths)
+    spec = ModelSpec("vae", 8, 1, ("x", "y"), 4, 16, 4)
+    with atomic_folder(paths.pretrained("vae")) as folder:
+        save_model(folder, build_model(spec, 5), {})
+    config = data.settings(decisions=["pretrain"])
+    layout = resolve(config, paths)
+    assert [arm["name"] for arm in layout.plan.arms] == ["full", "null", "blanks_10", "without_pretrain"]
+    lines = {(line["arm"], line["seed"]): line for line in run_cells(layout, paths, config)}
+    assert all(line["error"] is None for line in lines.values())
+    assert lines["full", 0]["rows"] == lines["without_pretrain", 0]["rows"]
+    assert lines["full", 0]["fd"] != lines["without_pretrain", 0]["fd"]
+    plain = resolve(data.settings(), paths)
+    untouched = {line["cell"] for line in plain.plan.cells if line["arm"] == "full"}
+    assert {lines["without_pretrain", seed]["cell"] for seed in (0, 1)} == untouched
 
 
 def test_half_a_cell_file_is_as_good_as_none(finished, paths):
@@ -199,7 +221,7 @@ COST = estimate.Cost(step=0.01, judge=2.0, measured="made up")
 
 @pytest.mark.parametrize(
     ("budget", "expected"),
-    [(1e9, (10, 600)), (160, (7, 600)), (60, (3, 466))],
+    [(1e9, (10, 600)), (160, (7, 600)), (60, (3, 425))],
 )
 def test_a_budget_gives_up_seeds_first_and_steps_then(budget, expected):
     config = data.settings(seeds=10, steps=600)

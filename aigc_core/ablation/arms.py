@@ -125,13 +125,6 @@ class Chooser:
             self._kept[off] = tuple(self._filtered(off))
         return self._kept[off]
 
-    def every_id(self) -> frozenset[str]:
-        """All rows that any arm may train on."""
-        every = set(self.kept(()))
-        for name in self.names:
-            every |= set(self.kept((name,)))
-        return frozenset(every)
-
     def random_change(self, name: str) -> tuple[tuple[str, ...], int]:
         """The rows among which chance decides in the random control of a decision, and how many it takes away."""
         off, full = self.kept((name,)), self.kept(())

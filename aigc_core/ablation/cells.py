@@ -23,7 +23,7 @@ KINDS = (BASELINE, TREATMENT, RANDOM_CONTROL, NULL, POSITIVE_CONTROL, SIZE)
 
 #: Figures that every finished cell carries, by the names of evaluation/metrics.py; fd in squared feature units.
 METRICS = ("fd", "fd_floor", "coverage", "coverage_real", "cas", "cas_real", "agreement", "agreement_real")
-#: Figures of memorization; null where the evaluation does not give them. c_t below 0, auth_gap above 0 and a high
+#: Figures of memorization; null where the evaluation does not give them. c_t below 0, auth_gap below 0 and a high
 #: copy_rate speak of copying.
 MEMORY = ("c_t", "auth_gap", "copy_rate")
 

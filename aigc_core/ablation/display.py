@@ -44,13 +44,13 @@ def _arms(study: Study) -> list[dict[str, Any]]:
     for name, own in study.cells.groupby("arm", sort=True):
         arm = str(name)
         done = study.finished[study.finished["arm"] == arm]
-        values = study.values(arm, PRIMARY)
-        found = s.mean_interval(values.to_numpy(np.float64)) if len(values) else None
+        values = study.values(arm)
+        found = s.mean_interval(list(values.values())) if values else None
         means = {metric: float(done[metric].mean()) for metric in (*METRICS, *verdicts.MEMORY) if done[metric].notna().any()}  # fmt: skip
         lines.append({
             "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0], "rows": int(own["rows"].max()),
             "rows_touched": int(own["rows_touched"].max()), "share": float(own["share"].iloc[0]), "means": means,
-            "dots": [[int(str(seed)), float(value)] for seed, value in values.items()],
+            "dots": [[seed, value] for seed, value in values.items()],
             "fd": asdict(found) if found else None, "rank": places.get(arm), "failed": len(own) - len(done),
             "errors": sorted({str(error) for error in own["error"].dropna()}),
         })  # fmt: skip
@@ -84,9 +84,9 @@ def _gains(study: Study) -> list[dict[str, Any]]:
         if len(gains):
             drawn.append({"name": name, "kind": kind, "dots": gains.tolist(), **asdict(s.mean_interval(gains))})
     null = study.arm_of(c.NULL)
-    quiet = study.values(null, PRIMARY).to_numpy(np.float64) if null else np.empty(0)
+    quiet = study.array(null) if null else np.empty(0)
     if len(quiet):
-        found = s.welch_interval(quiet, study.values("full", PRIMARY).to_numpy(np.float64))
+        found = s.welch_interval(quiet, study.array("full"))
         drawn.append({"name": "null", "kind": "null", "dots": [], **asdict(found)})
     return drawn
 

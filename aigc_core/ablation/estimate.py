@@ -85,7 +85,7 @@ def pilot(layout: Layout, paths: Paths, bench: Bench) -> Cost:
     """Train a few steps of the full recipe and judge once, with one thread as a cell has it."""
     plan = layout.plan
     seed = plan.seeds[0]
-    writer = ArmWriter(layout.pool, paths, plan.config.augment, plan.config.seed)
+    writer = ArmWriter(layout.pool, paths, plan.config, plan.code)
     arm = next(arm for arm in layout.arms if arm.recipe == Recipe())
     with one_thread():
         began = time.perf_counter()

@@ -24,7 +24,7 @@ from aigc_core.paths import Paths
 
 PRIMARY = "fd"
 #: Rooms whose code decides a cell's figures; a change in them makes new cells.
-CODE = ("models", "training", "evaluation", "data", "modalities", "ablation/worker.py")
+CODE = ("models", "training", "evaluation", "data", "modalities", "augment", "ablation/worker.py")
 #: Fewer rows of a class than this teach a class-conditional model nothing of it.
 LEAST_CLASS_ROWS = 2
 
@@ -109,7 +109,7 @@ def resolve(config: Config, paths: Paths) -> Layout:
     pool = open_pool(config, paths)
     settings = config.ablation
     chooser = Chooser(pool, settings, config.augment.copies)
-    test, twins = held_out(pool, paths, chooser.every_id(), config.quality.duplicate_near.max_distance)
+    test, twins = held_out(pool, paths, pool.labels.keys(), config.quality.duplicate_near.max_distance)
     start = _start_hash(config, paths) if "pretrain" in chooser.names else None
     arms, selections, skipped = _choose(chooser, config)
     if settings.decisions and not any(arm.kind == columns.TREATMENT for arm in arms):

@@ -1,4 +1,7 @@
-"""The held-out images that all arms are judged by: one set, free of twins of whatever any arm trains on."""
+"""The held-out images that all arms are judged by: one set, free of twins of whatever an arm may train on.
+
+The whole pool counts, so that a study that asks about one more decision keeps its reference and its cells.
+"""
 
 from __future__ import annotations
 

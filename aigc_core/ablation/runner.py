@@ -74,7 +74,10 @@ def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
     )
     real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels)
     chosen = plan.config.evaluate
-    setting = Setting(chosen.neighbours, chosen.floor_draws, chosen.max_samples, plan.config.seed, str(device))
+    # The spread over the seeds is what counts here, and memorization is asked of every arm's own rows by the worker.
+    setting = Setting(
+        chosen.neighbours, chosen.floor_draws, chosen.max_samples, plan.config.seed, str(device), jackknife_groups=0
+    )
     with one_thread():
         return Yardstick(extractor, real, setting)
 
@@ -118,8 +121,7 @@ def _unseen(line: Line, fresh: bool) -> None:
 
 def _tasks(layout: Layout, paths: Paths, missing: list[dict[str, Any]]) -> list[Task]:
     """A task per missing cell; its arm is written as a dataset version first."""
-    config = layout.plan.config
-    writer = ArmWriter(layout.pool, paths, config.augment, config.seed)
+    writer = ArmWriter(layout.pool, paths, layout.plan.config, layout.plan.code)
     arms = {arm.name: arm for arm in layout.arms}
     tasks: dict[str, Task] = {}
     for line in missing:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from aigc_core.ablation import cells as c
-from aigc_core.ablation import display, scaling, verdicts
+from aigc_core.ablation import display, ledger, scaling, verdicts
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.headline import Finding, Headline, headline
 from aigc_core.ablation.scaling import Band, Fit, Worth
@@ -72,11 +71,23 @@ class Study:
         order = {name: index for index, name in enumerate(self.plan.get("decisions", []))}
         return sorted(named, key=lambda name: (order.get(name, len(order)), name))
 
-    def values(self, arm: str, metric: str) -> pd.Series:
-        """Finished values of an arm by seed; fd in floors."""
-        lines = self.finished[self.finished["arm"] == arm].dropna(subset=[metric])
-        values = lines.set_index("seed")[metric].astype(np.float64)
-        return values / self.floor if metric == PRIMARY else values
+    @cached_property
+    def _lines(self) -> dict[str, list[dict[Any, Any]]]:
+        """Finished cells by arm, in the order of their seeds."""
+        found: dict[str, list[dict[Any, Any]]] = {}
+        for line in self.finished.to_dict("records"):
+            found.setdefault(str(line["arm"]), []).append(line)
+        return found
+
+    def values(self, arm: str, metric: str = PRIMARY) -> dict[int, float]:
+        """Seed to finished value of an arm, as far as there is one; fd in floors."""
+        unit = self.floor if metric == PRIMARY else 1.0
+        lines = self._lines.get(arm, [])
+        return {int(line["seed"]): float(line[metric]) / unit for line in lines if not pd.isna(line[metric])}
+
+    def array(self, arm: str) -> Array:
+        """fd of an arm in floors (n,), by its seeds."""
+        return np.array(list(self.values(arm).values()), dtype=np.float64)
 
     def arm_of(self, kind: str, decision: str | None = None) -> str | None:
         """The name of the arm of a kind (of a decision), None where no such arm was run."""
@@ -87,8 +98,9 @@ class Study:
 
     def _pair(self, other: str, metric: str) -> tuple[Array, Array]:
         """Raw values (n,) of full and of another arm on the seeds that both finished."""
-        full, there = self.values(FULL, metric).align(self.values(other, metric), join="inner")
-        return full.to_numpy(np.float64), there.to_numpy(np.float64)
+        full, there = self.values(FULL, metric), self.values(other, metric)
+        shared = [seed for seed in full if seed in there]
+        return np.array([full[seed] for seed in shared]), np.array([there[seed] for seed in shared])
 
     def gains(self, other: str, metric: str = PRIMARY) -> Array:
         """Gains (n,) of the full recipe over another arm, one per seed that both finished; above zero is better."""
@@ -148,10 +160,8 @@ class Study:
     def gates(self) -> list[Control]:
         """The two questions that decide whether anything is believed."""
         null, planted = self.arm_of(c.NULL), self.arm_of(c.POSITIVE_CONTROL)
-        full = self.values(FULL, PRIMARY).to_numpy(np.float64)
-        quiet = self.values(null, PRIMARY).to_numpy(np.float64) if null else np.empty(0)
         return [
-            verdicts.null_quiet(full, quiet),
+            verdicts.null_quiet(self.array(FULL), self.array(null) if null else np.empty(0)),
             verdicts.control_seen(self.gains(planted) if planted else np.empty(0)),
         ]
 
@@ -193,7 +203,7 @@ class Study:
     @cached_property
     def distance(self) -> Band:
         """How far the full recipe is from real data, in floors."""
-        found = s.mean_interval(self.values(FULL, PRIMARY).to_numpy(np.float64))
+        found = s.mean_interval(self.array(FULL))
         return Band(found.mean, found.low, found.high)
 
     def worth(self, decision: str) -> Worth | None:
@@ -219,7 +229,7 @@ class Study:
     def _notes(self) -> list[str]:
         """Evidence that fd does not see, and cells that failed."""
         notes = [
-            _upper(verdicts.sentence(decision, effect, self.smallest))
+            ledger.upper(verdicts.sentence(decision, effect, self.smallest))
             for (decision, metric), effect in self.effects.items()
             if metric != PRIMARY and effect.verdict in (verdicts.PAYS, verdicts.HURTS) and not self.void
         ]
@@ -232,57 +242,7 @@ class Study:
     @cached_property
     def ledger(self) -> pd.DataFrame:
         """One line per decision and metric; a void study has the verdict `void` throughout, beside its numbers."""
-        lines = [self._line(decision, metric) for decision in self.decisions for metric in METRICS]
-        return pd.DataFrame(lines)
-
-    def _line(self, decision: str, metric: str) -> dict[str, Any]:
-        arm, effect = self.treatment(decision), self.effects.get((decision, metric))
-        own = self.cells[self.cells["arm"] == arm]
-        line: dict[str, Any] = {"decision": decision, "metric": metric, "verdict": verdicts.NO_VERDICT}
-        line |= {"rows_touched": int(own["rows_touched"].max()), "seconds": self._seconds(arm)}
-        if effect is None:
-            errors = own["error"].dropna()
-            why = str(errors.iloc[0]) if len(errors) else f"no cell has {metric}"
-            line["sentence"] = f"{verdicts.title(decision)}: no verdict, no pair of cells was finished ({why})."
-            return {**_NOTHING, **line, "lost": len(own)}
-        gain = effect.gain
-        line |= {
-            "effect": gain.mean, "low": gain.low, "high": gain.high, "pairs": gain.n, "lost": effect.lost,
-            "p": gain.p, "p_holm": effect.adjusted, "p_better": effect.chance.value,
-            "p_better_low": effect.chance.low, "p_better_high": effect.chance.high,
-            "spread_paired": gain.spread, "spread_unpaired": effect.unpaired, "smallest_visible": effect.visible,
-        }  # fmt: skip
-        line["verdict"] = verdicts.VOID if self.void else effect.verdict
-        line["sentence"] = self._sentence(decision, effect, line["rows_touched"])
-        return {**_NOTHING, **line, **(self._primary_columns(decision) if metric == PRIMARY else {})}
-
-    def _sentence(self, decision: str, effect: Effect, touched: int) -> str:
-        primary = effect.metric == PRIMARY
-        text = verdicts.sentence(decision, effect, self.smallest, self.memory[decision] if primary else ())
-        if primary:
-            text = f"{text} {verdicts.against_random(decision, self.controls.get(decision))}".strip()
-            if touched == 0 and effect.gain.mean == 0 and effect.gain.spread == 0:
-                text = f"{verdicts.title(decision)} changes no row of this data, so that there is nothing to measure."
-        if self.void:
-            text = f"Void, the study cannot be believed. What it would have said: {text}"
-        return _upper(text)
-
-    def _primary_columns(self, decision: str) -> dict[str, Any]:
-        columns: dict[str, Any] = {}
-        control, worth = self.controls.get(decision), self.worth(decision)
-        if control:
-            columns |= {"control_effect": control.mean, "control_low": control.low, "control_high": control.high}
-        if worth:
-            columns |= {"worth_images": worth.images, "worth_low": worth.low, "worth_high": worth.high}
-            columns["worth"] = worth.sentence
-        return columns
-
-    def _seconds(self, arm: str) -> float:
-        """Compute of a full cell beyond one without the decision; NaN where the cells do not have their time."""
-        if "seconds" not in self.cells.columns:
-            return math.nan
-        means = self.finished.groupby("arm")["seconds"].mean()
-        return float(means.get(FULL, math.nan) - means.get(arm, math.nan))
+        return pd.DataFrame([ledger.line(self, decision, metric) for decision in self.decisions for metric in METRICS])
 
     def to_dict(self, timing: bool = False) -> dict[str, Any]:
         """Everything that is shown, JSON-serialisable, NaN as None; equal cells give equal dictionaries.
@@ -290,15 +250,3 @@ class Study:
         `timing` adds the seconds, which differ from run to run: for pages under .work/ only.
         """
         return display.study_dict(self, timing)
-
-
-#: Numbers that a line of the ledger has even where nothing is known.
-_NUMBERS = (
-    "effect", "low", "high", "p", "p_holm", "p_better", "p_better_low", "p_better_high", "smallest_visible", "spread_paired",
-    "spread_unpaired", "control_effect", "control_low", "control_high", "worth_images", "worth_low", "worth_high",
-)  # fmt: skip
-_NOTHING: dict[str, Any] = {"pairs": 0, "lost": 0, "worth": "", **dict.fromkeys(_NUMBERS, math.nan)}
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

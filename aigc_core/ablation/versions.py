@@ -17,7 +17,7 @@ import pyarrow as pa
 from aigc_core.ablation.arms import Arm, Selection
 from aigc_core.ablation.pool import Pool
 from aigc_core.augment.offline import describe, policy
-from aigc_core.config import Augment
+from aigc_core.config import Augment, Config
 from aigc_core.data.splits import unit_hash
 from aigc_core.data.store import ContentWriter, fill_version
 from aigc_core.files import atomic_folder, digest
@@ -42,16 +42,16 @@ def rows_digest(pool: Pool, selection: Selection, seed: int, augment: Augment, a
 
 
 class ArmWriter:
-    """Writes arms of one study; what several arms share is written once."""
+    """Writes arms of one study; what several arms share is written once. `code` is the plan's."""
 
-    def __init__(self, pool: Pool, paths: Paths, augment: Augment, augment_seed: int) -> None:
-        self.pool, self.paths, self.augment, self.seed = pool, paths, augment, augment_seed
+    def __init__(self, pool: Pool, paths: Paths, config: Config, code: str) -> None:
+        self.pool, self.paths, self.augment, self.seed, self.code = pool, paths, config.augment, config.seed, code
         self.folder = paths.work / "ablation" / "arms"
 
     def write(self, arm: Arm, selection: Selection, seed: int) -> Path:
         """The version of one arm and seed; one that exists already is left as it is."""
         what = rows_digest(self.pool, selection, seed, self.augment, self.seed)
-        target = self.folder / digest([what, arm.name, self.pool.ingested.card.version])[:16]
+        target = self.folder / digest([what, arm.name, self.pool.ingested.card.version, self.code])[:16]
         if (target / "card.json").exists():
             return target
         rows = self.pool.rows(frozenset(selection.ids))
@@ -85,7 +85,7 @@ class ArmWriter:
 
     def _augmented(self, selection: Selection) -> Path:
         """The folder with the augmented copies of these rows, made once: the draw of a row is that of `augment`."""
-        key = digest([self.augment.model_dump(), self.seed, selection.copies, sorted(selection.ids)])[:16]
+        key = digest([self.augment.model_dump(), self.seed, selection.copies, sorted(selection.ids), self.code])[:16]
         target = self.folder.parent / "augmented" / key
         if target.exists():
             return target

@@ -22,6 +22,7 @@ from aigc_core.data.loader import ImageSet, load_images
 from aigc_core.data.store import Version
 from aigc_core.errors import AigcError
 from aigc_core.evaluation.compare import Judgement, Yardstick
+from aigc_core.evaluation.memorization import MIN_IMAGES, Limits, Witness
 from aigc_core.files import atomic_file, write_json
 from aigc_core.models.zoo import SampleModel
 from aigc_core.tracking import NullTracker
@@ -68,7 +69,7 @@ def run_cell(task: Task, bench: Bench) -> dict[str, Any]:
         trainer = train(data, bench, task.seed, bench.steps, start=bench.start if task.from_start else None)
         trained = time.perf_counter()
         judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample)
-        line["metrics"] = figures(judgement)
+        line["metrics"] = figures(judgement) | remembered(task.version, data, judgement, bench)
         _write_samples(task.out.with_suffix(".npy"), judgement)
         line["seconds"] = {"load": loaded - began, "train": trained - loaded, "judge": time.perf_counter() - trained}
     except AigcError as error:
@@ -108,17 +109,27 @@ def _no_grid(step: int) -> None:
 
 
 def figures(judgement: Judgement) -> dict[str, float]:
-    """The figures of a cell by the names of cells.METRICS and, where the evaluation gives them, cells.MEMORY."""
-    labels = judgement.labels.numpy()
-    present = len(np.unique(labels))
-    lines = judgement.per_class
-    if len(lines) != present:
-        raise AssertionError(f"{len(lines)} lines for {present} classes")  # agreement would be weighted wrongly
-    weights = np.unique(labels, return_counts=True)[1] / len(labels)
-    whole = dict(judgement.metrics)
-    for name in ("agreement", "agreement_real"):
-        whole.setdefault(name, float(np.dot(weights, [float(line[name]) for line in lines])))
-    return {name: float(whole[name]) for name in (*METRICS, *MEMORY) if name in whole}
+    """The figures of a cell by the names of cells.METRICS."""
+    return {name: float(judgement.metrics[name]) for name in METRICS}
+
+
+def remembered(folder: Path, data: ImageSet, judgement: Judgement, bench: Bench) -> dict[str, float]:
+    """The figures of cells.MEMORY, asked of the arm's own rows; none where too few images are held out to ask."""
+    yardstick = bench.yardstick
+    if len(yardstick.test_labels) < MIN_IMAGES:
+        return {}
+    if folder not in _witnesses:
+        _witnesses.clear()  # one arm at a time, as with its images
+        limits = Limits(**bench.config.evaluate.memorization.model_dump())
+        setting = yardstick.setting
+        _witnesses[folder] = Witness(
+            data.pixels.flatten(1), yardstick.test_pixels.flatten(1), limits, setting.seed, setting.device
+        )
+    found = _witnesses[folder].judge(judgement.samples.flatten(1)).figures
+    return {name: float(found[name]) for name in MEMORY}
+
+
+_witnesses: dict[Path, Witness] = {}
 
 
 def _write_samples(target: Path, judgement: Judgement) -> None:

@@ -47,7 +47,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Setting:
-    """How to compare; see config.Evaluate. Without `limits` memorization is not judged."""
+    """How to compare; see config.Evaluate. Without `limits` memorization is not judged, with no groups no interval is given."""
 
     neighbours: int
     floor_draws: int
@@ -156,10 +156,12 @@ class Yardstick:
     def _on_features(self, reading: Reading, features: m.Array) -> dict[str, float]:
         """Every value with its interval and what real images get; the distance also as a multiple of its floor."""
         floor, found = self.floor, dict[str, float]()
-        intervals = self.panel.intervals(reading, features, self.panel.labels, self.setting.jackknife_groups)
+        groups = self.setting.jackknife_groups
+        intervals = self.panel.intervals(reading, features, self.panel.labels, groups) if groups else {}
         for name, value in reading.values.items():
             found |= {name: value, m.real(name): floor.values[name]}
-            found[m.low(name)], found[m.high(name)] = m.within_range(name, *intervals[name])
+            if name in intervals:
+                found[m.low(name)], found[m.high(name)] = m.within_range(name, *intervals[name])
         over = found[m.FD] / max(floor.fd, 1e-12)
         return found | {m.FD_FLOOR: floor.fd, m.FD_FLOOR_STD: floor.fd_std, m.FD_OVER_FLOOR: over}
 

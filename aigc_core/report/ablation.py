@@ -39,12 +39,25 @@ def write(study: Facts, samples: Mapping[str, Pixels], folder: Path) -> None:
         scratch.write_text(render(study, strips))
 
 
+def write_timed(study: Facts, folder: Path, target: Path) -> None:
+    """The page with the cost in seconds, which differs from run to run: for a place that is no out.
+
+    `study` is to_dict(timing=True); the strips of samples are those that `write` left in `folder`.
+    """
+    with atomic_file(target) as scratch:
+        scratch.write_text(render(study, _strips(folder)))
+
+
 def from_folder(folder: Path) -> Facts | None:
     """The section from what stage `ablate` left; None where it has not run."""
     place = folder / "ledger.json"
     if not place.exists():
         return None
-    return section(read_json(place), {path.stem: path for path in sorted((folder / "samples").glob("*.png"))})
+    return section(read_json(place), _strips(folder))
+
+
+def _strips(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((folder / "samples").glob("*.png"))}
 
 
 def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:

@@ -86,7 +86,7 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
         "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
         "null": "full recipe again (null)", "positive_control": "10 % blanks planted",
         "size": f"{100 * arm['share']:.3g} % of the rows",
-    }.get(kind, arm["arm"])  # fmt: skip
+    }.get(str(kind), str(arm["arm"]))  # fmt: skip
 
 
 def _forest(study: Facts, paint: Paint) -> Figure:

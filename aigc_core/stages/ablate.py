@@ -149,6 +149,8 @@ def write(study: Study, plan: Plan, paths: Paths) -> None:
             folder / "ledger.csv", index=False, lineterminator="\n"
         )
         page.write(facts, pictures, folder)
+    # Seconds are no part of an out; this page beside it has them.
+    page.write_timed(study.to_dict(timing=True), paths.ablation, paths.work / "ablation" / "ledger.html")
 
 
 def track(study: Study, paths: Paths, tracker: Tracker) -> None:
