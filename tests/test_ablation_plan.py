@@ -17,7 +17,7 @@ from aigc_core.ablation.worker import arm_images
 from aigc_core.config import parse
 from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.files import write_table
+from aigc_core.files import write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.records import PAIR_SCHEMA, row_id
 
@@ -94,16 +94,19 @@ def test_a_csv_that_names_no_training_row_is_refused(paths, text, words):
 def test_the_reference_has_no_twin_of_any_arms_rows(paths, tmp_path):
     choose = chooser(paths)
     leak = row_id(f"test/{data.LEAK}.png")
-    _, twins = held_out(choose.pool, paths, choose.select(Recipe(), 0).ids, 2)
+    _, twins = held_out(choose.pool, paths, choose.select(Recipe(), 0).ids)
     assert twins == 0  # the twin of the test row is quarantined, and full does not train on it
-    rows, twins = held_out(choose.pool, paths, choose.pool.labels.keys(), 2)
+    rows, twins = held_out(choose.pool, paths, choose.pool.labels.keys())
     assert twins == 1
     assert leak not in rows["id"].to_pylist()
     measures = replace(paths, root=tmp_path)
+    write_json(measures.verdicts / "_calibration.json", {"leak": {"threshold": 0.985}})
     ends = sorted([row_id("test/5.png"), row_id("train/7.png")])
     line = {"a": ends[0], "b": ends[1], "similarity": 0.99, "transform": "flip"}
-    write_table(measures.measures / "pairs.parquet", pa.Table.from_pylist([line], PAIR_SCHEMA))
-    rows, twins = held_out(choose.pool, measures, choose.pool.labels.keys(), 2)
+    other = sorted([row_id("test/6.png"), row_id("train/7.png")])
+    lines = [line, {**line, "a": other[0], "b": other[1], "similarity": 0.98}]
+    write_table(measures.measures / "pairs.parquet", pa.Table.from_pylist(lines, PAIR_SCHEMA))
+    rows, twins = held_out(choose.pool, measures, choose.pool.labels.keys())
     assert twins == 2
     assert row_id("test/5.png") not in rows["id"].to_pylist()
 

@@ -109,7 +109,7 @@ def resolve(config: Config, paths: Paths) -> Layout:
     pool = open_pool(config, paths)
     settings = config.ablation
     chooser = Chooser(pool, settings, config.augment.copies)
-    test, twins = held_out(pool, paths, pool.labels.keys(), config.quality.duplicate_near.max_distance)
+    test, twins = held_out(pool, paths, pool.labels.keys())
     start = _start_hash(config, paths) if "pretrain" in chooser.names else None
     arms, selections, skipped = _choose(chooser, config)
     if settings.decisions and not any(arm.kind == columns.TREATMENT for arm in arms):
