@@ -444,7 +444,7 @@ class Ablation(Section):
     enabled: bool = Field(True, description="false: the stage writes that nothing was run")
     model: Literal["vae", "gan"] = Field("vae", description="the same training for every arm")
     seeds: Annotated[int, Field(ge=2)] = Field(5, description="trainings per arm: 5 screen, 10 decide, 20 claim")
-    steps: Count | None = Field(600, description="training steps of every cell; null takes train.<model>.steps")
+    steps: Count | None = Field(300, description="training steps of every cell; null takes train.<model>.steps")
     smallest_effect: Positive = Field(0.2, description="smallest effect that matters, in multiples of the floor of fd")
     decisions: list[NamedDecision | OwnDecision] = Field(
         ["curate"], description="each is switched off in an arm of its own"
