@@ -11,7 +11,7 @@ import torch
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.evaluation.features import Recipe, save_extractor, train_extractor
-from aigc_core.files import atomic_folder, write_table
+from aigc_core.files import atomic_folder, write_json, write_table
 from aigc_core.modalities.image import RESIZE_MODE, content_hash, encode_png
 from aigc_core.paths import Paths
 from aigc_core.records import MEASURE_SCHEMA, PAIR_SCHEMA, ROW_SCHEMA, VERDICT_SCHEMA, row_id
@@ -94,6 +94,7 @@ def _write(paths: Paths, rows: list[dict], contents: dict[str, bytes], bad: dict
         for identity, reason in bad.items()
     ]
     write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(verdicts, VERDICT_SCHEMA))
+    write_json(paths.verdicts / "_calibration.json", {"leak": {"threshold": 0.985}})
     measures = [{"id": row["id"], "content_hash": row["content_hash"]} for row in rows]
     write_table(paths.measures / "part-0.parquet", pa.Table.from_pylist(measures, MEASURE_SCHEMA))
     write_table(paths.measures / "pairs.parquet", pa.Table.from_pylist([], PAIR_SCHEMA))
