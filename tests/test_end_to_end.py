@@ -44,6 +44,7 @@ def make_checkout(folder: Path, **changes: object) -> Path:
     quick = {
         "extractor__steps": 100, "train__vae__steps": 40, "train__gan__steps": 40, "train__grid_every": 20,
         "pretrain__steps": 20, "finetune__steps": 20, "evaluate__floor_draws": 3, "ablation__seeds": 2, "ablation__steps": 20,
+        "evaluate__memorization__permutations": 300, "evaluate__jackknife_groups": 5,
     }  # fmt: skip
     parameters = yaml.safe_load((folder / "params.yaml").read_text())
     for dotted, value in {**quick, **changes}.items():
@@ -71,7 +72,6 @@ def finished(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("end_to_end")
 def test_repro_goes_from_raw_files_to_a_report_and_then_rests(finished):
     page = (finished / "data/report/report.html").read_text()
     assert "</html>" in page
@@ -83,7 +83,6 @@ def test_repro_goes_from_raw_files_to_a_report_and_then_rests(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("end_to_end")
 def test_metrics_have_the_promised_keys(finished):
     metrics = json.loads((finished / "data/evaluation/gan/metrics.json").read_text())
     assert {"fd", "fd_floor", "fd_real", "coverage", "coverage_real", "density", "density_real", "cas",
@@ -95,7 +94,6 @@ def test_metrics_have_the_promised_keys(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("end_to_end")
 def test_a_second_checkout_makes_the_same_bytes(finished, tmp_path):
     other = make_checkout(tmp_path / "other", tracking__enabled=False)
     # Two stages back from the models are enough to hold every kind of out: tables, content, weights, pictures.
@@ -106,7 +104,6 @@ def test_a_second_checkout_makes_the_same_bytes(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("end_to_end")
 def test_generated_files_carry_their_provenance(finished, tmp_path):
     made = run(
         finished,
@@ -132,7 +129,6 @@ def test_generated_files_carry_their_provenance(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("gate")
 def test_a_refusing_gate_stops_before_training_and_recovers(tmp_path):
     checkout = make_checkout(tmp_path / "gate", expectations__min_rows=100_000)
     refused = run(checkout, "dvc", "repro", "train@gan")

@@ -314,7 +314,7 @@ def test_an_interrupted_stage_leaves_no_process(toy: Path) -> None:
         wait_for(lambda: (toy / "pid").exists() and (toy / "pid").read_text() != "")
         stage_pid = int((toy / "pid").read_text())
         caller.send_signal(signal.SIGINT)
-        caller.wait(timeout=30)
+        caller.wait(timeout=120)
         wait_for(lambda: not alive(stage_pid))
     finally:
         caller.kill()

@@ -117,6 +117,7 @@ def write_beside(details, family):
 
 
 def write_outs(paths):
+    write_json(paths.ablation / "ledger.json", {"ran": False, "why": "The study is switched off."})
     write_rows(paths)
     write_json(
         paths.ingested / "card.json",
@@ -320,7 +321,7 @@ def test_summary_prints_what_was_found_and_where_to_look(made, capsys):
     summary(Config(), made)
     printed = " ".join(capsys.readouterr().out.split())
     for piece in ("1 corrupt, 1 blank", "corrupt 1/1", "label_flip 0/1", "100 steps on 80 images", "15 parameters",
-                  "0.900 (0.950)", ".work/report/report.html", "http://127.0.0.1:3000", "http://127.0.0.1:5000"):  # fmt: skip
+                  "0.900 (0.950)", "none seen", "The study is switched off.", ".work/report/report.html", "http://127.0.0.1:3000", "http://127.0.0.1:5000"):  # fmt: skip
         assert piece in printed, piece
 
 
@@ -331,6 +332,12 @@ def test_inside_the_spread_of_the_floor_one_run_cannot_tell():
     assert "one run cannot tell" in verdict.judge({"gan": metrics(fd=0.40)}).headline
     assert "cannot tell" not in verdict.judge({"gan": metrics(fd=0.60)}).headline
     assert "1.71 times what real images get" in verdict.judge({"gan": metrics(fd=0.60)}).headline
+
+
+def test_a_withheld_model_never_leads():
+    better, worse = metrics(fd=0.40, memorization_passed=0.0), metrics(fd=0.60)
+    assert verdict.judge({"gan": better, "vae": worse}).headline.startswith("The VAE's")
+    assert verdict.judge({"gan": metrics(fd=0.40), "vae": worse}).headline.startswith("The GAN's")
 
 
 def test_below_the_floor_is_not_called_better_than_real():

@@ -56,6 +56,12 @@ def from_folder(folder: Path) -> Facts | None:
     return section(read_json(place), _strips(folder))
 
 
+def headline(folder: Path) -> str:
+    """What the study in `folder` says, in one sentence; why there is none where it was switched off."""
+    study = read_json(folder / "ledger.json")
+    return str(study["headline"]["sentence"] if study.get("ran", True) else study["why"])
+
+
 def _strips(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted((folder / "samples").glob("*.png"))}
 

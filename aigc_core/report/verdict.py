@@ -37,6 +37,11 @@ def name_of(family: str) -> str:
     return NAMES.get(family, family)
 
 
+def withheld(metrics: Metrics) -> bool:
+    """Whether the memorization gate withholds the model; such a model never leads the page."""
+    return not metrics.get("memorization_passed", 1.0)
+
+
 def at_floor(metrics: Metrics) -> bool:
     """Whether the distance lies inside the spread of the floor, where one run cannot tell it from real data."""
     return metrics["fd"] - metrics["fd_floor"] <= SPREADS * metrics["fd_floor_std"]
@@ -86,10 +91,12 @@ def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str,
     """
     if not evaluations:
         raise ValueError("a verdict needs at least one evaluated family")
-    order = sorted(evaluations, key=lambda family: (evaluations[family]["fd"], family))
+    order = sorted(evaluations, key=lambda family: (withheld(evaluations[family]), evaluations[family]["fd"], family))
     best = order[0]
-    headline = f"{OPENING[grade(evaluations[best])].format(name=name_of(best))}: {numbers(evaluations[best])}."
-    sentences = [compare(best, other, evaluations) for other in order[1:]]
+    found = evaluations[best]
+    headline = f"{OPENING[grade(found)].format(name=name_of(best))}: {distance_words(found)}."
+    sentences = [f"{coverage_words(found).capitalize()}, and {accuracy_words(found)}."]
+    sentences += [compare(best, other, evaluations) for other in order[1:]]
     if any(below_floor(found) for found in evaluations.values()):
         sentences.append(
             "A distance below the floor arises when samples are more typical, or mixed more like the test images, than a random "
@@ -108,18 +115,13 @@ def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str,
     return Verdict(headline, sentences)
 
 
-def numbers(metrics: Metrics) -> str:
-    """Distance, coverage and accuracy of one model as half a sentence, each beside what real images get."""
-    return f"{distance_words(metrics)}, {coverage_words(metrics)}, and {accuracy_words(metrics)}"
-
-
 def distance_words(metrics: Metrics) -> str:
     """How far from the floor."""
     ratio = f"{metrics['fd_over_floor']:.2f} times what real images get"
     if below_floor(metrics):
         return f"their distance is {ratio}, which does not make them better than real ones"
     if at_floor(metrics):
-        return f"their distance is {ratio}, which is inside the spread of that floor, so that one run cannot tell them apart by it"
+        return f"their distance is {ratio}, so close that one run cannot tell them apart by it"
     return f"their distance is {ratio}"
 
 

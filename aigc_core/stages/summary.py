@@ -12,7 +12,7 @@ from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
-from aigc_core.report import facts, verdict
+from aigc_core.report import ablation, facts, verdict
 from aigc_core.stages.compare import refuse_families
 
 DAGSTER_PAGE = "http://127.0.0.1:3000"
@@ -35,6 +35,8 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
         console.print(_pairs(title, lines))
     console.print(quality_table(metrics, tunings))
     console.print(headline, highlight=False)
+    value = ablation.headline(facts.require(paths.ablation / "ledger.json", "ablate").parent)
+    console.print(_pairs("What the data bought", [("", value)]))
     console.print(
         _pairs(
             "Look at",
@@ -87,19 +89,20 @@ def trained_lines(models: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def quality_table(metrics: dict[str, Any], tunings: dict[str, Any]) -> Table:
-    """Every model beside what real images get; the last lines are the small target."""
+    """Every model beside what real images get; fine-tuned and from scratch are the two of the small target."""
     table = Table(title="How good", title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("model")
-    for name in ("fd", "floor", "fd/floor", "coverage (real)", "cas (real)"):
+    for name in ("fd", "floor", "fd/floor", "coverage (real)", "cas (real)", "copies"):
         table.add_column(name, justify="right")
     rows = {verdict.name_of(family): metrics[family] for family in FAMILIES}
     for family in FAMILIES:
-        rows[f"{verdict.name_of(family)}, small target, fine-tuned"] = tunings[family]["tuned"]
-        rows[f"{verdict.name_of(family)}, small target, from scratch"] = tunings[family]["scratch"]
+        rows[f"{verdict.name_of(family)}, fine-tuned"] = tunings[family]["tuned"]
+        rows[f"{verdict.name_of(family)}, from scratch"] = tunings[family]["scratch"]
     for name, m in rows.items():
         table.add_row(
             name, f"{m['fd']:.3f}", f"{m['fd_floor']:.3f}", f"{m['fd_over_floor']:.2f}",
             f"{m['coverage']:.3f} ({m['coverage_real']:.3f})", f"{m['cas']:.3f} ({m['cas_real']:.3f})",
+            "suspected" if verdict.withheld(m) else "none seen",
         )  # fmt: skip
     return table
 
