@@ -137,7 +137,9 @@ def summary() -> None:
 
     Example:  aigc summary
     """
-    _run_stage("summary")
+    from aigc_core.commands.summary import summary as run
+
+    run(*_setting())
 
 
 @app.command()
@@ -158,7 +160,7 @@ def generate(
 
     Example:  aigc generate --model gan --label 7 -n 16 --out samples
     """
-    from aigc_core.stages.generate import generate as run
+    from aigc_core.commands.generate import generate as run
 
     _say(run(Paths(_root()), model.value, label, count, seed, out, allow_memorized=allow_memorized))
 
@@ -169,7 +171,7 @@ def verify(file: Annotated[Path, typer.Argument(help="A PNG file that `aigc gene
 
     Example:  aigc verify samples/gan-7-0000.png
     """
-    from aigc_core.stages.generate import verify as run
+    from aigc_core.commands.generate import verify as run
 
     _say(run(file))
 
@@ -196,7 +198,7 @@ def data_export(
 
     Example:  aigc data export curated exported
     """
-    from aigc_core.stages.export import export as run
+    from aigc_core.commands.export import export as run
 
     _say(run(Paths(_root()), version.value, folder))
 
@@ -214,7 +216,7 @@ def why(
 
     Example:  aigc quality why digits/0042
     """
-    from aigc_core.stages.quality_why import why as run
+    from aigc_core.commands.quality_why import why as run
 
     _say(run(*_setting(), name))
 
@@ -228,7 +230,7 @@ def review(
 
     Example:  aigc quality review   |   aigc quality review --apply ~/Downloads/decisions.csv
     """
-    from aigc_core.stages import quality_review as stage
+    from aigc_core.commands import quality_review as stage
 
     config, paths = _setting()
     _say(stage.take(config, paths, apply) if apply else stage.review(config, paths, limit))
@@ -242,7 +244,7 @@ def suite(
 
     Example:  aigc quality suite --margin 0.2
     """
-    from aigc_core.stages.quality_suite import suite as run
+    from aigc_core.commands.quality_suite import suite as run
 
     print(run(*_setting(), margin).summary, end="")
 
@@ -253,7 +255,7 @@ def accept() -> None:
 
     Example:  aigc quality accept
     """
-    from aigc_core.stages.quality_accept import accept as run
+    from aigc_core.commands.quality_accept import accept as run
 
     _say(run(*_setting()))
 
@@ -267,7 +269,7 @@ def explain(
 
     Example:  aigc explain samples/gan-7-0000.png
     """
-    from aigc_core.stages.explain import explain as run
+    from aigc_core.stages.parts.explain import explain as run
 
     _say(run(Paths(_root()), sample, neighbours))
 
@@ -281,7 +283,7 @@ def compare(
 
     Example:  aigc compare vae gan
     """
-    from aigc_core.stages.compare import compare_results
+    from aigc_core.commands.compare import compare_results
 
     _say(compare_results(Paths(_root()), first, second))
 

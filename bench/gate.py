@@ -74,7 +74,7 @@ def timed(root: Path) -> None:
     import great_expectations  # noqa: F401
 
     print(f"import of Great Expectations alone: peak {peak_gib():.2f} GiB")
-    from aigc_core.stages.quality_accept import accept
+    from aigc_core.commands.quality_accept import accept
     from aigc_core.stages.validate import validate
 
     config, paths = configuration.parse({}), Paths(root)

@@ -24,6 +24,7 @@ LAYERS = [
     {"training"},
     {"ablation"},
     {"stages"},
+    {"commands"},
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from aigc_core.commands.compare import compare_results
 from aigc_core.errors import DataError
 from aigc_core.evaluation.comparability import compare, differences, identity_digest, refuse_unlike
 from aigc_core.paths import Paths
-from aigc_core.stages.compare import compare_results
 
 FACTS = {
     "reference_hash": "r" * 64,

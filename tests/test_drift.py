@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aigc_core import config as configuration
+from aigc_core.commands.quality_accept import accept
 from aigc_core.config import Ranges
 from aigc_core.errors import DataError, GateError
 from aigc_core.files import read_json, write_json, write_table
@@ -17,7 +18,6 @@ from aigc_core.quality import drift, ranges
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
-from aigc_core.stages.quality_accept import accept
 from aigc_core.stages.validate import validate
 
 

@@ -28,9 +28,9 @@ from aigc_core.paths import Paths
 from aigc_core.records import ROW_SCHEMA, VERDICT_SCHEMA, row_id
 from aigc_core.stages import evaluate as evaluate_stage
 from aigc_core.stages import evaluate_finetune as finetune_stage
-from aigc_core.stages import held_out
 from aigc_core.stages.extractor import extractor as extractor_stage
-from aigc_core.stages.release import memorization_of
+from aigc_core.stages.parts import held_out
+from aigc_core.stages.parts.release import memorization_of
 from aigc_core.tracking import NullTracker
 
 CLASSES = ["a", "b", "c"]

@@ -17,9 +17,9 @@ from aigc_core.modalities import provenance
 from aigc_core.modalities.image import RESIZE_MODE, encode_png
 from aigc_core.paths import Paths
 from aigc_core.records import ROW_SCHEMA, row_id
-from aigc_core.stages.explain import describe, explain, likeness, training_images
 from aigc_core.stages.extractor import extractor
-from aigc_core.stages.release import evaluation_checks, memorization_of, require_release
+from aigc_core.stages.parts.explain import describe, explain, likeness, training_images
+from aigc_core.stages.parts.release import evaluation_checks, memorization_of, require_release
 
 CARD = {"family": "gan", "model_sha256": "ab" * 32, "seed": 3, "label": "a", "index": 0}
 

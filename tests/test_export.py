@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aigc_core import cli
+from aigc_core.commands.export import VERSIONS, export
 from aigc_core.config import Reading
 from aigc_core.data import export as writer
 from aigc_core.data.sources import open_source
@@ -16,7 +17,6 @@ from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.modalities import image
 from aigc_core.stages.curate import curate
-from aigc_core.stages.export import VERSIONS, export
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
 

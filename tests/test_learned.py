@@ -15,7 +15,7 @@ from aigc_core.quality.labels import out_of_fold
 from aigc_core.quality.suspects import find, noise_rate, wrong_probability
 from aigc_core.records import LEARNED_SCHEMA
 from aigc_core.stages.ingest import ingest
-from aigc_core.stages.learn import learn
+from aigc_core.stages.parts.learn import learn
 
 
 def clouds(rows=600, classes=3, flips=0.1, seed=0):

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
+from aigc_core.commands import generate as stage
 from aigc_core.errors import ConfigError, DataError, GateError
 from aigc_core.files import write_json
 from aigc_core.modalities import provenance
 from aigc_core.modalities.image import decode
-from aigc_core.stages import generate as stage
 
 CARD = {"family": "gan", "model_sha256": "ab" * 32, "dataset_version": "0123456789abcdef", "seed": 3, "label": "7"}
 

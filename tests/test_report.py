@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from aigc_core.commands.summary import summary
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter
 from aigc_core.errors import DataError
@@ -19,7 +20,6 @@ from aigc_core.paths import FAMILIES, Paths
 from aigc_core.records import LEARNED_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, TRUTH_SCHEMA, VERDICT_SCHEMA
 from aigc_core.report import curves, verdict
 from aigc_core.stages.report import report
-from aigc_core.stages.summary import summary
 
 METRICS = {
     "fd": 0.40, "fd_floor": 0.35, "fd_floor_std": 0.03, "fd_over_floor": 0.40 / 0.35, "fd_real": 0.35, "fd_dimensions": 32,

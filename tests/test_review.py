@@ -9,20 +9,20 @@ import pytest
 import yaml
 
 from aigc_core import config as configuration
+from aigc_core.commands.quality_review import review as write_review
+from aigc_core.commands.quality_review import take
+from aigc_core.commands.quality_suite import suite
+from aigc_core.commands.quality_why import find, known, why
 from aigc_core.errors import DataError
 from aigc_core.files import write_table
 from aigc_core.modalities import image
 from aigc_core.quality.draft import draft, upper_share
 from aigc_core.records import LEARNED_SCHEMA, VERDICT_SCHEMA, row_id
 from aigc_core.report import groups, review
-from aigc_core.stages import gate_facts
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
-from aigc_core.stages.quality_review import review as write_review
-from aigc_core.stages.quality_review import take
-from aigc_core.stages.quality_suite import suite
-from aigc_core.stages.quality_why import find, known, why
+from aigc_core.stages.parts import gate_facts
 from aigc_core.stages.validate import validate
 
 

@@ -96,3 +96,11 @@ def _overlap(name: str, first: Mapping[str, float], second: Mapping[str, float])
     if any(key not in values for key in (low, high) for values in (first, second)):
         return None
     return first[low] <= second[high] and second[low] <= first[high]
+
+
+def refuse_families(evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise DataError where evaluated families (name to a mapping with its `facts`) were not measured alike."""
+    stages = " and ".join(f"`aigc evaluate {family}`" for family in evaluations)
+    refuse_unlike(
+        {family: found["facts"] for family, found in evaluations.items()}, f"run {stages} again, or `dvc repro`"
+    )

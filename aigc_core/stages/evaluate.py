@@ -27,8 +27,8 @@ from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
-from aigc_core.stages.beside import ask_others, write_checks, write_likeness, write_opinions
-from aigc_core.stages.held_out import independent_test_rows
+from aigc_core.stages.parts.beside import ask_others, write_checks, write_likeness, write_opinions
+from aigc_core.stages.parts.held_out import independent_test_rows
 from aigc_core.tracking import open_tracker
 
 #: Pairs of a sample and a training image in closest.png and memorization.json.

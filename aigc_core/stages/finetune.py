@@ -11,7 +11,7 @@ from aigc_core.files import atomic_folder, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.stages.classes import chosen_classes
+from aigc_core.stages.parts.classes import chosen_classes
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
 

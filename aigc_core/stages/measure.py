@@ -23,7 +23,7 @@ from aigc_core.quality.scan import Chunk, Scanned, scan
 from aigc_core.quality.transforms import chosen
 from aigc_core.quality.workers import cores, ordered_map
 from aigc_core.records import MEASURE_SCHEMA, StageResult
-from aigc_core.stages.learn import learn
+from aigc_core.stages.parts.learn import learn
 
 #: Below this many rows starting processes takes longer than it saves.
 PARALLEL_ROWS = 2000

@@ -17,7 +17,7 @@ from aigc_core.files import atomic_folder
 from aigc_core.modalities import image as images
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult, row_id
-from aigc_core.stages.classes import chosen_classes
+from aigc_core.stages.parts.classes import chosen_classes
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from aigc_core.config import Config
 from aigc_core.data.store import Version
+from aigc_core.evaluation.comparability import refuse_families
 from aigc_core.evaluation.opinions import opposite_order
 from aigc_core.files import atomic_file, read_json
 from aigc_core.paths import FAMILIES, Paths
@@ -16,8 +17,7 @@ from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
 from aigc_core.report import ablation, facts, groups, measures, page, verdict
-from aigc_core.stages.compare import refuse_families
-from aigc_core.stages.tiles import Tiles
+from aigc_core.stages.parts.tiles import Tiles
 
 #: Where `make ui` shows the runs, unless it had to take another port and says so in AIGC_MLFLOW_UI.
 MLFLOW_PAGE = "http://127.0.0.1:5000"

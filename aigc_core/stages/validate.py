@@ -11,7 +11,7 @@ from aigc_core.files import read_json, write_json
 from aigc_core.paths import Paths
 from aigc_core.quality import expectations
 from aigc_core.records import StageResult
-from aigc_core.stages import gate_facts
+from aigc_core.stages.parts import gate_facts
 
 #: The one error that a person may answer by accepting the data as it is.
 DRIFTED = "drift_refused"

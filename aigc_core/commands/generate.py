@@ -1,4 +1,4 @@
-"""generate and verify: what is done with a finished model. Not stages of dvc.yaml: they write where they are told."""
+"""generate and verify: what is done with a finished model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aigc_core.models.zoo import SampleModel, load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid
-from aigc_core.stages.release import require_release
+from aigc_core.stages.parts.release import require_release
 
 CONTACT_SHEET = "contact-sheet.png"
 SHEET_COLUMNS = 8

@@ -1,4 +1,4 @@
-"""export: one dataset version as plain Parquet for other tools. No stage of dvc.yaml: it writes where it is told."""
+"""export: one dataset version as plain Parquet for other tools."""
 
 from __future__ import annotations
 

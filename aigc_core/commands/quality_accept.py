@@ -9,7 +9,7 @@ from aigc_core.paths import Paths
 from aigc_core.quality import drift
 from aigc_core.records import StageResult
 from aigc_core.report.facts import require
-from aigc_core.stages.gate_facts import read_kept
+from aigc_core.stages.parts.gate_facts import read_kept
 from aigc_core.stages.validate import DRIFTED
 
 

@@ -1,8 +1,7 @@
-"""compare: two evaluations side by side, or a sentence why they may not be. Not a stage of dvc.yaml."""
+"""compare: two evaluations side by side, or a sentence why they may not be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,14 +48,6 @@ def compare_results(paths: Paths, first: str, second: str) -> StageResult:
         f"n {one.facts['n']:,}. One training each: another seed's difference is not measured here."
     )
     return StageResult(summary, {line.name: line.second - line.first for line in found})
-
-
-def refuse_families(evaluations: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise DataError where evaluated families (name to what report.facts reads of them) were not measured alike."""
-    stages = " and ".join(f"`aigc evaluate {family}`" for family in evaluations)
-    refuse_unlike(
-        {family: found["facts"] for family, found in evaluations.items()}, f"run {stages} again, or `dvc repro`"
-    )
 
 
 def read_result(paths: Paths, name: str) -> Result:

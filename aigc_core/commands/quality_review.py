@@ -18,7 +18,7 @@ from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
 from aigc_core.report import review as sheets
 from aigc_core.report.facts import require
-from aigc_core.stages.tiles import Tiles
+from aigc_core.stages.parts.tiles import Tiles
 
 Row = dict[str, Any]
 CONSEQUENCES = {

@@ -12,7 +12,7 @@ from aigc_core.paths import Paths
 from aigc_core.quality.draft import draft
 from aigc_core.records import StageResult
 from aigc_core.report.facts import require
-from aigc_core.stages import gate_facts
+from aigc_core.stages.parts import gate_facts
 
 
 def suite(config: Config, paths: Paths, margin: float) -> StageResult:

@@ -1,4 +1,4 @@
-"""What a page shows of single rows, gathered from the tables and the content store; not a stage itself."""
+"""What a page shows of single rows, gathered from the tables and the content store."""
 
 from __future__ import annotations
 

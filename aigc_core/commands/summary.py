@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from aigc_core.config import Config
+from aigc_core.evaluation.comparability import refuse_families
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
 from aigc_core.report import ablation, facts, verdict
-from aigc_core.stages.compare import refuse_families
 
 DAGSTER_PAGE = "http://127.0.0.1:3000"
 MLFLOW_PAGE = "http://127.0.0.1:5000"

@@ -1,4 +1,4 @@
-"""Which classes a stage takes; not a stage itself."""
+"""Which classes a stage takes."""
 
 from __future__ import annotations
 

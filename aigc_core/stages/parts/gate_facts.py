@@ -1,4 +1,4 @@
-"""What the gate looks at, counted from the tables by column so that a million rows stay small; not a stage itself."""
+"""What the gate looks at, counted from the tables by column so that a million rows stay small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `evaluate` writes beside the numbers: second opinions, likeness, and the checks. Not a stage itself."""
+"""What `evaluate` writes beside the numbers: second opinions, likeness, and the checks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from aigc_core.evaluation.pictures import GAP
 from aigc_core.files import read_json, write_json
 from aigc_core.paths import Paths
 from aigc_core.report.figures import image_grid, save_png
-from aigc_core.stages.explain import describe, likeness
-from aigc_core.stages.release import evaluation_checks
+from aigc_core.stages.parts.explain import describe, likeness
+from aigc_core.stages.parts.release import evaluation_checks
 
 #: Samples on the sheet of likeness, and neighbours of each by features and by pixels.
 EXAMPLES, EACH = 8, 3

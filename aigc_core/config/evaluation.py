@@ -1,0 +1,72 @@
+"""Sections of params.yaml about measuring: the extractor, and how samples are compared with real images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from aigc_core.config.base import Count, Positive, Section, Share
+
+
+class Extractor(Section):
+    """The frozen domain feature extractor."""
+
+    dimensions: int = Field(32, ge=2, le=256, description="feature dimensions; n must be at least ten times this")
+    steps: Count = 800
+    batch_size: Count = 64
+    learning_rate: Positive = 0.002
+
+
+class Weights(Section):
+    """Files with foreign weights, relative to params.yaml; they are read, never fetched."""
+
+    inception: str | None = Field(None, description="torch-fidelity's pt_inception-2015-12-05-6726825d.pth")
+    dinov2: str | None = Field(None, description="a DINOv2 state dict, .safetensors or .pth; small, base or large")
+
+
+class Memorization(Section):
+    """Limits of the memorization gate. A figure outside counts only where chance does not explain it."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.01, description="how often honest samples may fail; each of the three questions gets a third of it"
+    )
+    max_copy_rate: Share = Field(
+        0.03, description="share of samples as close to a training image as the closest 1 % of held-out images"
+    )
+    min_c_t: Annotated[float, Field(le=0)] = Field(
+        -3.0, description="mean over cells of the z of distances to training images; below 0 is nearer than held-out"
+    )
+    min_auth_gap: Annotated[float, Field(ge=-1, le=0)] = Field(
+        -0.1, description="share of authentic samples minus that of held-out images"
+    )
+    cells: Count = Field(10, description="regions of the training images, at most; each needs 40 held-out images")
+    permutations: int = Field(2000, ge=300, description="relabellings behind the p-value of C_T")
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> Memorization:
+        if self.permutations < 3 / self.alpha:
+            raise ValueError(
+                f"{self.permutations} permutations cannot show a chance below alpha / 3 = {self.alpha / 3:g}: take at "
+                f"least {3 / self.alpha:.0f}"
+            )
+        return self
+
+
+class Evaluate(Section):
+    """How samples are compared with held-out real images."""
+
+    max_samples: Count = Field(10000, description="samples drawn are as many as test rows, but at most this")
+    neighbours: Count = Field(5, description="k of density and coverage")
+    floor_draws: Count = Field(20, description="real-vs-real draws behind the floor")
+    extractors: list[Literal["random_conv", "pixel_pca", "inception", "dinov2"]] = Field(
+        ["random_conv", "pixel_pca"],
+        description="second opinions beside the domain extractor; the last two need a file in `weights`",
+    )
+    alarm_ratio: Annotated[float, Field(gt=1)] = Field(
+        4.0,
+        description="an alarm is raised where distance over floor differs from the domain's by more than this factor",
+    )
+    weights: Weights = Weights()
+    jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
+    memorization: Memorization = Memorization()

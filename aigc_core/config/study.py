@@ -1,0 +1,66 @@
+"""The section `ablation` of params.yaml: which data decisions are put to the test, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from aigc_core.config.base import Count, Positive, Section
+
+
+class OwnDecision(Section):
+    """A decision of the user's own: rows that it brought in (`ids`), or rows that it keeps out (`reasons`)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="names the arms: without_<name>")]
+    ids: str | None = Field(None, description="CSV file with a column `id` or `source`: training rows that it added")
+    reasons: list[str] | None = Field(
+        None, description="reason codes: the rows that are quarantined for no other reason"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> OwnDecision:
+        if (self.ids is None) == (self.reasons is None):
+            raise ValueError("give `ids` (a CSV file) or `reasons` (a list of reason codes), one of the two")
+        return self
+
+
+NamedDecision = Literal["curate", "deduplicate", "fix_labels", "augment", "pretrain", "half_the_data"]
+
+
+class Ablation(Section):
+    """The data-value study: what each decision on the data bought (aigc_core/ablation)."""
+
+    enabled: bool = Field(True, description="false: the stage writes that nothing was run")
+    model: Literal["vae", "gan"] = Field("vae", description="the same training for every arm")
+    seeds: Annotated[int, Field(ge=2)] = Field(5, description="trainings per arm: 5 screen, 10 decide, 20 claim")
+    steps: Count | None = Field(300, description="training steps of every cell; null takes train.<model>.steps")
+    smallest_effect: Positive = Field(0.2, description="smallest effect that matters, in multiples of the floor of fd")
+    decisions: list[NamedDecision | OwnDecision] = Field(
+        ["curate"], description="each is switched off in an arm of its own"
+    )
+    sizes: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=list, description="shares of the training rows for the scaling curve; five or more are fitted"
+    )
+    blanks: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="blank rows planted into the positive control, as a share of its training rows"
+    )
+    planning_spread: Positive = Field(
+        0.5,
+        description="spread of paired differences in multiples of the floor that a plan assumes before any cell ran",
+    )
+    parallel: Literal["auto"] | Count = Field("auto", description="processes; auto is one per core")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Ablation:
+        names = [item if isinstance(item, str) else item.name for item in self.decisions]
+        listed = {"decisions": names, "sizes": [f"{share:g}" for share in self.sizes]}
+        for known, values in listed.items():
+            twice = [value for value in values if values.count(value) > 1]
+            if twice:
+                raise ValueError(f"{known} lists {twice[0]} twice")
+        own = {item.name for item in self.decisions if not isinstance(item, str)}
+        taken = sorted(own & {"full", "null", *get_args(NamedDecision)})
+        if taken:
+            raise ValueError(f"{taken[0]!r} means something of its own: give the decision another name")
+        return self

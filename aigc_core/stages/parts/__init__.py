@@ -1,0 +1,1 @@
+"""Pieces that stages share or are made of; the stages themselves lie one floor up."""
