@@ -18,7 +18,7 @@ from aigc_core.files import write_json, write_table
 from aigc_core.modalities import image
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.records import LEARNED_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, TRUTH_SCHEMA, VERDICT_SCHEMA
-from aigc_core.report import curves, verdict
+from aigc_core.report import curves, groups, verdict
 from aigc_core.stages.report import report
 
 METRICS = {
@@ -413,3 +413,13 @@ def test_charts_are_the_same_bytes_and_take_the_colours_of_the_page():
     assert "tuned &amp; co" in first
     with pytest.raises(ValueError, match="series"):
         curves.line_chart({}, title="none")
+
+
+def test_a_row_that_is_quarantined_for_another_reason_is_not_shown_as_kept():
+    line = {"source": "x", "measure": "std", "score": 0.5}
+    table = pa.Table.from_pylist(
+        [{**line, "id": "a", "reason": "dark", "action": "warn"},
+         {**line, "id": "b", "reason": "dark", "action": "warn"},
+         {**line, "id": "b", "reason": "blank", "action": "quarantine"}], VERDICT_SCHEMA)  # fmt: skip
+    (dark,) = groups.warned(table, {"dark": "too dark"})
+    assert [shown["id"] for shown in dark["lines"]] == ["a"]

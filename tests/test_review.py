@@ -91,7 +91,7 @@ def test_a_capped_sheet_says_how_many_there_are(made):
     assert "The worst 2 of 8 are here" in text
     assert text.count("<form") == 2
     assert text.index("1/00.png") < text.index("1/01.png")
-    assert "These images stay in the data set." in text
+    assert "This reason alone takes no image out of the data set." in text
 
 
 def test_decisions_go_out_and_come_back(made, tmp_path):

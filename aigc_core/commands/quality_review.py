@@ -23,8 +23,8 @@ from aigc_core.stages.parts.tiles import Tiles
 Row = dict[str, Any]
 CONSEQUENCES = {
     "quarantine": "These images are in quarantine.",
-    "warn": "These images stay in the data set.",
-    "inform": "These images stay in the data set.",
+    "warn": "This reason alone takes no image out of the data set.",
+    "inform": "This reason alone takes no image out of the data set.",
 }
 
 

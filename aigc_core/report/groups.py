@@ -39,8 +39,10 @@ def groups(verdicts: pa.Table) -> tuple[list[Facts], int]:
 
 
 def warned(verdicts: pa.Table, reasons: Mapping[str, str]) -> list[Facts]:
-    """Per reason that warns: its meaning, how many rows it has, and the verdicts of the worst."""
-    warnings = verdicts.filter(pc.equal(verdicts["action"], "warn"))
+    """Per reason that warns: its meaning, how many kept rows it has, and the verdicts of the worst of them."""
+    gone = verdicts.filter(pc.equal(verdicts["action"], "quarantine"))["id"].combine_chunks()
+    kept = pc.invert(pc.is_in(verdicts["id"], value_set=gone))
+    warnings = verdicts.filter(pc.and_(pc.equal(verdicts["action"], "warn"), kept))
     found = []
     for reason, meaning in reasons.items():
         total = pc.sum(pc.equal(warnings["reason"], reason)).as_py() or 0
