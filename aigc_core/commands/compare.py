@@ -80,8 +80,8 @@ def _table(first: str, second: str, found: list[Difference]) -> Table:
         table.add_column(name, justify="right", overflow="fold")
     for line in found:
         table.add_row(
-            line.name, f"{line.first:.4g}", f"{line.second:.4g}", "" if line.real is None else f"{line.real:.4g}",
-            f"{line.second - line.first:+.4g}", "" if line.share is None else f"{line.share:+.2f}",
+            line.name, f"{line.first:.3g}", f"{line.second:.3g}", "" if line.real is None else f"{line.real:.3g}",
+            f"{line.second - line.first:+.2g}", "" if line.share is None else f"{line.share:+.2f}",
             {None: "", True: "overlap", False: "apart"}[line.overlap],
         )  # fmt: skip
     return table
