@@ -76,7 +76,7 @@ class Pretrain(Section):
 
     source: SecondSource = SecondSource()
     classes: Classes = Field("auto", description="class names; auto is the first half of the sorted classes")
-    steps: Count = 2000
+    steps: Count = 1000
 
 
 class Finetune(Section):
@@ -84,4 +84,4 @@ class Finetune(Section):
 
     classes: Classes = Field("auto", description="class names; auto is the second half of the sorted classes")
     per_class: Count = Field(50, description="training images per class")
-    steps: Count = 1000
+    steps: Count = 600
