@@ -13,13 +13,14 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from aigc_core.data.sources import base
+from aigc_core.data.sources import base, open_source
 from aigc_core.data.store import Version
 from aigc_core.errors import SourceError
 from aigc_core.records import row_id
@@ -225,6 +226,47 @@ def test_a_zip_with_a_password(make):
     check(journey(make, "folder", path), {"secret.png": CORRUPT})
 
 
+def test_a_zip_with_a_method_that_nobody_knows(make):
+    path = make.zip({**good(make), "strange.png": make.png(5)})
+    raw = bytearray(path.read_bytes())
+    at = raw.rindex(b"PK\1\2") + 10
+    raw[at : at + 2] = struct.pack("<H", 97)
+    path.write_bytes(raw)
+    check(journey(make, "folder", path), {"strange.png": CORRUPT})
+
+
+def test_a_zip_whose_directory_leads_before_its_start(make):
+    path = make.zip(good(make))
+    raw = bytearray(path.read_bytes())
+    at = raw.rindex(b"PK\5\6") + 16
+    raw[at : at + 4] = struct.pack("<I", struct.unpack("<I", raw[at : at + 4])[0] + 10)
+    path.write_bytes(raw)
+    found = list(open_source("folder", path, None, 0).items())
+    assert len(found) == GOOD
+    assert all(content is None and reason.startswith("cannot be read") for _, content, reason in found)
+
+
+def test_a_zip_with_a_damaged_name_before_the_bytes(make):
+    path = make.zip({**good(make), "\u00e9.png": make.png(5)})
+    path.write_bytes(path.read_bytes().replace("\u00e9".encode(), b"\xc3\x00", 1))
+    check(journey(make, "folder", path), {"\u00e9.png": CORRUPT})
+
+
+def test_a_zip_of_a_version_that_nobody_knows(make):
+    path = make.zip(good(make))
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\1\2") + 6] = 99
+    path.write_bytes(raw)
+    with pytest.raises(SourceError, match=r"zip file version 9\.9"):
+        ingest(make.config("folder", path), make.paths())
+
+
+def test_a_zip_with_a_member_without_a_name(make):
+    path = make.zip({**good(make), "_.png": make.png(5)})
+    path.write_bytes(path.read_bytes().replace(b"_.png", b"\0.png"))  # a name ends at its first zero
+    check(journey(make, "folder", path), {"member without a name": KEPT})
+
+
 @pytest.mark.parametrize("size", [-512, -5000])
 def test_tar_whose_headers_lead_backwards(make, size):
     member = tarfile.TarInfo("a.png")
@@ -358,7 +400,6 @@ def cells(make):
 
 
 def hf_source(make):
-    datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image()})
     held = [{**cell, "bytes": cell["bytes"] or b""} for cell in cells(make)]  # it refuses to write a null itself
     datasets.Dataset.from_dict({"image": held}, features=features).save_to_disk(make.root / "saved")

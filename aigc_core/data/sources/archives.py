@@ -21,6 +21,8 @@ from aigc_core.errors import SourceError
 #: A large member that unpacks to more times its packed size is a bomb: images hardly shrink in an archive.
 MAX_RATIO = 200
 BOMB_BYTES = 16 << 20
+#: Stands for a member whose name is empty.
+NAMELESS = "member without a name"
 #: What damaged compressed bytes raise.
 DAMAGE = (zlib.error, lzma.LZMAError, struct.error, EOFError)
 
@@ -58,7 +60,9 @@ def open_archive(path: Path) -> Files:
         if start != b"PK" and tarfile.is_tarfile(path):
             return _open_tar(path)
         return _open_zip(path)
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, ValueError, OverflowError, RecursionError, *DAMAGE) as error:
+    # RuntimeError: a directory of a zip version that zipfile does not know, or links upon links. The others are damage
+    # that the two modules do not translate.
+    except (zipfile.BadZipFile, tarfile.TarError, RuntimeError, OSError, ValueError, OverflowError, *DAMAGE) as error:
         raise SourceError(
             f"source.path {str(path)!r} is neither a folder nor a readable .zip or .tar ({error}): fetch it again"
         ) from None
@@ -78,13 +82,20 @@ def _refusal(name: str, size: int, packed: int) -> str | None:
 def _open_zip(path: Path) -> Files:
     archive = zipfile.ZipFile(path)
     names = Names()
-    members = {names.take(member.filename): member for member in archive.infolist() if not member.is_dir()}
+    # A damaged directory may hold a member without a name, on which zipfile's own `is_dir` fails: it is a row all the same.
+    files = [member for member in archive.infolist() if not member.filename.endswith("/")]
+    members = {names.take(member.filename or NAMELESS): member for member in files}
     reasons = {name: _refusal(name, member.file_size, member.compress_size) for name, member in members.items()}
 
     def read(name: str) -> bytes:
         try:
             return archive.read(members[name])
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, *DAMAGE) as error:
+        # What zipfile raises for a member that is locked by a password, or packed by a method that it does not know: the
+        # row goes into quarantine with zipfile's words, and the rest is read.
+        except RuntimeError as error:
+            raise OSError(f"archive member that cannot be unpacked: {error}") from None
+        # UnicodeDecodeError: the name that stands before the bytes is damaged, and says that it is UTF-8.
+        except (zipfile.BadZipFile, UnicodeDecodeError, *DAMAGE) as error:
             raise OSError(f"damaged archive member: {error}") from None
 
     refused = {name: reason for name, reason in reasons.items() if reason}
