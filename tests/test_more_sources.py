@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -145,11 +146,7 @@ class TestParquet:
 
 
 class TestHuggingFace:
-    @pytest.fixture
-    def datasets(self):
-        return pytest.importorskip("datasets")
-
-    def table(self, datasets, make, count, shift=0):
+    def table(self, make, count, shift=0):
         features = datasets.Features(
             {
                 "image": datasets.Image(),
@@ -161,8 +158,8 @@ class TestHuggingFace:
         rows = {"image": cells, "label": [i % 2 for i in range(count)], "text": [f"t{i}" for i in range(count)]}
         return datasets.Dataset.from_dict(rows, features=features)
 
-    def test_what_save_to_disk_wrote(self, datasets, make):
-        both = datasets.DatasetDict({"train": self.table(datasets, make, 5), "test": self.table(datasets, make, 3, 50)})
+    def test_what_save_to_disk_wrote(self, make):
+        both = datasets.DatasetDict({"train": self.table(make, 5), "test": self.table(make, 3, 50)})
         both.save_to_disk(make.root / "saved")
         source = opened("hf", make.root / "saved")
         assert len(source.entries) == 8
@@ -175,7 +172,7 @@ class TestHuggingFace:
         with pytest.raises(SourceError, match="save_to_disk"):
             opened("hf", make.root)
 
-    def test_a_name_is_streamed(self, datasets, make):
+    def test_a_name_is_streamed(self, make):
         write(hf_table(make, [0, 1, 1, 0]), make.root / "hub" / "train-0.parquet")
         write(hf_table(make, [0, 1]), make.root / "hub" / "test-0.parquet")
         source = opened("hf", make.root / "raw", name=str(make.root / "hub"))
@@ -185,7 +182,7 @@ class TestHuggingFace:
         }
         assert source.read(source.entries[0]) == make.png(0, 8), "reading again begins the stream again"
 
-    def test_without_a_network_one_sentence(self, datasets, make, monkeypatch):
+    def test_without_a_network_one_sentence(self, make, monkeypatch):
         def unreachable(*args, **kwargs):
             raise ConnectionError("Couldn't reach\nthe Hub")
 
@@ -193,7 +190,7 @@ class TestHuggingFace:
         with pytest.raises(SourceError, match=r"source\.name 'a/b' cannot be read .*Couldn't reach the Hub.*network"):
             opened("hf", make.root, name="a/b")
 
-    def test_a_stream_that_breaks_stops_the_stage(self, datasets, make, monkeypatch):
+    def test_a_stream_that_breaks_stops_the_stage(self, make, monkeypatch):
         write(hf_table(make, [0, 1]), make.root / "hub" / "train-0.parquet")
         source = opened("hf", make.root, name=str(make.root / "hub"))
         for file in (make.root / "hub").iterdir():
