@@ -6,6 +6,8 @@ Legend: N = images, C = channels, S = side in px, K = classes, W = width, D = fe
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 
@@ -21,14 +23,14 @@ class LabelEmbedding(nn.Embedding):
     """(N,) labels to (N, D). A class of its own, because fine-tuning to other classes starts it anew."""
 
 
-class GenerativeModel(nn.Module):
+class GenerativeModel(nn.Module, ABC):
     """What the families have in common: noise and labels in, images out."""
 
     spec: ModelSpec
 
+    @abstractmethod
     def generate(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(N, latent) standard normal noise and (N,) labels to images (N, C, S, S) in [-1, 1]."""
-        raise NotImplementedError
 
     def label_tensors(self) -> set[str]:
         """Names in the state dict that belong to classes, not to images."""
