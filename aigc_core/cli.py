@@ -269,7 +269,7 @@ def explain(
 
     Example:  aigc explain samples/gan-7-0000.png
     """
-    from aigc_core.stages.parts.explain import explain as run
+    from aigc_core.commands.explain import explain as run
 
     _say(run(Paths(_root()), sample, neighbours))
 

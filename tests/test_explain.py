@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from aigc_core.commands.explain import explain, training_images
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.errors import DataError, GateError
@@ -18,7 +19,7 @@ from aigc_core.modalities.image import RESIZE_MODE, encode_png
 from aigc_core.paths import Paths
 from aigc_core.records import ROW_SCHEMA, row_id
 from aigc_core.stages.extractor import extractor
-from aigc_core.stages.parts.explain import describe, explain, likeness, training_images
+from aigc_core.stages.parts.likeness import describe, likeness
 from aigc_core.stages.parts.release import evaluation_checks, memorization_of, require_release
 
 CARD = {"family": "gan", "model_sha256": "ab" * 32, "seed": 3, "label": "a", "index": 0}

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -22,7 +23,18 @@ from aigc_core.modalities.containers import XMP_KEYWORD
 from aigc_core.modalities.disclosure import GENERATOR, detect
 from aigc_core.modalities.image import Pixels, content_hash, decode, to_pil
 
-__all__ = ["DIGITAL_SOURCE_TYPE", "GENERATOR", "KEYWORD", "XMP_KEYWORD", "Mark", "Reading", "detect", "embed", "read"]
+__all__ = [
+    "DIGITAL_SOURCE_TYPE",
+    "GENERATOR",
+    "KEYWORD",
+    "XMP_KEYWORD",
+    "Mark",
+    "Reading",
+    "detect",
+    "embed",
+    "read",
+    "read_file",
+]
 
 #: Keyword of the text chunk with the JSON object.
 KEYWORD = "aigc"
@@ -48,10 +60,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class Reading:
-    """A mark that was read back, and whether the pixels are still those that it was written for."""
+    """A mark that was read back, the pixels (H, W, C) beside it, and whether they are those that it was written for."""
 
     mark: Mark
     unchanged: bool
+    pixels: Pixels = field(compare=False, repr=False)
 
 
 def embed(
@@ -109,7 +122,17 @@ def read(content: bytes) -> Reading:
     if KEYWORD not in text:
         raise DataError("carries no mark of aigc; that does not say whether it is AI-generated")
     mark = _parse(text[KEYWORD])
-    return Reading(mark, content_hash(pixels) == mark.pixels_sha256)
+    return Reading(mark, content_hash(pixels) == mark.pixels_sha256, pixels)
+
+
+def read_file(path: Path) -> Reading:
+    """`read` for a file on disk. Raises DataError, with the path, where there is none or `read` refuses it."""
+    try:
+        return read(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(f"{path} is not a file: name a PNG that `aigc generate` wrote") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _parse(text: str) -> Mark:
@@ -117,8 +140,8 @@ def _parse(text: str) -> Mark:
         value: Any = json.loads(text)
     except json.JSONDecodeError:
         value = None
-    known = {field.name for field in fields(Mark)}
-    needed = {field.name for field in fields(Mark) if field.default is MISSING}
+    known = {part.name for part in fields(Mark)}
+    needed = {part.name for part in fields(Mark) if part.default is MISSING}
     if not isinstance(value, dict) or not needed <= set(value) <= known:
         raise DataError("carries a mark of aigc that is damaged: its fields cannot be read")
     return Mark(**value)

@@ -18,7 +18,7 @@ from aigc_core.evaluation.pictures import GAP
 from aigc_core.files import read_json, write_json
 from aigc_core.paths import Paths
 from aigc_core.report.figures import image_grid, save_png
-from aigc_core.stages.parts.explain import describe, likeness
+from aigc_core.stages.parts.likeness import describe, likeness
 from aigc_core.stages.parts.release import evaluation_checks
 
 #: Samples on the sheet of likeness, and neighbours of each by features and by pixels.
