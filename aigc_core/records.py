@@ -54,9 +54,7 @@ MEASURE_SCHEMA = pa.schema(
         pa.field("sharpness", pa.float64()),  # variance of the Laplacian of the luma in [0, 1]; higher is sharper
         pa.field("content_hash", pa.string()),  # as in ROW_SCHEMA
         pa.field("perceptual_hash", pa.string()),  # 64-bit DCT hash as 16 hex digits
-        pa.field(
-            "format", pa.string()
-        ),  # what the bytes are, by Pillow's name (PNG, JPEG), whatever the file's name says
+        pa.field("format", pa.string()),  # what the bytes are, by Pillow's name, whatever the file's name says
         pa.field("noise", pa.float64()),  # estimated standard deviation of the noise of the luma in [0, 1]
         pa.field("p01", pa.float64()),  # first percentile of the luma, in [0, 1]
         pa.field("p99", pa.float64()),  # ninety-ninth percentile of the luma, in [0, 1]
@@ -69,16 +67,14 @@ MEASURE_SCHEMA = pa.schema(
 LEARNED_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field(
-            "domain_distance", pa.float64()
-        ),  # to the nearest reference rows in features, >= 0; higher is stranger
+        pa.field("domain_distance", pa.float64()),  # to the nearest reference rows, >= 0; higher is stranger
         pa.field("label_probability", pa.float64()),  # of the given label, out of fold, in [0, 1]; null if unlabelled
         pa.field("label_predicted", pa.string()),  # the most probable class, out of fold
         pa.field("label_predicted_probability", pa.float64()),  # in [0, 1]
     ]
 )
 
-#: Pairs of rows that look alike (`pairs.parquet` beside the measures): candidates by hash, confirmed on pixels.
+#: Pairs of rows that look alike (`pairs.parquet` beside the measures): candidates by fingerprint, confirmed on pixels.
 PAIR_SCHEMA = pa.schema(
     [
         pa.field("a", pa.string(), nullable=False),  # id; a < b
