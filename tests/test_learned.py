@@ -120,6 +120,13 @@ def test_descriptions_do_not_depend_on_the_batch():
     assert descriptor(images).shape == (100, descriptor.dimensions)
 
 
+def test_flat_images_alone_are_described_by_constants():
+    flat = np.stack([np.full((12, 12, 1), level, np.uint8) for level in range(0, 200, 10)])
+    described = fit_descriptor(flat)(flat)
+    assert np.isfinite(described).all()
+    assert np.ptp(described, axis=0).max() == 0
+
+
 @pytest.fixture
 def source(make):
     """Bars lying (a) and standing (b), some with the other's label, noise among the training rows, a broken file."""
