@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from aigc_core.config import Quality
 from aigc_core.quality.calibration import LEAST_ROWS, TAIL, fit_tail
 
 KINDS = {
@@ -50,6 +51,14 @@ def test_few_rows_give_a_wider_tail_and_say_so():
     assert np.mean([tail.threshold for tail in few]) > 1.5 * np.mean([tail.threshold for tail in many])
     assert all(tail.wide for tail in few)
     assert not any(tail.wide for tail in many)
+
+
+def test_a_share_that_lies_before_the_tail_is_refused_by_the_parameters():
+    rule = Quality().dark.model_dump()
+    nearly = Quality.model_validate({"dark": rule | {"false_positives": 0.999 * TAIL}}).dark
+    assert fit_tail(np.arange(100.0), nearly.false_positives, 0).threshold >= 94
+    with pytest.raises(ValueError, match=f"less than {TAIL}"):
+        Quality.model_validate({"dark": rule | {"false_positives": TAIL}})
 
 
 def test_too_few_rows_give_no_tail():
