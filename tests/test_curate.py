@@ -183,6 +183,16 @@ def test_exact_copies_are_not_called_near_as_well():
     assert found(rows, [(0, 1, 1.0)]) == {("0001", "duplicate_exact")}
 
 
+@pytest.mark.parametrize("action", ["off", "warn"])
+def test_exact_copies_that_stay_are_near_ones_of_similarity_one(action):
+    rows = [row(0), row(1, content_hash="content 0"), row(2)]
+    verdicts = lines(rows, [(0, 1, 1.0), (0, 2, 0.995)], duplicate_exact={"action": action})
+    near = {v["id"]: (v["value"], v["score"]) for v in verdicts if v["reason"] == "duplicate_near"}
+    assert near == {"0001": (0.995, pytest.approx(0.005)), "0002": (0.995, pytest.approx(0.005))}
+    verdicts = lines(rows, [(0, 1, 1.0)], duplicate_exact={"action": action})
+    assert [(v["id"], v["value"], v["score"]) for v in verdicts if v["reason"] == "duplicate_near"] == [("0001", 1, 0)]
+
+
 @pytest.mark.parametrize("held", ["test", "reference"])
 def test_a_leak_takes_the_training_row_and_never_the_judged_one(held):
     rows = [row(0, split=held, sharpness=0.001), row(1), row(2), row(3, content_hash="content 0")]
