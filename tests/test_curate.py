@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from aigc_core.paths import Paths
 from aigc_core.quality.reasons import REASONS
 from aigc_core.quality.verdicts import judge, refuse_excess
 from aigc_core.records import LEARNED_SCHEMA, MEASURE_SCHEMA, PAIR_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, VERDICT_SCHEMA
+from aigc_core.stages import curate as curate_module
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
@@ -382,6 +384,25 @@ def test_a_refusal_leaves_what_was_there_untouched(digits):
     with pytest.raises(GateError):
         curate(config.model_copy(update={"quality": quality}), paths)
     assert snapshot(paths) == before
+
+
+@pytest.mark.parametrize("name", ["part-0", "learned", "pairs"])
+def test_without_measures_curate_says_what_to_run(digits, tmp_path, name):
+    config, paths, _ = digits
+    shutil.copytree(paths.data, tmp_path / "data")
+    (tmp_path / f"data/measures/{name}.parquet").unlink()
+    with pytest.raises(DataError, match=rf"{name}\.parquet is missing: run `aigc measure`"):
+        curate(config, Paths(tmp_path))
+
+
+def test_large_files_reach_the_quarantine_in_small_batches(digits, tmp_path, monkeypatch):
+    config, paths, _ = digits
+    shutil.copytree(paths.data, tmp_path / "data")
+    monkeypatch.setattr(curate_module, "CHUNK_BYTES", 1000)
+    curate(config, Paths(tmp_path))
+    parts = [pq.ParquetFile(place.quarantine / "part-0.parquet") for place in (paths, Paths(tmp_path))]
+    assert parts[0].read().equals(parts[1].read())
+    assert parts[1].num_row_groups > parts[0].num_row_groups
 
 
 def test_a_folder_of_blanks_leaves_nothing_to_train_on(make):
