@@ -16,6 +16,7 @@ from aigc_core.errors import DataError, GateError
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality.reasons import REASONS
+from aigc_core.quality.rules import STATISTICS
 from aigc_core.quality.verdicts import judge, refuse_excess
 from aigc_core.records import LEARNED_SCHEMA, MEASURE_SCHEMA, PAIR_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, VERDICT_SCHEMA
 from aigc_core.stages import curate as curate_module
@@ -279,6 +280,37 @@ def test_without_reference_rows_only_absolute_rules_speak():
     assert [(v["id"], v["reason"]) for v in judged.verdicts.to_pylist()] == [("0001", "blank")]
     assert judged.calibration["reference_rows"] == 0
     assert not any(tail["applied"] for tail in judged.calibration["tails"])
+
+
+def test_thresholds_rest_on_each_sound_reference_picture_once():
+    copies = [row(n, split="reference", content_hash="content 9000", p99=0.3) for n in range(40)]
+    blanks = [row(100 + n, split="reference", std=0.0, p99=0.3) for n in range(40)]
+    notes = [judge(table([*references(60), *more]), Quality()).calibration for more in ([], copies, blanks)]
+    # Of equal pictures the first id counts; here it is one of the copies.
+    assert [note["reference_rows"] for note in notes] == [60, 60, 60]
+    assert notes[0] == {**notes[2], "duplicate_near": notes[0]["duplicate_near"], "leak": notes[0]["leak"]}
+
+
+def test_two_tails_of_a_reason_share_its_false_positives():
+    tails = judge(table(references()), Quality()).calibration["tails"]
+    assert [tail["false_positives"] for tail in tails if tail["reason"] == "odd_size"] == [0.0005, 0.0005]
+    assert {tail["false_positives"] for tail in tails if tail["reason"] != "odd_size" and tail["applied"]} == {0.001}
+
+
+@pytest.mark.parametrize("statistic", STATISTICS, ids=lambda statistic: statistic.reason)
+def test_a_threshold_goes_back_to_the_unit_of_its_column(statistic):
+    rng = np.random.default_rng(0)
+    names = ("side", "aspect", "entropy", "p01", "p99", "std", "noise", "sharpness", "domain_distance")
+    columns = {name: rng.uniform(0.1, 2, 1) for name in names}
+    back = statistic.back(float(statistic.forward(columns)[0]), columns)
+    assert np.asarray(back).item() == pytest.approx(columns[statistic.column][0])
+
+
+def test_a_judged_row_that_only_a_fitted_rule_dislikes_still_finds_its_leaks():
+    rule = {"action": "quarantine", "false_positives": 0.001, "margin": 0.2}
+    rows = [*references(), row(0, split="test", p99=0.2), row(1), row(2, split="test", std=0.0), row(3)]
+    named = found(rows, [(0, 1, 0.999), (2, 3, 0.999)], dark=rule)
+    assert {identity for identity, reason in named if reason == "leak"} == {"0001"}, "the blank test row goes"
 
 
 def test_too_much_quarantine_is_refused_with_share_bound_and_reason():
