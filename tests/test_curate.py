@@ -151,6 +151,11 @@ def test_of_exact_copies_the_test_row_survives_whatever_the_order(order):
     assert {line["cluster"] for line in verdicts} == {"0002"}
 
 
+def test_a_copy_that_goes_for_its_own_sake_does_not_take_the_picture_with_it():
+    rows = [row(0, content_hash="same", provenance="aigc"), row(1, content_hash="same")]
+    assert found(rows) == {("0000", "generated"), ("0000", "duplicate_exact")}
+
+
 def test_of_equal_ranks_the_lowest_id_survives():
     verdicts = lines([row(number, content_hash="same") for number in (7, 3, 5)])
     assert {line["id"] for line in verdicts} == {"0005", "0007"}
