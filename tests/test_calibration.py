@@ -1,9 +1,14 @@
 """Thresholds from reference rows: the promised false positives on new rows of the same kind, few rows, outliers."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from aigc_core.quality.calibration import LEAST_ROWS, TAIL, fit_tail
+from aigc_core.config import Quality
+from aigc_core.quality import alike
+from aigc_core.quality.calibration import FEW_ROWS, LEAST_ROWS, TAIL, fit_tail
+from aigc_core.quality.duplicates import FLOOR
+from aigc_core.records import PAIR_SCHEMA
 
 KINDS = {
     "normal": lambda rng, n: rng.normal(3, 2, n),
@@ -48,8 +53,19 @@ def test_few_rows_give_a_wider_tail_and_say_so():
     few = [fit_tail(draw[:30], 0.001, 0) for draw in draws]
     many = [fit_tail(draw, 0.001, 0) for draw in draws]
     assert np.mean([tail.threshold for tail in few]) > 1.5 * np.mean([tail.threshold for tail in many])
+    # Quantiles of an exponential distribution, one row below the limit and on it.
+    below, on = (fit_tail(-np.log((np.arange(n) + 0.5) / n), 0.001, 0) for n in (FEW_ROWS - 1, FEW_ROWS))
+    assert below.threshold - below.start == pytest.approx(2 * (on.threshold - on.start), rel=0.1)
     assert all(tail.wide for tail in few)
     assert not any(tail.wide for tail in many)
+
+
+def test_a_share_that_lies_before_the_tail_is_refused_by_the_parameters():
+    rule = Quality().dark.model_dump()
+    nearly = Quality.model_validate({"dark": rule | {"false_positives": 0.999 * TAIL}}).dark
+    assert fit_tail(np.arange(100.0), nearly.false_positives, 0).threshold >= 94
+    with pytest.raises(ValueError, match=f"less than {TAIL}"):
+        Quality.model_validate({"dark": rule | {"false_positives": TAIL}})
 
 
 def test_too_few_rows_give_no_tail():
@@ -63,6 +79,41 @@ def test_a_constant_reference_flags_only_beyond_the_margin():
     assert tail.threshold == 2.5
     scores = tail.survival(np.array([2.0, 2.4, 2.6]))
     assert scores[0] > scores[1] > 0.001 > scores[2]
+
+
+def alike_of(scale, others=0, copies=0, pairs=1000):
+    """Threshold and note where -log(1 - similarity) of reference rows to their nearest has the quantiles of 1.2 + exponential(scale)."""
+    likeness = 1 - np.exp(-1.2 + scale * np.log((np.arange(pairs) + 0.5) / pairs))
+    number = 2 * pairs + copies
+    hashes = [*range(2 * pairs), *range(copies)]
+    ids = [f"{n:05d}" for n in range(number + others)]
+    rows = pa.table({"id": ids, "split": ["reference"] * number + ["train"] * others,
+                     "content_hash": [str(n) for n in [*hashes, *range(number, number + others)]]})  # fmt: skip
+    lines = [(ids[2 * n], ids[2 * n + 1], s, "same") for n, s in enumerate(likeness.tolist()) if s >= FLOOR]
+    lines += [(ids[n], ids[2 * pairs + n], 1.0, "same") for n in range(copies)]
+    table = pa.table([list(column) for column in zip(*lines, strict=True)], schema=PAIR_SCHEMA)
+    return alike.threshold(rows, table, Quality().leak)
+
+
+def test_copies_must_be_more_alike_than_one_reference_row_in_a_thousand():
+    bound, note = alike_of(0.4)
+    assert bound == pytest.approx(1 - np.exp(-1.2 - 0.4 * np.log(1000)), abs=0.003)
+    assert note == {"applied": True, "rows": 2000, "fitted": round(bound, 6)}
+
+
+def test_among_ten_times_as_many_rows_copies_must_be_more_alike():
+    assert alike_of(0.4, others=18000)[0] == pytest.approx(1 - np.exp(-1.2 - 0.4 * np.log(10000)), abs=0.003)
+
+
+def test_exact_copies_in_the_reference_say_nothing_of_how_alike_different_rows_are():
+    assert alike_of(0.4, copies=100)[0] == pytest.approx(alike_of(0.4)[0], abs=0.0005)
+
+
+def test_where_few_reference_rows_have_a_pair_the_tail_begins_at_the_least_alike_of_them():
+    bound, note = alike_of(0.3)
+    assert bound == Quality().leak.min_similarity
+    assert note["fitted"] == pytest.approx(0.95, abs=0.01)
+    assert alike_of(1.0, pairs=4) == (Quality().leak.max_similarity, {"applied": False})
 
 
 def test_the_score_is_a_share_that_falls_and_crosses_at_the_threshold():

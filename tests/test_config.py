@@ -4,6 +4,7 @@ import pytest
 
 from aigc_core import config
 from aigc_core.errors import AigcError, ConfigError
+from aigc_core.quality.duplicates import FLOOR
 from aigc_core.registry import Registry
 
 
@@ -30,6 +31,18 @@ def test_an_unknown_section_is_refused():
 def test_a_refused_value_is_named(raw, name):
     with pytest.raises(ConfigError, match=name):
         config.parse(raw)
+
+
+@pytest.mark.parametrize("rule", ["leak", "duplicate_near"])
+def test_bounds_on_similarity_stand_in_order_and_not_below_what_measure_keeps(rule):
+    own = getattr(config.Quality(), rule).model_dump()
+    with pytest.raises(
+        ConfigError, match=rf"quality\.{rule}.*min_similarity = 0\.995 is above max_similarity = 0\.993"
+    ):
+        config.parse({"quality": {rule: own | {"min_similarity": 0.995}}})
+    config.parse({"quality": {rule: own | {"min_similarity": FLOOR}}})
+    with pytest.raises(ConfigError, match=f"greater than or equal to {FLOOR}"):
+        config.parse({"quality": {rule: own | {"min_similarity": FLOOR - 0.01}}})
 
 
 def test_split_shares_must_add_up():

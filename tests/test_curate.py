@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,10 @@ from aigc_core.errors import DataError, GateError
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality.reasons import REASONS
+from aigc_core.quality.rules import STATISTICS
 from aigc_core.quality.verdicts import judge, refuse_excess
 from aigc_core.records import LEARNED_SCHEMA, MEASURE_SCHEMA, PAIR_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, VERDICT_SCHEMA
+from aigc_core.stages import curate as curate_module
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
@@ -148,6 +151,11 @@ def test_of_exact_copies_the_test_row_survives_whatever_the_order(order):
     assert {line["cluster"] for line in verdicts} == {"0002"}
 
 
+def test_a_copy_that_goes_for_its_own_sake_does_not_take_the_picture_with_it():
+    rows = [row(0, content_hash="same", provenance="aigc"), row(1, content_hash="same")]
+    assert found(rows) == {("0000", "generated"), ("0000", "duplicate_exact")}
+
+
 def test_of_equal_ranks_the_lowest_id_survives():
     verdicts = lines([row(number, content_hash="same") for number in (7, 3, 5)])
     assert {line["id"] for line in verdicts} == {"0005", "0007"}
@@ -181,6 +189,16 @@ def test_how_alike_copies_must_be_follows_from_the_reference():
 def test_exact_copies_are_not_called_near_as_well():
     rows = [row(0), row(1, content_hash="content 0")]
     assert found(rows, [(0, 1, 1.0)]) == {("0001", "duplicate_exact")}
+
+
+@pytest.mark.parametrize("action", ["off", "warn"])
+def test_exact_copies_that_stay_are_near_ones_of_similarity_one(action):
+    rows = [row(0), row(1, content_hash="content 0"), row(2)]
+    verdicts = lines(rows, [(0, 1, 1.0), (0, 2, 0.995)], duplicate_exact={"action": action})
+    near = {v["id"]: (v["value"], v["score"]) for v in verdicts if v["reason"] == "duplicate_near"}
+    assert near == {"0001": (0.995, pytest.approx(0.005)), "0002": (0.995, pytest.approx(0.005))}
+    verdicts = lines(rows, [(0, 1, 1.0)], duplicate_exact={"action": action})
+    assert [(v["id"], v["value"], v["score"]) for v in verdicts if v["reason"] == "duplicate_near"] == [("0001", 1, 0)]
 
 
 @pytest.mark.parametrize("held", ["test", "reference"])
@@ -267,6 +285,37 @@ def test_without_reference_rows_only_absolute_rules_speak():
     assert [(v["id"], v["reason"]) for v in judged.verdicts.to_pylist()] == [("0001", "blank")]
     assert judged.calibration["reference_rows"] == 0
     assert not any(tail["applied"] for tail in judged.calibration["tails"])
+
+
+def test_thresholds_rest_on_each_sound_reference_picture_once():
+    copies = [row(n, split="reference", content_hash="content 9000", p99=0.3) for n in range(40)]
+    blanks = [row(100 + n, split="reference", std=0.0, p99=0.3) for n in range(40)]
+    notes = [judge(table([*references(60), *more]), Quality()).calibration for more in ([], copies, blanks)]
+    # Of equal pictures the first id counts; here it is one of the copies.
+    assert [note["reference_rows"] for note in notes] == [60, 60, 60]
+    assert notes[0] == {**notes[2], "duplicate_near": notes[0]["duplicate_near"], "leak": notes[0]["leak"]}
+
+
+def test_two_tails_of_a_reason_share_its_false_positives():
+    tails = judge(table(references()), Quality()).calibration["tails"]
+    assert [tail["false_positives"] for tail in tails if tail["reason"] == "odd_size"] == [0.0005, 0.0005]
+    assert {tail["false_positives"] for tail in tails if tail["reason"] != "odd_size" and tail["applied"]} == {0.001}
+
+
+@pytest.mark.parametrize("statistic", STATISTICS, ids=lambda statistic: statistic.reason)
+def test_a_threshold_goes_back_to_the_unit_of_its_column(statistic):
+    rng = np.random.default_rng(0)
+    names = ("side", "aspect", "entropy", "p01", "p99", "std", "noise", "sharpness", "domain_distance")
+    columns = {name: rng.uniform(0.1, 2, 1) for name in names}
+    back = statistic.back(float(statistic.forward(columns)[0]), columns)
+    assert np.asarray(back).item() == pytest.approx(columns[statistic.column][0])
+
+
+def test_a_judged_row_that_only_a_fitted_rule_dislikes_still_finds_its_leaks():
+    rule = {"action": "quarantine", "false_positives": 0.001, "margin": 0.2}
+    rows = [*references(), row(0, split="test", p99=0.2), row(1), row(2, split="test", std=0.0), row(3)]
+    named = found(rows, [(0, 1, 0.999), (2, 3, 0.999)], dark=rule)
+    assert {identity for identity, reason in named if reason == "leak"} == {"0001"}, "the blank test row goes"
 
 
 def test_too_much_quarantine_is_refused_with_share_bound_and_reason():
@@ -372,6 +421,25 @@ def test_a_refusal_leaves_what_was_there_untouched(digits):
     with pytest.raises(GateError):
         curate(config.model_copy(update={"quality": quality}), paths)
     assert snapshot(paths) == before
+
+
+@pytest.mark.parametrize("name", ["part-0", "learned", "pairs"])
+def test_without_measures_curate_says_what_to_run(digits, tmp_path, name):
+    config, paths, _ = digits
+    shutil.copytree(paths.data, tmp_path / "data")
+    (tmp_path / f"data/measures/{name}.parquet").unlink()
+    with pytest.raises(DataError, match=rf"{name}\.parquet is missing: run `aigc measure`"):
+        curate(config, Paths(tmp_path))
+
+
+def test_large_files_reach_the_quarantine_in_small_batches(digits, tmp_path, monkeypatch):
+    config, paths, _ = digits
+    shutil.copytree(paths.data, tmp_path / "data")
+    monkeypatch.setattr(curate_module, "CHUNK_BYTES", 1000)
+    curate(config, Paths(tmp_path))
+    parts = [pq.ParquetFile(place.quarantine / "part-0.parquet") for place in (paths, Paths(tmp_path))]
+    assert parts[0].read().equals(parts[1].read())
+    assert parts[1].num_row_groups > parts[0].num_row_groups
 
 
 def test_a_folder_of_blanks_leaves_nothing_to_train_on(make):

@@ -145,6 +145,9 @@ def test_flat_and_undecodable_rows_have_no_pairs():
         chunk.add(str(number), content, None)
     scanned = scan(chunk)
     assert find_pairs(pa.Table.from_batches([scanned.facts]), scanned.small, ["flip"], lambda _: None).num_rows == 0
+    faint = figure(1) // 100
+    assert pairs_of([faint, moved(faint)]) == {}, "a stroke of two grey levels"
+    assert pairs_of([figure(1), moved(figure(1))]) != {}
 
 
 def test_progress_reaches_every_row_and_transform():

@@ -9,9 +9,12 @@ import pytest
 
 from aigc_core.config import LabelSuspect
 from aigc_core.data.store import Version
+from aigc_core.modalities.image import content_hash, encode_png
 from aigc_core.quality import domain
+from aigc_core.quality import learned as learned_module
 from aigc_core.quality.descriptors import fit_descriptor
 from aigc_core.quality.labels import out_of_fold
+from aigc_core.quality.learned import Learner
 from aigc_core.quality.suspects import find, noise_rate, wrong_probability
 from aigc_core.records import LEARNED_SCHEMA
 from aigc_core.stages.ingest import ingest
@@ -120,6 +123,77 @@ def test_descriptions_do_not_depend_on_the_batch():
     assert descriptor(images).shape == (100, descriptor.dimensions)
 
 
+def test_flat_images_alone_are_described_by_constants():
+    flat = np.stack([np.full((12, 12, 1), level, np.uint8) for level in range(0, 200, 10)])
+    described = fit_descriptor(flat)(flat)
+    assert np.isfinite(described).all()
+    assert np.ptp(described, axis=0).max() == 0
+
+
+FEATURES = np.random.default_rng(9).normal(size=(260, 4)).astype(np.float32)
+
+
+def learned(scratch, features=None, order=None, **rule):
+    """200 bars lying or standing (a, b) in train and reference, 3 of a rare class, and copies of one under another label."""
+    images = pictures(200, 7)
+    images[1::2] = images[1::2].transpose(0, 2, 1, 3)
+    images = np.concatenate([images, pictures(3, 8), np.repeat(images[:1], 6, axis=0)])
+    labels = [*"ab" * 100, *["rare"] * 3, *"b" * 6]
+    ids = [f"{n:04d}" for n in range(len(images))]
+    splits = ["reference" if n < 60 else "train" for n in range(len(images))]
+    rows = pa.table(
+        {"id": ids, "content_hash": [content_hash(one) for one in images], "label": labels, "split": splits}
+    )
+
+    def batches(places):
+        for start in range(0, len(places), 50):
+            part = places[start : start + 50]
+            yield [ids[n] for n in part], images[part], None if features is None else features[part]
+
+    scratch.mkdir()
+    learner = Learner(rows, batches(list(range(60))), LabelSuspect(action="warn", **rule), scratch)
+    for batch in batches(list(range(len(images))) if order is None else list(order)):
+        learner.add(*batch)
+    return learner.table()
+
+
+def test_the_order_of_the_batches_changes_nothing(tmp_path):
+    shuffled = np.random.default_rng(0).permutation(209)
+    assert learned(tmp_path / "one").equals(learned(tmp_path / "other", order=shuffled))
+
+
+def test_a_class_with_too_few_rows_is_not_learnt(tmp_path):
+    lines = learned(tmp_path / "few").to_pylist()
+    assert all(line["label_probability"] is None for line in lines[200:203])
+    assert {line["label_predicted"] for line in lines[:200]} == {"a", "b"}
+
+
+def test_copies_of_one_image_share_a_fold_and_only_the_first_rows_are_learnt_from(tmp_path, monkeypatch):
+    asked = {}
+
+    def spy(features, labels, folds, learnt, classes):
+        asked.update(folds=folds, learnt=learnt)
+        return out_of_fold(features, labels, folds, learnt, classes)
+
+    monkeypatch.setattr(learned_module, "out_of_fold", spy)
+    learned(tmp_path / "copies", max_rows=150)
+    assert asked["learnt"].nonzero()[0].tolist() == list(range(150))
+    assert len(asked["folds"]) == 206
+    assert len(set(asked["folds"].tolist())) == 5
+    assert set(asked["folds"][200:]) == {asked["folds"][0]}
+
+
+def test_distances_of_reference_rows_leave_them_out_and_features_may_be_the_stranger_view(tmp_path):
+    alone = np.array(learned(tmp_path / "alone")["domain_distance"].to_pylist())
+    assert np.quantile(alone[:60], domain.USUAL) == pytest.approx(1, rel=1e-3)
+    strange = FEATURES.copy()
+    strange[100] += 30
+    both = np.array(learned(tmp_path / "both", strange)["domain_distance"].to_pylist())
+    assert (both >= alone).all()
+    assert both.argmax() == 100
+    assert alone[100] < 2
+
+
 @pytest.fixture
 def source(make):
     """Bars lying (a) and standing (b), some with the other's label, noise among the training rows, a broken file."""
@@ -127,20 +201,14 @@ def source(make):
     for n, image_ in enumerate(pictures(150, 5)):
         for label, pixels in (("a", image_), ("b", image_.transpose(1, 0, 2))):
             folder = "test" if n % 5 == 0 else "train"
-            files[f"{folder}/{label}/{n}.png"] = _png(pixels)
+            files[f"{folder}/{label}/{n}.png"] = encode_png(pixels)
     for n, image_ in enumerate(pictures(4, 6)):
-        files[f"train/b/wrong{n}.png"] = _png(image_)
-        files[f"train/a/strange{n}.png"] = _png(pictures(1, 50 + n, "noise")[0])
+        files[f"train/b/wrong{n}.png"] = encode_png(image_)
+        files[f"train/a/strange{n}.png"] = encode_png(pictures(1, 50 + n, "noise")[0])
     files["train/a/broken.png"] = b"broken"
     config, paths = make.config("folder", make.folder(files)), make.paths()
     ingest(config, paths)
     return config, paths, Version.open(paths.ingested)
-
-
-def _png(pixels):
-    from aigc_core.modalities.image import encode_png
-
-    return encode_png(pixels)
 
 
 def test_the_stage_says_of_every_row_what_can_be_said(source, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aigc_core.config.base import Count, Section, Share
 
@@ -36,8 +36,9 @@ class Blank(Rule):
 class Tail(Rule):
     """Further out than all but a small share of the reference rows (quality/calibration.py)."""
 
-    false_positives: Annotated[float, Field(gt=0, le=0.05)] = Field(
-        description="share of rows like the reference's that the rule may flag; the threshold follows from it"
+    false_positives: Annotated[float, Field(gt=0, lt=0.05)] = Field(
+        description="share of rows like the reference's that the rule may flag; the threshold follows from it, and lies in "
+        "the tail, which begins at 0.05"
     )
     margin: Annotated[float, Field(ge=0)] = Field(
         description="least distance of the threshold from the reference's median: natural logarithm of a ratio for "
@@ -48,15 +49,25 @@ class Tail(Rule):
 class Alike(Rule):
     """Pairs that look alike after alignment, and more alike than different reference rows are."""
 
-    min_similarity: Annotated[float, Field(ge=0, le=1)] = Field(
-        description="correlation after alignment, 1 is equal: the threshold where reference rows are less alike than this"
+    min_similarity: Annotated[float, Field(ge=0.9, le=1)] = Field(
+        description="correlation after alignment, 1 is equal: the threshold where reference rows are less alike than this; "
+        "measure keeps no pair below 0.9"
     )
-    max_similarity: Annotated[float, Field(ge=0, le=1)] = Field(
+    max_similarity: Annotated[float, Field(ge=0.9, le=1)] = Field(
         description="the threshold where reference rows are as alike as this, or where there are none"
     )
     false_positives: Annotated[float, Field(gt=0, le=0.05)] = Field(
         description="share of rows like the reference's that the rule may flag"
     )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Alike:
+        if self.min_similarity > self.max_similarity:
+            raise ValueError(
+                f"min_similarity = {self.min_similarity} is above max_similarity = {self.max_similarity}: lower the first, or "
+                "raise the second"
+            )
+        return self
 
 
 class NearDuplicate(Alike):
@@ -71,8 +82,8 @@ class LabelSuspect(Rule):
     """A wrong label is more probable than a hard image, by out-of-fold predictions on the training rows."""
 
     min_probability: Share = Field(0.5, description="probability that the label is wrong from which a row is flagged")
-    folds: Annotated[int, Field(ge=2, le=20)] = Field(5, description="parts by row id; each is predicted by the others")
-    max_rows: Count = Field(60000, description="rows that are learnt from, lowest hashes first; all are predicted")
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(5, description="parts by pixels; each is predicted by the others")
+    max_rows: Count = Field(60000, description="rows that are learnt from, lowest ids first; all are predicted")
 
 
 class Quality(Section):

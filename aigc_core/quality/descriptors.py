@@ -2,7 +2,7 @@
 
 Single-layer random patches (Coates, Ng and Lee 2011, "An Analysis of Single-Layer Networks", with sampled patches in
 place of k-means as in Coates and Ng 2011, section 4): patches are normalised, whitened, projected onto sampled patches,
-both signs soft-thresholded, and averaged over a grid. Deterministic, numpy alone, some thousand images a second.
+both signs soft-thresholded, and averaged over a grid. Deterministic, numpy alone.
 
 Legend: N = images, S = side in px, C = channels, P = patch places, F = filters, G = grid cells, D = 2 F G features.
 """
@@ -23,6 +23,8 @@ CONTRAST = 10.0
 WHITENING = 0.1
 #: Responses below this are cut to zero.
 THRESHOLD = 0.5
+#: Patches that filters are drawn from.
+SAMPLE = 20000
 #: Images at a time: bounds the responses to some ten MB.
 BATCH = 64
 
@@ -65,9 +67,13 @@ def fit_descriptor(images: Pixels, filters: int = 100, seed: int = 0) -> Descrip
     side = 6 if size >= 20 else max(3, size // 3)
     stride = 1 if size < 48 else 2
     rng = np.random.default_rng(seed)
-    patches = _patches(images, side, stride)
-    picked = patches.reshape(-1, patches.shape[-1])[rng.integers(0, patches.shape[0] * patches.shape[1], 20000)]
-    picked = _normalised(picked[picked.std(axis=1) > 1])
+    windows = _windows(images, side, stride)
+    # Only the patches that are drawn: all of a thousand images would be some hundred MB.
+    places = np.unravel_index(rng.integers(0, np.prod(windows.shape[:3]), SAMPLE), windows.shape[:3])
+    picked = windows[places].reshape(SAMPLE, -1).astype(np.float32)
+    varied = picked.std(axis=1) > 1
+    # Of images that are all flat no filter tells anything: their features are constant.
+    picked = _normalised(picked[varied] if varied.sum() > 1 else picked)
     centre = picked.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(picked - centre, rowvar=False).astype(np.float64))
     whiten = (vectors / np.sqrt(np.maximum(values, 0) + WHITENING)) @ vectors.T
@@ -80,9 +86,16 @@ def fit_descriptor(images: Pixels, filters: int = 100, seed: int = 0) -> Descrip
     )  # fmt: skip
 
 
+def _windows(images: Pixels, side: int, stride: int) -> Pixels:
+    """A view (N, rows, columns, C, side, side) of every patch; nothing is copied."""
+    view: Any = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
+    windows: Pixels = view[:, ::stride, ::stride]
+    return windows
+
+
 def _patches(images: Pixels, side: int, stride: int) -> Array:
     """(N, P, side * side * C) float32."""
-    windows: Any = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))[:, ::stride, ::stride]
+    windows = _windows(images, side, stride)
     found: Array = windows.reshape(len(images), windows.shape[1] * windows.shape[2], -1).astype(np.float32)
     return found
 

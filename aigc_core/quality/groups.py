@@ -46,7 +46,8 @@ def near(rows: dict[str, Row], pairs: pa.Table, ids: set[str], threshold: float)
         kept = _survivor(group, rows, set())
         for identity in group:
             if identity != kept:
-                similarity = best.get(rows[identity]["content_hash"], threshold)
+                # A row of the group that is like no other picture has the same pixels as another row.
+                similarity = best.get(rows[identity]["content_hash"], 1.0)
                 yield identity, Verdict(
                     False, reasons.DUPLICATE_NEAR, "similarity", similarity, threshold, kept,
                     score=1 - similarity, cluster=kept,

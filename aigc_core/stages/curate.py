@@ -16,6 +16,7 @@ from aigc_core.files import atomic_folder, write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.quality import decisions
 from aigc_core.quality.calibration import FEW_ROWS, LEAST_ROWS
+from aigc_core.quality.scan import CHUNK_BYTES, CHUNK_ROWS
 from aigc_core.quality.verdicts import judge, refuse_excess
 from aigc_core.records import QUARANTINE_SCHEMA, StageResult
 
@@ -52,31 +53,29 @@ def curate(config: Config, paths: Paths) -> StageResult:
         image=version.card.image,
         dropped=dict(dropped),
     )
-    return _result(version, kept, removed, decided, judged.calibration)
+    return _result(kept, removed, decided, dropped, judged.calibration)
 
 
 def _facts(version: Version, paths: Paths) -> tuple[pa.Table, pa.Table]:
     """The rows with their measures and what was learned of them, by id, and the pairs that look alike."""
-    facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash", "bytes", "perceptual_hash"])
-    rows = version.rows.join(facts, "id")
-    for name in ("learned", "pairs"):
+    for name in ("part-0", "learned", "pairs"):
         if not (paths.measures / f"{name}.parquet").exists():
             raise DataError(
                 f"{paths.measures.name}/{name}.parquet is missing: run `aigc measure` first, or `dvc repro`"
             )
-    rows = rows.join(pq.read_table(paths.measures / "learned.parquet"), "id")
+    facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash", "bytes", "perceptual_hash"])
+    rows = version.rows.join(facts, "id").join(pq.read_table(paths.measures / "learned.parquet"), "id")
     return rows.sort_by("id"), pq.read_table(paths.measures / "pairs.parquet")
 
 
 def _result(
-    version: Version, kept: pa.Table, removed: pa.Table, decided: decisions.Applied, calibration: dict[str, Any]
+    kept: pa.Table, removed: pa.Table, decided: decisions.Applied, dropped: Counter[str], calibration: dict[str, Any]
 ) -> StageResult:
     verdicts = decided.verdicts
     warned = len(pc.unique(verdicts.filter(pc.equal(verdicts["action"], "warn"))["id"]))
-    counts = Counter(verdicts.filter(pc.equal(verdicts["action"], "quarantine"))["reason"].to_pylist())
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "none"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "none"
     summary = (
-        f"kept {kept.num_rows:,} of {version.rows.num_rows:,} rows, quarantined {removed.num_rows:,} ({reasons}), "
+        f"kept {kept.num_rows:,} of {kept.num_rows + removed.num_rows:,} rows, quarantined {removed.num_rows:,} ({reasons}), "
         f"warned of {warned:,}; {_basis(calibration)}"
     )
     told = ", ".join(f"{count} {name}" for name, count in decided.counts.items() if count)
@@ -103,10 +102,11 @@ def _write_quarantine(paths: Paths, version: Version, removed: pa.Table, verdict
         atomic_folder(paths.quarantine) as scratch,
         pq.ParquetWriter(scratch / "part-0.parquet", QUARANTINE_SCHEMA) as writer,
     ):
-        batch = []
+        batch, size = [], 0
         for identity, content in version.contents(by_id.keys()):
             batch.append({**by_id[identity], "reasons": reasons[identity], "content": content})
-            if len(batch) == 512:
+            size += len(content or b"")
+            if len(batch) == CHUNK_ROWS or size >= CHUNK_BYTES:
                 writer.write_table(pa.Table.from_pylist(batch, QUARANTINE_SCHEMA))
-                batch = []
+                batch, size = [], 0
         writer.write_table(pa.Table.from_pylist(batch, QUARANTINE_SCHEMA))
