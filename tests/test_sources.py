@@ -10,12 +10,19 @@ from aigc_core.data.sources.base import Entry, sample
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.modalities import image
 
-# The idx reader leaves its files open until it is collected, which may happen during a later test.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+OPEN = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_again():
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 def listed(kind, path, limit=None, seed=0):
-    return open_source(kind, path, limit, seed)
+    OPEN.append(open_source(kind, path, limit, seed))
+    return OPEN[-1]
 
 
 def facts(source):

@@ -76,10 +76,11 @@ class Version:
         wanted = set(self.rows["id"].to_pylist() if ids is None else ids)
         for name in self.card.content:
             for shard in sorted((self.folder / name).glob("content-*.parquet")):
-                for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS):
-                    for identity, content in zip(batch["id"].to_pylist(), batch["content"], strict=True):
-                        if identity in wanted:
-                            yield identity, content.as_py()
+                with pq.ParquetFile(shard) as file:
+                    for batch in file.iter_batches(READ_ROWS):
+                        for identity, content in zip(batch["id"].to_pylist(), batch["content"], strict=True):
+                            if identity in wanted:
+                                yield identity, content.as_py()
 
 
 def write_version(

@@ -70,8 +70,9 @@ class _IdxFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._handle: IO[bytes] = _open(path)
-        self._shape, self._start = _header(self._handle, path)
+        self._handle: IO[bytes] | None = None  # opened by the first image
+        with _open(path) as handle:
+            self._shape, self._start = _header(handle, path)
         if len(self._shape) not in (3, 4) or math.prod(self._shape) == 0:
             raise SourceError(
                 f"{path.name} has the shape {self._shape}: images need (count, height, width[, channels])"
@@ -80,8 +81,10 @@ class _IdxFile:
             raise SourceError(f"{path.name} has {self._shape[3]} channels: 1, 3 or 4 can be read")
 
     def close(self) -> None:
-        """Close the file of images; reading again would need a new one."""
-        self._handle.close()
+        """Close the file of images; the next image opens it again."""
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = None
 
     def labels(self) -> list[str | None]:
         """Labels from the file beside it; nulls where there is none. The lengths must agree."""
@@ -102,6 +105,8 @@ class _IdxFile:
     def png(self, index: int) -> bytes:
         """The image at `index`, encoded."""
         count = math.prod(self._shape[1:])
+        if self._handle is None:
+            self._handle = _open(self.path)
         values = np.frombuffer(_read(self._handle, count, self.path, self._start + index * count), np.uint8)
         shape = self._shape[1:] if len(self._shape) == 4 else (*self._shape[1:], 1)
         return image.encode_png(values.reshape(shape))
