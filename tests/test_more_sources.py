@@ -173,6 +173,9 @@ class TestHuggingFace:
         assert {entry.split for entry in only.entries} == {None}, "no test rows, no split worth keeping"
         with pytest.raises(SourceError, match=r"'dev' does not exist: choose one of train, test"):
             opened("hf", make.root / "saved", split="dev")
+        both["train"].save_to_disk(make.root / "one")
+        with pytest.raises(SourceError, match=r"'dev' does not exist: choose one of all"):
+            opened("hf", make.root / "one", split="dev")
         with pytest.raises(SourceError, match="save_to_disk"):
             opened("hf", make.root)
 

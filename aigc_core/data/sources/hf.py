@@ -27,7 +27,8 @@ def open_hf(path: Path, options: Reading) -> OpenSource:
     images, and a name that cannot be reached.
     """
     opened = _opened(options.name, lambda: _stream(options)) if options.name else _from_disk(path)
-    parts = opened if isinstance(opened, dict) else {options.split or str(opened.split or "all"): opened}
+    streamed = options.split if options.name else None  # the Hub gave this split alone
+    parts = opened if isinstance(opened, dict) else {streamed or str(opened.split or "all"): opened}
     if options.split is not None:
         if options.split not in parts:
             raise SourceError(f"source.split = {options.split!r} does not exist: choose one of {', '.join(parts)}")
