@@ -34,13 +34,18 @@ def open_folder(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (a
 
 
 def walk(root: Path) -> Files:
-    """Files below `root` by name. Links that leave it, and what is no plain file, are refused."""
+    """Files below `root` by name. Links that leave it, and what is no plain file, are refused.
+
+    Raises SourceError where `root` itself cannot be listed.
+    """
     inside = os.path.realpath(root)
     unique = Names()
     places: dict[str, Path] = {}
     refused: dict[str, str] = {}
 
     def unlistable(error: OSError) -> None:
+        if Path(error.filename) == root:
+            raise SourceError(f"source.path {str(root)!r} cannot be listed: {error.strerror}") from None
         name = unique.take(Path(error.filename).relative_to(root).as_posix())
         places[name] = Path(error.filename)
         refused[name] = f"a folder that cannot be listed: {error.strerror}"
