@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -63,4 +64,4 @@ def _prefix(root: Path, part: Part) -> str:
         raise ConfigError(
             f"source.sources: the path {part.path!r} does not lie below source.path: DVC watches that one"
         )
-    return "/".join(piece for piece in (Path(part.path).as_posix(), part.name) if piece)
+    return "/".join(piece for piece in (Path(os.path.normpath(part.path)).as_posix(), part.name) if piece)
