@@ -64,6 +64,11 @@ class OpenSource:
             return None, f"cannot be read: {error.strerror or error}"
 
 
+def one_line(error: BaseException) -> str:
+    """What a foreign error says, cut to 300 letters without line breaks; its name where it says nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 @contextmanager
 def closed_on_error(close: Callable[[], None]) -> Iterator[None]:
     """Calls `close` when the block raises; a block that ends hands what is open to its caller."""
