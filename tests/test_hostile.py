@@ -355,6 +355,24 @@ def test_a_file_without_permission(make, monkeypatch):
     assert notes["private.png"] == "cannot be read: Permission denied"
 
 
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_folders_without_permission(make, monkeypatch, kind):
+    path = make.folder({**good(make), "private/1.png": make.png(6)})
+    original, denied = os.scandir, path / "private"
+
+    def scandir(folder):
+        if folder in (denied, str(denied)):  # chmod would not stop root
+            raise PermissionError(13, "Permission denied", str(folder))
+        return original(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    if kind == "folder":
+        check(journey(make, kind, path), {"private": CORRUPT})
+    denied = path
+    with pytest.raises(SourceError, match="cannot be listed: Permission denied"):
+        ingest(make.config(kind, path), make.paths())
+
+
 def test_five_thousand_tiny_files_in_one_folder(make):
     pixels = np.random.default_rng(0).integers(0, 256, (5000, 8, 8, 3), dtype=np.uint8)
     path = make.folder({f"{i:04}.ppm": saved(Image.fromarray(tile), "PPM") for i, tile in enumerate(pixels)})

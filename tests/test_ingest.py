@@ -214,7 +214,6 @@ class TestRealData:
         assert sum(card.counts["test"].values()) == 50
         assert set(card.counts["test"].values()) == {5}
 
-    @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
     def test_mnist(self, make):
         paths = make.paths()
         ingest(make.config("idx", REAL / "mnist", limit=700), paths)

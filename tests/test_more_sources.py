@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zipfile
 
 import datasets
 import numpy as np
@@ -169,6 +170,9 @@ class TestHuggingFace:
         assert {entry.split for entry in only.entries} == {None}, "no test rows, no split worth keeping"
         with pytest.raises(SourceError, match=r"'dev' does not exist: choose one of train, test"):
             opened("hf", make.root / "saved", split="dev")
+        both["train"].save_to_disk(make.root / "one")
+        with pytest.raises(SourceError, match=r"'dev' does not exist: choose one of all"):
+            opened("hf", make.root / "one", split="dev")
         with pytest.raises(SourceError, match="save_to_disk"):
             opened("hf", make.root)
 
@@ -237,6 +241,40 @@ class TestTorchvision:
         monkeypatch.setattr(torchvision.datasets, "MNIST", offline)
         with pytest.raises(SourceError, match=r"Error downloading .*check the network"):
             opened("torchvision", make.root, name="MNIST", download=True)
+
+
+@pytest.fixture
+def archives(monkeypatch):
+    """Every ZipFile that the test opened; one that was closed has no `fp`."""
+    found = []
+
+    class Recorded(zipfile.ZipFile):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            found.append(self)
+
+    monkeypatch.setattr("aigc_core.data.sources.archives.zipfile.ZipFile", Recorded)
+    yield found
+    for archive in found:
+        archive.close()
+
+
+@pytest.mark.parametrize("files", [{"notes.txt": b"x"}, {"metadata.csv": b"name\n", "1.png": b"x"}])
+def test_an_archive_that_is_refused_is_closed(make, archives, files):
+    path = make.zip(files)
+    archives.clear()
+    with pytest.raises(SourceError):
+        opened("folder", path)
+    assert [archive.fp for archive in archives] == [None]
+
+
+def test_cells_of_an_archive_that_is_stopped(make, archives, monkeypatch):
+    path = make.zip({"1.png": make.png(1)})
+    archives.clear()
+    monkeypatch.setattr(image, "decode", lambda _: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(MemoryError):
+        opened("folder", path, sheet={"width": 4, "height": 4})
+    assert [archive.fp for archive in archives] == [None]
 
 
 def tar(make, files, mode="w", name="images.tar"):
@@ -349,7 +387,7 @@ class TestMix:
         assert {entry.key for entry in source.entries} != {entry.key for entry in other.entries}
         assert len(self.mix(make, one, two, limit=5).entries) == 5
 
-    @pytest.mark.parametrize("inner", ["one", "one/a", "."])
+    @pytest.mark.parametrize("inner", ["one", "one/a", ".", "two/../one"])
     def test_parts_are_disjoint(self, make, inner):
         self.parts(make)
         with pytest.raises(ConfigError, match="the same files: name disjoint paths"):
@@ -372,6 +410,15 @@ class TestMix:
         (make.root / "all/none").mkdir()
         with pytest.raises(SourceError, match="'none' holds no images"):
             self.mix(make, {"kind": "folder", "path": "none"})
+
+    @pytest.mark.parametrize("later", ["none", "nowhere"])
+    def test_a_part_that_fails_leaves_no_other_open(self, make, archives, later):
+        self.parts(make)
+        (make.root / "all/none").mkdir()
+        archives.clear()
+        with pytest.raises(SourceError):
+            self.mix(make, {"kind": "folder", "path": "two.zip"}, {"kind": "folder", "path": later})
+        assert [archive.fp for archive in archives] == [None]
 
     @pytest.mark.parametrize(
         ("source", "sentence"),

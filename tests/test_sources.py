@@ -10,12 +10,19 @@ from aigc_core.data.sources.base import Entry, sample
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.modalities import image
 
-# The idx reader leaves its files open until it is collected, which may happen during a later test.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+OPEN = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_again():
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 def listed(kind, path, limit=None, seed=0):
-    return open_source(kind, path, limit, seed)
+    OPEN.append(open_source(kind, path, limit, seed))
+    return OPEN[-1]
 
 
 def facts(source):
@@ -51,6 +58,21 @@ def test_idx_pairs_labels_and_reads_splits_from_names(make, zipped):
     assert rows[f"t10k-images-idx3-ubyte{end}#0"][0].split == "test"
 
 
+def test_idx_without_test_rows_is_divided_anew(make):
+    path = make.idx("train-images-idx3-ubyte", np.zeros((5, 8, 8), np.uint8))
+    assert {entry.split for entry in listed("idx", path).entries} == {None}
+
+
+def test_idx_beside_its_gzipped_twin_is_read_once(make):
+    images = make.pixels(0)[..., :1].reshape(1, 12, 12)
+    make.idx("t10k-images-idx3-ubyte.gz", images, zipped=True)
+    path = make.idx("t10k-images-idx3-ubyte", images)
+    (path / "old-images").mkdir()
+    source = listed("idx", path)
+    assert facts(source) == {"t10k-images-idx3-ubyte#0": ("test", None)}
+    assert source.skipped == {"packed copies": 1}
+
+
 class TestBadIdx:
     images = np.zeros((4, 8, 8), np.uint8)
 
@@ -64,6 +86,12 @@ class TestBadIdx:
         make.idx("train-images-idx3-ubyte", self.images)
         path = make.idx("train-labels-idx1-ubyte", np.zeros(3, np.uint8))
         with pytest.raises(SourceError, match="3 labels for 4 images"):
+            listed("idx", path)
+
+    def test_labels_without_a_count(self, make):
+        make.idx("train-images-idx3-ubyte", self.images)
+        path = make.folder({"train-labels-idx1-ubyte": b"\0\0\x08\0"}, "idx")
+        with pytest.raises(SourceError, match="holds no labels for 4 images"):
             listed("idx", path)
 
     def test_other_content(self, make):

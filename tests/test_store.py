@@ -49,6 +49,7 @@ def test_card_counts_and_natural_classes(tmp_path):
     assert card.classes == ["9", "10"]
     assert card.counts == {"train": {"9": 1, "10": 1}, "test": {"": 1}, "reference": {"x": 1}}
     assert sorted(["10", "b2", "2", "b10"], key=natural) == ["2", "10", "b2", "b10"]
+    assert sorted(["1", "²", "01"], key=natural) == sorted(["01", "²", "1"], key=natural) == ["01", "1", "²"]
 
 
 def test_version_names_rows_and_parameters_not_their_order(tmp_path):

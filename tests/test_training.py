@@ -363,6 +363,9 @@ def test_a_second_source_is_fitted_and_what_cannot_be_read_is_counted(tmp_path):
             pixels = chance.integers(0, 255, (24, 30, 3)).astype(np.uint8)
             (folder / f"{index}.png").write_bytes(image.encode_png(pixels))
     (tmp_path / "other/x/broken.png").write_bytes(b"\x89PNG broken")
+    (tmp_path / "other/flat.png").write_bytes(b"")  # without a class it is not even read
+    (tmp_path / "other/test/x").mkdir(parents=True)
+    (tmp_path / "other/test/x/1.png").write_bytes(b"\x89PNG broken")
     config = settings()
     source = config.pretrain.source.model_copy(update={"kind": "folder", "path": "other"})
     config = config.model_copy(update={"pretrain": config.pretrain.model_copy(update={"source": source})})

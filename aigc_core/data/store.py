@@ -47,9 +47,10 @@ class Card:
     tool: str = TOOL
 
 
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that puts "2" before "10"."""
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part)
+def natural(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+    """Sort key that puts "2" before "10"; the name itself decides between "1" and "01"."""
+    parts = (part for part in re.split(r"(\d+)", name) if part)
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts), name
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,11 @@ class Version:
         wanted = set(self.rows["id"].to_pylist() if ids is None else ids)
         for name in self.card.content:
             for shard in sorted((self.folder / name).glob("content-*.parquet")):
-                for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS):
-                    for identity, content in zip(batch["id"].to_pylist(), batch["content"], strict=True):
-                        if identity in wanted:
-                            yield identity, content.as_py()
+                with pq.ParquetFile(shard) as file:
+                    for batch in file.iter_batches(READ_ROWS):
+                        for identity, content in zip(batch["id"].to_pylist(), batch["content"], strict=True):
+                            if identity in wanted:
+                                yield identity, content.as_py()
 
 
 def write_version(

@@ -138,7 +138,10 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
-    """Convert (H, W, C) to the given number of channels; alpha is laid over the backdrop where it has no place."""
+    """Convert (H, W, C) to the given number of channels; alpha is laid over the backdrop where it has no place.
+
+    Grey is the luma with Rec. 601 weights.
+    """
     have = pixels.shape[2]
     if have == channels:
         return pixels
@@ -163,9 +166,3 @@ def fit(pixels: Pixels, size: int, channels: int) -> Pixels:
     fitted = ImageOps.fit(to_pil(pixels), (size, size), Image.Resampling.LANCZOS)
     values = np.asarray(fitted, dtype=np.uint8)
     return values[..., None] if values.ndim == 2 else values
-
-
-def luma(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Brightness (H, W) in [0, 1], Rec. 601 weights; alpha is laid over mid-grey."""
-    grey: npt.NDArray[np.float32] = with_channels(pixels, 1)[..., 0].astype(np.float32) / np.float32(255)
-    return grey

@@ -66,17 +66,19 @@ def _read_second(source: OpenSource, config: Config, card: Card) -> tuple[ImageS
         if config.pretrain.classes == "auto"
         else chosen_classes(config.pretrain.classes, known, "pretrain", first=True)
     )
+    number = {name: index for index, name in enumerate(classes)}
     pixels, labels, ids, skipped = list[np.ndarray](), list[int](), list[str](), 0
-    for entry, content, _ in source.items():
-        if entry.label not in classes or entry.split == "test":
+    for entry in entries:
+        if entry.label not in number:
             continue
+        content, _ = source.fetch(entry)
         try:
             decoded = images.decode(content or b"")
         except DecodeError:
             skipped += 1
             continue
         pixels.append(images.fit(decoded.pixels, card.image["size"], card.image["channels"]).transpose(2, 0, 1))
-        labels.append(classes.index(entry.label or ""))
+        labels.append(number[entry.label])
         ids.append(row_id(entry.key))
     stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
     return ImageSet(stacked, torch.tensor(labels, dtype=torch.int64), ids, classes), skipped

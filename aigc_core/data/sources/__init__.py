@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aigc_core.config import Reading, Source
 from aigc_core.data.sources import digits, folder, hf, idx, parquet, vision  # noqa: F401  (each registers its reader)
-from aigc_core.data.sources.base import OpenSource, sample
+from aigc_core.data.sources.base import OpenSource, closed_on_error, sample
 from aigc_core.data.sources.mix import open_mix
 from aigc_core.data.sources.sheet import open_cut
 from aigc_core.errors import SourceError
@@ -22,6 +22,7 @@ def open_source(kind: str, path: Path, limit: int | None, seed: int, options: Re
         opened = open_mix(path, options.sources, seed)
     else:
         opened = open_cut(kind, path, options or Reading())
-    if not opened.entries:
-        raise SourceError(f"source.path {str(path)!r} holds no images: put files there or name another path")
+    with closed_on_error(opened.close):
+        if not opened.entries:
+            raise SourceError(f"source.path {str(path)!r} holds no images: put files there or name another path")
     return OpenSource(sample(opened.entries, limit, seed), opened.read, opened.skipped, opened.close)

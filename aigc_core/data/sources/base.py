@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from aigc_core.data.splits import unit_hash
@@ -61,6 +62,21 @@ class OpenSource:
             return self.read(entry), None
         except OSError as error:
             return None, f"cannot be read: {error.strerror or error}"
+
+
+def one_line(error: BaseException) -> str:
+    """What a foreign error says, cut to 300 letters without line breaks; its name where it says nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+@contextmanager
+def closed_on_error(close: Callable[[], None]) -> Iterator[None]:
+    """Calls `close` when the block raises; a block that ends hands what is open to its caller."""
+    try:
+        yield
+    except BaseException:
+        close()
+        raise
 
 
 readers: Registry[Callable[..., OpenSource]] = Registry("source kind")

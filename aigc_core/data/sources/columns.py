@@ -53,7 +53,7 @@ class Layout:
 
     def _label(self, row: dict[str, Any]) -> str | None:
         value = row[self.label] if self.label else None
-        if value is None or value != value:  # NaN
+        if value is None:
             return None
         if self.classes is None or not isinstance(value, int):
             return str(value)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from aigc_core.config import Reading
 from aigc_core.data.sources.archives import Files, Names, open_archive
-from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, own_splits, readers
+from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, closed_on_error, own_splits, readers
 from aigc_core.data.splits import SPLIT_NAMES
 from aigc_core.errors import SourceError
 
@@ -26,21 +26,26 @@ NOT_ROWS = {".csv", ".tsv", ".txt", ".md", ".json", ".jsonl", ".html", ".htm", "
 @readers.register("folder")
 def open_folder(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (a folder has no options)
     """List a folder, a .zip or a .tar. Raises SourceError when it does not exist or cannot be listed."""
-    if path.is_dir():
-        return _listed(walk(path))
     if not path.exists():
         raise SourceError(f"source.path {str(path)!r} does not exist: name a folder of images, a .zip or a .tar")
-    return _listed(open_archive(path))
+    files = walk(path) if path.is_dir() else open_archive(path)
+    with closed_on_error(files.close):
+        return _listed(files)
 
 
 def walk(root: Path) -> Files:
-    """Files below `root` by name. Links that leave it, and what is no plain file, are refused."""
+    """Files below `root` by name. Links that leave it, and what is no plain file, are refused.
+
+    Raises SourceError where `root` itself cannot be listed.
+    """
     inside = os.path.realpath(root)
     unique = Names()
     places: dict[str, Path] = {}
     refused: dict[str, str] = {}
 
     def unlistable(error: OSError) -> None:
+        if Path(error.filename) == root:
+            raise SourceError(f"source.path {str(root)!r} cannot be listed: {error.strerror}") from None
         name = unique.take(Path(error.filename).relative_to(root).as_posix())
         places[name] = Path(error.filename)
         refused[name] = f"a folder that cannot be listed: {error.strerror}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aigc_core.config import Reading
-from aigc_core.data.sources.base import Entry, OpenSource, own_splits, readers
+from aigc_core.data.sources.base import Entry, OpenSource, one_line, own_splits, readers
 from aigc_core.data.sources.columns import Layout, encoded, find_columns
 from aigc_core.data.splits import SPLIT_NAMES
 from aigc_core.errors import SourceError
@@ -27,7 +27,8 @@ def open_hf(path: Path, options: Reading) -> OpenSource:
     images, and a name that cannot be reached.
     """
     opened = _opened(options.name, lambda: _stream(options)) if options.name else _from_disk(path)
-    parts = opened if isinstance(opened, dict) else {options.split or str(opened.split or "all"): opened}
+    streamed = options.split if options.name else None  # the Hub gave this split alone
+    parts = opened if isinstance(opened, dict) else {streamed or str(opened.split or "all"): opened}
     if options.split is not None:
         if options.split not in parts:
             raise SourceError(f"source.split = {options.split!r} does not exist: choose one of {', '.join(parts)}")
@@ -53,7 +54,7 @@ def _from_disk(path: Path) -> Any:
     try:
         return datasets.load_from_disk(str(path))
     except Exception as error:  # a damaged folder fails in many ways
-        raise SourceError(f"source.path {str(path)!r} cannot be loaded ({_line(error)}): save it again") from None
+        raise SourceError(f"source.path {str(path)!r} cannot be loaded ({one_line(error)}): save it again") from None
 
 
 def _stream(options: Reading) -> Any:
@@ -70,7 +71,7 @@ def _opened(name: str, reach: Callable[[], Any]) -> Any:
         return reach()
     except Exception as error:  # no network, no such name, a licence that was not accepted: many kinds
         raise SourceError(
-            f"source.name {name!r} cannot be read from the Hugging Face Hub ({_line(error)}): check the name and the "
+            f"source.name {name!r} cannot be read from the Hugging Face Hub ({one_line(error)}): check the name and the "
             "network, or save the data set with `save_to_disk` elsewhere and name that folder in source.path"
         ) from None
 
@@ -112,7 +113,7 @@ class _Table:
             try:
                 return self._images[index][self.layout.image]
             except Exception as error:  # damaged Arrow files fail in many ways; each costs its row
-                raise OSError(f"damaged row: {_line(error)}") from None
+                raise OSError(f"damaged row: {one_line(error)}") from None
         if index < self._next or self._next == 0:
             self._rows, self._next = iter(self._images), 0
         row: Any = None
@@ -125,7 +126,3 @@ class _Table:
 
     def _reached(self, step: Callable[[], Any]) -> Any:
         return _opened(self.hub, step) if self.hub else step()
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

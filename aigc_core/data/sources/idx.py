@@ -16,7 +16,7 @@ from typing import IO
 import numpy as np
 
 from aigc_core.config import Reading
-from aigc_core.data.sources.base import Entry, OpenSource, readers
+from aigc_core.data.sources.base import Entry, OpenSource, own_splits, readers
 from aigc_core.errors import SourceError
 from aigc_core.modalities import image
 from aigc_core.records import Split
@@ -24,13 +24,16 @@ from aigc_core.records import Split
 
 @readers.register("idx")
 def open_idx(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (idx has no options)
-    """List all images of a folder of idx files, or of one images file."""
+    """List all images of a folder of idx files, or of one images file; keys are `file#index`.
+
+    Of a file that lies there gzipped and unpacked, as torchvision leaves them, the unpacked one is read.
+    Raises SourceError for files that are no idx files, end too early or do not belong together.
+    """
     if not path.exists():
         raise SourceError(f"source.path {str(path)!r} does not exist: name an idx file or a folder with idx files")
-    found = (
-        [path] if path.is_file() else [item for item in path.iterdir() if "idx3" in item.name or "images" in item.name]
-    )
-    files = {item.name: _IdxFile(item) for item in sorted(found) if "labels" not in item.name}
+    found = [path] if path.is_file() else sorted(item for item in path.iterdir() if _holds_images(item))
+    twins = {item.name for item in found if item.suffix == ".gz" and item.with_suffix("") in found}
+    files = {item.name: _IdxFile(item) for item in found if item.name not in twins}
     if not files:
         raise SourceError(
             f"source.path {str(path)!r} holds no idx file of images: expected names such as train-images-idx3-ubyte.gz"
@@ -49,7 +52,11 @@ def open_idx(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (idx 
         for file in files.values():
             file.close()
 
-    return OpenSource(entries, read, close=close)
+    return OpenSource(own_splits(entries), read, {"packed copies": len(twins)} if twins else {}, close)
+
+
+def _holds_images(path: Path) -> bool:
+    return path.is_file() and ("idx3" in path.name or "images" in path.name) and "labels" not in path.name
 
 
 def _split_of(name: str) -> Split | None:
@@ -70,8 +77,9 @@ class _IdxFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._handle: IO[bytes] = _open(path)
-        self._shape, self._start = _header(self._handle, path)
+        self._handle: IO[bytes] | None = None  # opened by the first image
+        with _open(path) as handle:
+            self._shape, self._start = _header(handle, path)
         if len(self._shape) not in (3, 4) or math.prod(self._shape) == 0:
             raise SourceError(
                 f"{path.name} has the shape {self._shape}: images need (count, height, width[, channels])"
@@ -80,8 +88,10 @@ class _IdxFile:
             raise SourceError(f"{path.name} has {self._shape[3]} channels: 1, 3 or 4 can be read")
 
     def close(self) -> None:
-        """Close the file of images; reading again would need a new one."""
-        self._handle.close()
+        """Close the file of images; the next image opens it again."""
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = None
 
     def labels(self) -> list[str | None]:
         """Labels from the file beside it; nulls where there is none. The lengths must agree."""
@@ -92,16 +102,19 @@ class _IdxFile:
             return [None] * self._shape[0]
         with _open(beside) as handle:
             shape, _ = _header(handle, beside)
-            values = _read(handle, math.prod(shape), beside)
-        if len(shape) != 1 or shape[0] != self._shape[0]:
-            raise SourceError(
-                f"{beside.name} holds {shape[0]} labels for {self._shape[0]} images: the files do not belong together"
-            )
+            if shape != self._shape[:1]:
+                raise SourceError(
+                    f"{beside.name} holds {' x '.join(map(str, shape)) or 'no'} labels for {self._shape[0]} images: "
+                    "the files do not belong together"
+                )
+            values = _read(handle, shape[0], beside)
         return [str(value) for value in values]
 
     def png(self, index: int) -> bytes:
         """The image at `index`, encoded."""
         count = math.prod(self._shape[1:])
+        if self._handle is None:
+            self._handle = _open(self.path)
         values = np.frombuffer(_read(self._handle, count, self.path, self._start + index * count), np.uint8)
         shape = self._shape[1:] if len(self._shape) == 4 else (*self._shape[1:], 1)
         return image.encode_png(values.reshape(shape))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from aigc_core.config import Part
-from aigc_core.data.sources.base import Entry, OpenSource, sample
+from aigc_core.data.sources.base import Entry, OpenSource, closed_on_error, sample
 from aigc_core.data.sources.sheet import open_cut
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.records import row_id
@@ -21,31 +23,34 @@ def open_mix(root: Path, parts: list[Part], seed: int) -> OpenSource:
     """
     opened: dict[str, OpenSource] = {}
     entries: list[Entry] = []
-    skipped: dict[str, int] = {}
-    for part in parts:
-        prefix = _prefix(root, part)
-        for other in opened:
-            if Path(prefix).is_relative_to(other) or Path(other).is_relative_to(prefix):
-                raise ConfigError(
-                    f"source.sources: {prefix!r} and {other!r} are or hold the same files: name disjoint paths"
-                )
-        source = opened[prefix] = open_cut(part.kind, root / part.path, part)
-        if not source.entries:
-            raise SourceError(f"source {prefix!r} holds no images: put files there or leave it out of source.sources")
-        count = max(1, round(part.weight * len(source.entries)))
-        entries += [_below(prefix, entry, part.label) for entry in sample(source.entries, count, seed)]
-        for what, number in source.skipped.items():
-            skipped[what] = skipped.get(what, 0) + number
-
-    def read(entry: Entry) -> bytes:
-        prefix = next(name for name in opened if entry.key.startswith(f"{name}/"))
-        return opened[prefix].read(replace(entry, key=entry.key.removeprefix(f"{prefix}/")))
+    skipped: Counter[str] = Counter()
 
     def close() -> None:
         for source in opened.values():
             source.close()
 
-    return OpenSource(entries, read, skipped, close)
+    with closed_on_error(close):
+        for part in parts:
+            prefix = _prefix(root, part)
+            for other in opened:
+                if Path(prefix).is_relative_to(other) or Path(other).is_relative_to(prefix):
+                    raise ConfigError(
+                        f"source.sources: {prefix!r} and {other!r} are or hold the same files: name disjoint paths"
+                    )
+            source = opened[prefix] = open_cut(part.kind, root / part.path, part)
+            if not source.entries:
+                raise SourceError(
+                    f"source {prefix!r} holds no images: put files there or leave it out of source.sources"
+                )
+            count = max(1, round(part.weight * len(source.entries)))
+            entries += [_below(prefix, entry, part.label) for entry in sample(source.entries, count, seed)]
+            skipped.update(source.skipped)
+
+    def read(entry: Entry) -> bytes:
+        prefix = next(name for name in opened if entry.key.startswith(f"{name}/"))
+        return opened[prefix].read(replace(entry, key=entry.key.removeprefix(f"{prefix}/")))
+
+    return OpenSource(entries, read, dict(skipped), close)
 
 
 def _below(prefix: str, entry: Entry, label: str | None) -> Entry:
@@ -59,4 +64,4 @@ def _prefix(root: Path, part: Part) -> str:
         raise ConfigError(
             f"source.sources: the path {part.path!r} does not lie below source.path: DVC watches that one"
         )
-    return "/".join(piece for piece in (Path(part.path).as_posix(), part.name) if piece)
+    return "/".join(piece for piece in (Path(os.path.normpath(part.path)).as_posix(), part.name) if piece)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aigc_core.config import Reading
-from aigc_core.data.sources.base import Entry, OpenSource, own_splits, readers
+from aigc_core.data.sources.base import Entry, OpenSource, one_line, own_splits, readers
 from aigc_core.data.sources.columns import Layout, encoded, find_columns
 from aigc_core.data.sources.folder import walk
 from aigc_core.data.splits import SPLIT_NAMES
@@ -83,7 +83,7 @@ class _File:
             self.name = name
             self.layout: Layout = find_columns(self._file.schema_arrow, options.columns, name)
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{name} is not a readable Parquet file ({_line(error)}): fetch it again") from None
+            raise SourceError(f"{name} is not a readable Parquet file ({one_line(error)}): fetch it again") from None
         groups = self._file.metadata
         self._ends: list[int] = []  # of the row groups
         for group in range(groups.num_row_groups):
@@ -105,7 +105,7 @@ class _File:
             for batch in self._file.iter_batches(FACT_ROWS, columns=self.layout.facts):
                 yield from batch.to_pylist()
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{self.name} has damaged labels ({_line(error)}): fetch it again") from None
+            raise SourceError(f"{self.name} has damaged labels ({one_line(error)}): fetch it again") from None
 
     def content(self, index: int) -> bytes:
         """Encoded image of a row. Raises OSError where the cell holds none or its row group is damaged."""
@@ -127,13 +127,9 @@ class _File:
                 self._values = pa.array([], pa.null())
                 self._values = next(self._batches).column(0)
         except (pa.ArrowException, OSError, StopIteration) as error:
-            self._broken[group] = OSError(f"damaged part of {self.name}: {_line(error)}")
+            self._broken[group] = OSError(f"damaged part of {self.name}: {one_line(error)}")
             raise self._broken[group] from None
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

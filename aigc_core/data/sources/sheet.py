@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from aigc_core.config import Reading, Sheet
-from aigc_core.data.sources.base import Entry, OpenSource, readers
+from aigc_core.data.sources.base import Entry, OpenSource, closed_on_error, readers
 from aigc_core.errors import DecodeError
 from aigc_core.modalities import image
 from aigc_core.modalities.image import Pixels
@@ -21,7 +21,8 @@ from aigc_core.records import row_id
 def open_cut(kind: str, path: Path, options: Reading) -> OpenSource:
     """List one source, cut into cells where `options.sheet` says so."""
     opened = readers[kind](path, options)
-    return cut(opened, options.sheet) if options.sheet else opened
+    with closed_on_error(opened.close):
+        return cut(opened, options.sheet) if options.sheet else opened
 
 
 def cut(source: OpenSource, sheet: Sheet) -> OpenSource:

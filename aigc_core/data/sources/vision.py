@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aigc_core.config import Reading
-from aigc_core.data.sources.base import Entry, OpenSource, own_splits, readers
+from aigc_core.data.sources.base import Entry, OpenSource, one_line, own_splits, readers
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.modalities import image
 
@@ -49,13 +49,12 @@ def _load(path: Path, name: str, train: bool, download: bool) -> Any:
     try:
         return getattr(torchvision.datasets, name)(str(path), train=train, download=download)
     except Exception as error:  # missing files, no network, a wrong checksum: each is a RuntimeError or another kind
-        text = " ".join(str(error).split())[:200]
         advice = (
             "check the network, or copy the files there"
             if download
             else "set source.download: true to fetch it, or copy the files there"
         )
-        raise SourceError(f"{name} cannot be read from {str(path)!r} ({text}): {advice}") from None
+        raise SourceError(f"{name} cannot be read from {str(path)!r} ({one_line(error)}): {advice}") from None
 
 
 def _labels(name: str, data: Any) -> list[str]:
