@@ -65,7 +65,7 @@ def test_too_few_rows_are_refused_with_the_way_out():
     with pytest.raises(DataError, match=r"6 dimensions needs 60 images .* there are 59.*to 5"):
         metrics.frechet_distance(cloud(0, n=59), cloud(1))
     with pytest.raises(DataError, match="6 dimensions needs 60 images"):
-        metrics.frechet_infinite(cloud(0), cloud(1, n=59), np.zeros(59, dtype=np.int64), 0)
+        metrics.FrechetDistance(cloud(0)).infinite(cloud(1, n=59), np.zeros(59, dtype=np.int64), 0)
     assert metrics.usable_dimensions(540, 32) == 32
     assert metrics.usable_dimensions(270, 32) == 27
     with pytest.raises(DataError, match="79 held-out images"):
@@ -77,7 +77,7 @@ def test_the_extrapolation_removes_what_the_number_of_images_adds():
     few = [cloud(seed, n=400, d=16) for seed in range(1, 9)]
     plain = np.mean([metrics.frechet_distance(real, rows) for rows in few])
     one = np.zeros(400, dtype=np.int64)
-    infinite = np.mean([metrics.frechet_infinite(real, rows, one, 0) for rows in few])
+    infinite = np.mean([metrics.FrechetDistance(real).infinite(rows, one, 0) for rows in few])
     assert plain > 0.15
     assert abs(infinite) < 0.2 * plain
 
@@ -86,7 +86,7 @@ def test_the_extrapolation_does_not_take_class_shares_for_distance():
     """Far classes in fixed shares: subsets with random shares would put the line hundreds below zero."""
     labels = np.repeat([0, 1, 2], 100)
     centres = np.array([0.0, 30.0, 60.0])[labels][:, None]
-    found = metrics.frechet_infinite(cloud(0, n=300) + centres, cloud(1, n=300) + centres, labels, 0)
+    found = metrics.FrechetDistance(cloud(0, n=300) + centres).infinite(cloud(1, n=300) + centres, labels, 0)
     assert abs(found) < 0.5
 
 

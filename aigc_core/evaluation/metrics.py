@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from aigc_core.evaluation.distances import (
     ROWS_PER_DIMENSION,
+    FrechetDistance,
     KernelDistance,
     cubic_kernel,
     frechet_distance,
-    frechet_infinite,
-    frechet_of_moments,
     rbf_kernel,
     usable_dimensions,
 )
@@ -89,6 +88,7 @@ def within_range(name: str, lower: float, upper: float) -> tuple[float, float]:
 __all__ = [
     "ROWS_PER_DIMENSION",
     "Array",
+    "FrechetDistance",
     "KernelDistance",
     "Moments",
     "Support",
@@ -96,8 +96,6 @@ __all__ = [
     "density_coverage",
     "diversity",
     "frechet_distance",
-    "frechet_infinite",
-    "frechet_of_moments",
     "inside_balls",
     "nearest",
     "nearest_rows",
