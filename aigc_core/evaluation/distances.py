@@ -26,7 +26,7 @@ SIZES = 15
 #: Rows whose distances choose a bandwidth; their median hardly moves with more.
 MEDIAN_ROWS = 1000
 
-#: Inner products (p, q), squared norms (p, 1) and (1, q), to kernel values (p, q).
+#: Inner products (p, q), squared norms (p, 1) and (1, q), to kernel values (p, q) in the inner products' place.
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -122,7 +122,7 @@ def rbf_kernel(real: Array, seed: int) -> Kernel:
 
 
 def _rbf(inner: torch.Tensor, left: torch.Tensor, right: torch.Tensor, scale: float) -> torch.Tensor:
-    return (inner.mul_(-2) + left + right).clamp_(min=0).mul_(scale).exp_()
+    return inner.mul_(-2).add_(left).add_(right).clamp_(min=0).mul_(scale).exp_()
 
 
 def cubic_kernel(dimensions: int) -> Kernel:
@@ -131,7 +131,7 @@ def cubic_kernel(dimensions: int) -> Kernel:
 
 
 def _cubic(inner: torch.Tensor, _left: torch.Tensor, _right: torch.Tensor, dimensions: int) -> torch.Tensor:
-    return (inner / dimensions + 1) ** 3
+    return inner.div_(dimensions).add_(1).pow_(3)
 
 
 class KernelDistance:
@@ -162,7 +162,10 @@ class KernelDistance:
     def _sum(self, first: torch.Tensor, second: torch.Tensor) -> float:
         total, right = 0.0, second.square().sum(1)[None]
         step = max(1, BLOCK_NUMBERS // len(second))
+        # One table for all blocks: handing out memory for each takes longer than computing in it.
+        table = first.new_empty((min(step, len(first)), len(second)))
         for start in range(0, len(first), step):
             part = first[start : start + step]
-            total += float(self.kernel(part @ second.T, part.square().sum(1)[:, None], right).sum())
+            inner = torch.mm(part, second.T, out=table[: len(part)])
+            total += float(self.kernel(inner, part.square().sum(1)[:, None], right).sum())
         return total
