@@ -183,12 +183,12 @@ def test_neighbours_need_enough_rows():
 @pytest.mark.usefixtures("block")
 def test_nearest_finds_the_planted_twin_among_bytes_too():
     pool = cloud(0, n=200)
-    index, distance = metrics.nearest(pool[[7, 150, 3]] + 0.01, pool)
-    assert index.tolist() == [7, 150, 3]
-    assert distance == pytest.approx([0.01] * 3)
+    index, squared = metrics.nearest_rows(pool[[7, 150, 3]] + 0.01, pool)
+    assert index[:, 0].tolist() == [7, 150, 3]
+    assert squared[:, 0] == pytest.approx([6 * 0.01**2] * 3)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (50, 64), dtype=np.uint8))
-    index, distance = metrics.nearest(pixels[[4, 49]], pixels)
-    assert (index.tolist(), distance.tolist()) == ([4, 49], [0, 0])
+    index, squared = metrics.nearest_rows(pixels[[4, 49]], pixels)
+    assert (index.tolist(), squared.tolist()) == ([[4], [49]], [[0], [0]])
 
 
 # -- kernels, diversity ----------------------------------------------------------------------------

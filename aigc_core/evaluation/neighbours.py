@@ -185,10 +185,3 @@ def inside_balls(points: Rows, centres: Rows, squared_radii: Array, *, device: s
             by_point[block.start : block.start + len(block)] += np.count_nonzero(inside.numpy(), axis=1)
             by_ball[other.start : other.start + len(other)] += np.count_nonzero(inside.numpy(), axis=0)
     return Hits(by_point, by_ball)
-
-
-def nearest(queries: Rows, pool: Rows, *, device: str = "cpu") -> tuple[Index, Array]:
-    """Index (Q,) of the nearest row of `pool`, and the root mean square difference per coordinate (Q,)."""
-    index, squared = nearest_rows(queries, pool, device=device)
-    root: Array = np.sqrt(squared[:, 0] / _tensor(pool).shape[1])
-    return index[:, 0], root
