@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
+from torch_fidelity import feature_extractor_inceptionv3 as home
 
 from aigc_core.errors import DataError
 from aigc_core.evaluation import opinions
@@ -132,7 +134,6 @@ def vit_tensors(depth=2, grid=4, registers=0, width=128):
 
 @pytest.mark.parametrize("registers", [0, 4])
 def test_dinov2_is_timms_with_the_same_tensors(registers):
-    timm = pytest.importorskip("timm")
     theirs = timm.models.VisionTransformer(
         img_size=56, patch_size=14, embed_dim=128, depth=2, num_heads=2, init_values=1.0, num_classes=0,
         reg_tokens=registers, no_embed_class=bool(registers), dynamic_img_size=False,
@@ -171,14 +172,12 @@ def test_a_weights_file_that_is_none_is_one_sentence(tmp_path):
                            (lacking, "lacks 'blocks.0.attn.qkv.weight'")):  # fmt: skip
         with pytest.raises(DataError, match=sentence):
             catalogue.instruments["dinov2"].open(catalogue.Place(tmp_path, weights={"dinov2": path}))
-    pytest.importorskip("torch_fidelity")
     with pytest.raises(DataError, match="is not InceptionV3"):
         catalogue.instruments["inception"].open(catalogue.Place(tmp_path, weights={"inception": foreign}))
 
 
 @pytest.mark.slow
 def test_inception_is_torch_fidelitys_with_the_file_named(tmp_path, monkeypatch):
-    home = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     path = tmp_path / "weights.pth"
     with monkeypatch.context() as patched:  # random weights in the published format: the file itself is not at hand
         patched.setattr(torch.nn.Module, "load_state_dict", lambda *_, **__: None)

@@ -65,7 +65,7 @@ def test_too_few_rows_are_refused_with_the_way_out():
     with pytest.raises(DataError, match=r"6 dimensions needs 60 images .* there are 59.*to 5"):
         metrics.frechet_distance(cloud(0, n=59), cloud(1))
     with pytest.raises(DataError, match="6 dimensions needs 60 images"):
-        metrics.frechet_infinite(cloud(0), cloud(1, n=59), np.zeros(59, dtype=np.int64), 0)
+        metrics.FrechetDistance(cloud(0)).infinite(cloud(1, n=59), np.zeros(59, dtype=np.int64), 0)
     assert metrics.usable_dimensions(540, 32) == 32
     assert metrics.usable_dimensions(270, 32) == 27
     with pytest.raises(DataError, match="79 held-out images"):
@@ -77,7 +77,7 @@ def test_the_extrapolation_removes_what_the_number_of_images_adds():
     few = [cloud(seed, n=400, d=16) for seed in range(1, 9)]
     plain = np.mean([metrics.frechet_distance(real, rows) for rows in few])
     one = np.zeros(400, dtype=np.int64)
-    infinite = np.mean([metrics.frechet_infinite(real, rows, one, 0) for rows in few])
+    infinite = np.mean([metrics.FrechetDistance(real).infinite(rows, one, 0) for rows in few])
     assert plain > 0.15
     assert abs(infinite) < 0.2 * plain
 
@@ -86,7 +86,7 @@ def test_the_extrapolation_does_not_take_class_shares_for_distance():
     """Far classes in fixed shares: subsets with random shares would put the line hundreds below zero."""
     labels = np.repeat([0, 1, 2], 100)
     centres = np.array([0.0, 30.0, 60.0])[labels][:, None]
-    found = metrics.frechet_infinite(cloud(0, n=300) + centres, cloud(1, n=300) + centres, labels, 0)
+    found = metrics.FrechetDistance(cloud(0, n=300) + centres).infinite(cloud(1, n=300) + centres, labels, 0)
     assert abs(found) < 0.5
 
 
@@ -183,12 +183,12 @@ def test_neighbours_need_enough_rows():
 @pytest.mark.usefixtures("block")
 def test_nearest_finds_the_planted_twin_among_bytes_too():
     pool = cloud(0, n=200)
-    index, distance = metrics.nearest(pool[[7, 150, 3]] + 0.01, pool)
-    assert index.tolist() == [7, 150, 3]
-    assert distance == pytest.approx([0.01] * 3)
+    index, squared = metrics.nearest_rows(pool[[7, 150, 3]] + 0.01, pool)
+    assert index[:, 0].tolist() == [7, 150, 3]
+    assert squared[:, 0] == pytest.approx([6 * 0.01**2] * 3)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (50, 64), dtype=np.uint8))
-    index, distance = metrics.nearest(pixels[[4, 49]], pixels)
-    assert (index.tolist(), distance.tolist()) == ([4, 49], [0, 0])
+    index, squared = metrics.nearest_rows(pixels[[4, 49]], pixels)
+    assert (index.tolist(), squared.tolist()) == ([[4], [49]], [[0], [0]])
 
 
 # -- kernels, diversity ----------------------------------------------------------------------------

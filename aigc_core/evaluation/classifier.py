@@ -6,6 +6,8 @@ Legend: N = images, C = channels, S = side in px, D = feature dimensions, K = cl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -116,27 +118,40 @@ def fit_classifier(
     from one CPU generator seeded with `seed`: on a CPU the same call gives the same weights.
     """
     place = pick_device(device)
-    model = _initialised(pixels, n_classes, dimensions, seed).to(place)
+    with seeded(seed):
+        model = Classifier(pixels.shape[-1], pixels.shape[1], n_classes, dimensions).to(place)
     chance = torch.Generator().manual_seed(seed)
     images, targets = pixels.to(place), labels.to(place)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+    def loss() -> torch.Tensor:
         index = torch.randint(len(labels), (min(batch_size, len(labels)),), generator=chance).to(place)
         batch = _augmented(to_float(images[index]), chance)
-        loss = F.cross_entropy(model(batch), targets[index])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        return F.cross_entropy(model(batch), targets[index])
+
+    descend(model.parameters(), loss, steps, learning_rate)
     return model.eval().requires_grad_(False)
 
 
-def _initialised(pixels: torch.Tensor, n_classes: int, dimensions: int, seed: int) -> Classifier:
-    """Weights drawn from `seed` alone; the global generator is left as it was."""
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Weights made inside are drawn from `seed` alone; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Classifier(pixels.shape[-1], pixels.shape[1], n_classes, dimensions)
+        yield
+
+
+def descend(
+    parameters: Iterable[nn.Parameter], loss: Callable[[], torch.Tensor], steps: int, learning_rate: float
+) -> None:
+    """AdamW with a cosine schedule to zero; every step asks for the loss of a fresh batch."""
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        value = loss()
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
 
 
 def _augmented(images: torch.Tensor, chance: torch.Generator) -> torch.Tensor:

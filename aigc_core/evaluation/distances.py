@@ -6,7 +6,7 @@ Legend: N = real images, M = generated images, d = feature dimensions. Arrays ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ SIZES = 15
 #: Rows whose distances choose a bandwidth; their median hardly moves with more.
 MEDIAN_ROWS = 1000
 
-#: Inner products (p, q), squared norms (p, 1) and (1, q), to kernel values (p, q).
+#: Inner products (p, q), squared norms (p, 1) and (1, q), to kernel values (p, q) in the inner products' place.
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -42,32 +42,58 @@ def usable_dimensions(n: int, dimensions: int) -> int:
     return usable
 
 
-def frechet_distance(first: Array, second: Array, *, least: int = ROWS_PER_DIMENSION) -> float:
-    """Frechet distance between Gaussians fitted to two feature sets (N, d) and (M, d); >= 0, lower is better.
+class FrechetDistance:
+    """Frechet distance to fixed real images (N, d), between Gaussians fitted to features; >= 0, lower is better.
 
     |m1 - m2|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), Dowson & Landau 1982 eq. (16), as used by Heusel et al. 2017.
-    The matrix under the root is symmetric, so that `eigh` suffices. Raises DataError for n < 10 d; another number of
-    images per dimension in `least` is for parts of a set that is large enough as a whole.
+    The matrix under the root is symmetric, so that `eigh` suffices. What the real images add is computed once.
     """
-    return frechet_of_moments(Moments.of(first), Moments.of(second), least=least)
 
+    def __init__(self, real: Array) -> None:
+        self.real = Moments.of(real)
 
-def frechet_of_moments(first: Moments, second: Moments, *, least: int = ROWS_PER_DIMENSION) -> float:
-    """As `frechet_distance`, from counts, means and covariances that were gathered batch by batch."""
-    count, dimensions = min(first.count, second.count), len(first.mean)
-    if count < least * dimensions:
-        raise DataError(
-            f"a Frechet distance in {dimensions} dimensions needs {least * dimensions} images on each side "
-            f"and there are {count}: add images, or lower extractor.dimensions to {count // least}"
-        )
-    return _frechet(first, matrix_root(first.covariance), second)
+    @cached_property
+    def root(self) -> Array:
+        """A^1/2 (d, d), taken where a distance is not refused."""
+        return matrix_root(self.real.covariance)
 
+    def __call__(self, generated: Array, *, least: int = ROWS_PER_DIMENSION) -> float:
+        """To generated images (M, d). Raises DataError for N or M < `least` d.
 
-def _frechet(first: Moments, root: Array, second: Moments) -> float:
-    gap = first.mean - second.mean
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second.covariance @ root), 0, None)).sum()
-    total = np.trace(first.covariance) + np.trace(second.covariance)
-    return max(0.0, float(gap @ gap + total - 2 * cross))
+        Fewer images per dimension than ten are for parts of a set that is large enough as a whole.
+        """
+        self._refuse_few(len(generated), least)
+        return self._to(Moments.of(generated))
+
+    def infinite(
+        self, generated: Array, labels: npt.NDArray[np.int64], seed: int, *, least: int = ROWS_PER_DIMENSION
+    ) -> float:
+        """The distance at infinitely many generated images, by a line over 1/M; may fall below 0 by noise.
+
+        Chong & Forsyth 2020, algorithm 1, with random subsets of M/2 to M images, always against all real images:
+        what the finite number of real images adds stays in it. Subsets keep the class shares, by labels (M,): images
+        of a class that is there too often by chance would grow the distance of small subsets alone, and tilt the
+        line. Raises DataError for N or M < `least` d.
+        """
+        self._refuse_few(len(generated), least)
+        chance = np.random.default_rng(seed)
+        sizes = np.linspace(len(generated) // 2, len(generated), SIZES).astype(np.int64)
+        values = [self._to(Moments.of(generated[balanced_order(labels, chance)[:size]])) for size in sizes.tolist()]
+        return float(np.polyfit(1 / sizes, values, 1)[1])
+
+    def _refuse_few(self, generated: int, least: int) -> None:
+        count, dimensions = min(self.real.count, generated), len(self.real.mean)
+        if count < least * dimensions:
+            raise DataError(
+                f"a Frechet distance in {dimensions} dimensions needs {least * dimensions} images on each side "
+                f"and there are {count}: add images, or lower extractor.dimensions to {count // least}"
+            )
+
+    def _to(self, other: Moments) -> float:
+        gap = self.real.mean - other.mean
+        cross = np.sqrt(np.clip(np.linalg.eigvalsh(self.root @ other.covariance @ self.root), 0, None)).sum()
+        total = np.trace(self.real.covariance) + np.trace(other.covariance)
+        return max(0.0, float(gap @ gap + total - 2 * cross))
 
 
 def matrix_root(matrix: Array) -> Array:
@@ -77,26 +103,9 @@ def matrix_root(matrix: Array) -> Array:
     return root
 
 
-def frechet_infinite(
-    real: Array, generated: Array, labels: npt.NDArray[np.int64], seed: int, *, least: int = ROWS_PER_DIMENSION
-) -> float:
-    """The Frechet distance at infinitely many generated images, by a line over 1/M; may fall below 0 by noise.
-
-    Chong & Forsyth 2020, algorithm 1, with random subsets of M/2 to M images, always against all real images (N, d):
-    what the finite number of real images adds stays in it. Subsets keep the class shares, by labels (M,): images of a
-    class that is there too often by chance would grow the distance of small subsets alone, and tilt the line. Raises
-    DataError for N or M < 10 d.
-    """
-    first = Moments.of(real)
-    if min(len(real), len(generated)) < least * real.shape[1]:
-        return frechet_of_moments(first, Moments.of(generated), least=least)  # the one place that words the refusal
-    root = matrix_root(first.covariance)
-    chance = np.random.default_rng(seed)
-    sizes = np.linspace(len(generated) // 2, len(generated), SIZES).astype(np.int64)
-    values = [
-        _frechet(first, root, Moments.of(generated[balanced_order(labels, chance)[:size]])) for size in sizes.tolist()
-    ]
-    return float(np.polyfit(1 / sizes, values, 1)[1])
+def frechet_distance(first: Array, second: Array, *, least: int = ROWS_PER_DIMENSION) -> float:
+    """Between two feature sets (N, d) and (M, d), once: see `FrechetDistance`."""
+    return FrechetDistance(first)(second, least=least)
 
 
 def rbf_kernel(real: Array, seed: int) -> Kernel:
@@ -113,7 +122,7 @@ def rbf_kernel(real: Array, seed: int) -> Kernel:
 
 
 def _rbf(inner: torch.Tensor, left: torch.Tensor, right: torch.Tensor, scale: float) -> torch.Tensor:
-    return (inner.mul_(-2) + left + right).clamp_(min=0).mul_(scale).exp_()
+    return inner.mul_(-2).add_(left).add_(right).clamp_(min=0).mul_(scale).exp_()
 
 
 def cubic_kernel(dimensions: int) -> Kernel:
@@ -122,7 +131,7 @@ def cubic_kernel(dimensions: int) -> Kernel:
 
 
 def _cubic(inner: torch.Tensor, _left: torch.Tensor, _right: torch.Tensor, dimensions: int) -> torch.Tensor:
-    return (inner / dimensions + 1) ** 3
+    return inner.div_(dimensions).add_(1).pow_(3)
 
 
 class KernelDistance:
@@ -153,7 +162,10 @@ class KernelDistance:
     def _sum(self, first: torch.Tensor, second: torch.Tensor) -> float:
         total, right = 0.0, second.square().sum(1)[None]
         step = max(1, BLOCK_NUMBERS // len(second))
+        # One table for all blocks: handing out memory for each takes longer than computing in it.
+        table = first.new_empty((min(step, len(first)), len(second)))
         for start in range(0, len(first), step):
             part = first[start : start + step]
-            total += float(self.kernel(part @ second.T, part.square().sum(1)[:, None], right).sum())
+            inner = torch.mm(part, second.T, out=table[: len(part)])
+            total += float(self.kernel(inner, part.square().sum(1)[:, None], right).sum())
         return total

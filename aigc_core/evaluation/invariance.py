@@ -9,13 +9,11 @@ Legend: N = images, C = channels, S = side in px, D = feature dimensions, E = di
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from aigc_core.evaluation.classifier import Classifier, pick_device, to_float
+from aigc_core.evaluation.classifier import Classifier, descend, pick_device, seeded, to_float
 
 #: Weights of the three terms (the paper's, section 4.2).
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
@@ -43,23 +41,18 @@ def fit_invariant(
     same call gives the same weights, and the global generator is left as it was.
     """
     place = pick_device(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Classifier(pixels.shape[-1], pixels.shape[1], 1, dimensions)
+    with seeded(seed):
+        model = Classifier(pixels.shape[-1], pixels.shape[1], 1, dimensions).to(place)
         width = CODE_WIDTH * dimensions
-        expander = nn.Sequential(nn.SiLU(), nn.Linear(dimensions, width), nn.SiLU(), nn.Linear(width, width))
-    model, expander, images = model.to(place), expander.to(place), pixels.to(place)
-    optimizer = torch.optim.AdamW([*model.parameters(), *expander.parameters()], lr=learning_rate, weight_decay=0.01)
-    chance = torch.Generator().manual_seed(seed)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        expander = nn.Sequential(nn.SiLU(), nn.Linear(dimensions, width), nn.SiLU(), nn.Linear(width, width)).to(place)
+    chance, images = torch.Generator().manual_seed(seed), pixels.to(place)
+
+    def loss() -> torch.Tensor:
         index = torch.randperm(len(images), generator=chance)[:batch_size].to(place)
         batch = to_float(images[index])
-        loss = vicreg(expander(model.embed(view(batch, chance))), expander(model.embed(view(batch, chance))))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        return vicreg(expander(model.embed(view(batch, chance))), expander(model.embed(view(batch, chance))))
+
+    descend([*model.parameters(), *expander.parameters()], loss, steps, learning_rate)
     return model.eval().requires_grad_(False)
 
 

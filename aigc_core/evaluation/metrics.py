@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from aigc_core.evaluation.distances import (
     ROWS_PER_DIMENSION,
+    FrechetDistance,
     KernelDistance,
     cubic_kernel,
     frechet_distance,
-    frechet_infinite,
-    frechet_of_moments,
     rbf_kernel,
     usable_dimensions,
 )
 from aigc_core.evaluation.diversity import diversity, vendi_score
-from aigc_core.evaluation.neighbours import inside_balls, nearest, nearest_rows
+from aigc_core.evaluation.neighbours import inside_balls, nearest_rows
 from aigc_core.evaluation.statistics import Array, Moments
 from aigc_core.evaluation.support import Support, density_coverage, neighbour_radii, recall
 
@@ -25,7 +24,6 @@ FD = "fd"
 FD_FLOOR = "fd_floor"
 FD_FLOOR_STD = "fd_floor_std"
 FD_OVER_FLOOR = "fd_over_floor"
-FD_REAL = "fd_real"
 FD_DIMENSIONS = "fd_dimensions"
 FD_INF = "fd_inf"
 MMD = "mmd"
@@ -33,14 +31,10 @@ KID = "kid"
 PRECISION = "precision"
 RECALL = "recall"
 COVERAGE = "coverage"
-COVERAGE_REAL = "coverage_real"
 DENSITY = "density"
-DENSITY_REAL = "density_real"
 DIVERSITY = "diversity"
 AGREEMENT = "agreement"
-AGREEMENT_REAL = "agreement_real"
 CAS = "cas"
-CAS_REAL = "cas_real"
 #: Real minus generated, of the class that is served worst.
 COVERAGE_GAP = "coverage_gap_worst"
 AGREEMENT_GAP = "agreement_gap_worst"
@@ -56,8 +50,6 @@ N = "n"
 ON_FEATURES = (FD, FD_INF, MMD, KID, PRECISION, RECALL, DENSITY, COVERAGE, DIVERSITY)
 #: With value, real value and interval.
 WITH_INTERVAL = (*ON_FEATURES, AGREEMENT, CAS)
-#: Of these a lower value is better; of the others of WITH_INTERVAL a higher one, up to what real images get.
-LOWER_IS_BETTER = (FD, FD_INF, MMD, KID)
 
 
 def real(name: str) -> str:
@@ -89,6 +81,7 @@ def within_range(name: str, lower: float, upper: float) -> tuple[float, float]:
 __all__ = [
     "ROWS_PER_DIMENSION",
     "Array",
+    "FrechetDistance",
     "KernelDistance",
     "Moments",
     "Support",
@@ -96,10 +89,7 @@ __all__ = [
     "density_coverage",
     "diversity",
     "frechet_distance",
-    "frechet_infinite",
-    "frechet_of_moments",
     "inside_balls",
-    "nearest",
     "nearest_rows",
     "neighbour_radii",
     "rbf_kernel",

@@ -169,8 +169,7 @@ def inside_balls(points: Rows, centres: Rows, squared_radii: Array, *, device: s
     """Count points (Q, d) in closed balls around the centres (N, d) with squared radii (N,)."""
     ours, theirs = _tensor(points), _tensor(centres)
     radii = torch.from_numpy(np.ascontiguousarray(squared_radii))
-    by_point = torch.zeros(len(ours), dtype=torch.int64)
-    by_ball = torch.zeros(len(theirs), dtype=torch.int64)
+    by_point, by_ball = np.zeros(len(ours), dtype=np.int64), np.zeros(len(theirs), dtype=np.int64)
     shift, bound = _mean(theirs), _bound(ours.shape[1])
     for block in _blocks(ours, QUERY_ROWS, shift, device):
         for other in _blocks(theirs, _height(len(block)), shift, device):
@@ -183,13 +182,6 @@ def inside_balls(points: Rows, centres: Rows, squared_radii: Array, *, device: s
             inside = (table < -doubt).cpu()
             left, right = maybe[:, 0] + block.start, maybe[:, 1] + other.start
             inside[maybe[:, 0], maybe[:, 1]] = _exact(ours, theirs, left, right) <= radii[right]
-            by_point[block.start : block.start + len(block)] += inside.sum(1)
-            by_ball[other.start : other.start + len(other)] += inside.sum(0)
-    return Hits(by_point.numpy(), by_ball.numpy())
-
-
-def nearest(queries: Rows, pool: Rows, *, device: str = "cpu") -> tuple[Index, Array]:
-    """Index (Q,) of the nearest row of `pool`, and the root mean square difference per coordinate (Q,)."""
-    index, squared = nearest_rows(queries, pool, device=device)
-    root: Array = np.sqrt(squared[:, 0] / _tensor(pool).shape[1])
-    return index[:, 0], root
+            by_point[block.start : block.start + len(block)] += np.count_nonzero(inside.numpy(), axis=1)
+            by_ball[other.start : other.start + len(other)] += np.count_nonzero(inside.numpy(), axis=0)
+    return Hits(by_point, by_ball)

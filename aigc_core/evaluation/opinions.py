@@ -16,7 +16,7 @@ import torch
 from aigc_core.errors import DataError
 from aigc_core.evaluation.extractors.catalogue import Entry, Instrument, Place, instruments
 from aigc_core.evaluation.floors import matching_draw
-from aigc_core.evaluation.metrics import ROWS_PER_DIMENSION, Array, frechet_distance, usable_dimensions
+from aigc_core.evaluation.metrics import ROWS_PER_DIMENSION, Array, FrechetDistance, usable_dimensions
 
 #: A name for the domain extractor beside the others'.
 DOMAIN = "domain"
@@ -74,7 +74,7 @@ class _Seat:
         self.n = len(test.labels)
         whole = self.instrument.dimensions
         self.dimensions = usable_dimensions(self.n, whole) if entry.cut else whole
-        self.test = self.instrument.features(test.pixels, self.dimensions)
+        self.fd = FrechetDistance(self.instrument.features(test.pixels, self.dimensions))
         pool = self.instrument.features(train.pixels, self.dimensions)
         chance = np.random.default_rng(seed)
         chosen = [matching_draw(train.labels.numpy(), test.labels.numpy(), chance) for _ in range(draws)]
@@ -88,13 +88,11 @@ class _Seat:
 
     def _distance(self, features: Array) -> float:
         # Published numbers of the large networks use all dimensions, however few images per dimension that are.
-        return frechet_distance(self.test, features, least=ROWS_PER_DIMENSION if self.entry.cut else 0)
+        return self.fd(features, least=ROWS_PER_DIMENSION if self.entry.cut else 0)
 
     def ask(self, samples: torch.Tensor) -> Opinion:
-        distance, floor = (
-            self._distance(self.instrument.features(samples, self.dimensions)),
-            float(np.mean(self.floors)),
-        )
+        distance = self._distance(self.instrument.features(samples, self.dimensions))
+        floor = float(np.mean(self.floors))
         return Opinion(
             self.instrument.hash, self.n, self.dimensions, distance, floor, float(np.std(self.floors)),
             distance / max(floor, 1e-12), self.warning,

@@ -31,6 +31,7 @@ class Panel:
     def __init__(self, features: m.Array, labels: Labels, neighbours: int, seed: int, device: str = "cpu") -> None:
         self.features, self.labels = features, labels
         self.neighbours, self.seed, self.device = neighbours, seed, device
+        self.fd = m.FrechetDistance(features)
         self.radii = m.neighbour_radii(features, neighbours, device=device)
         self.mmd = m.KernelDistance(features, m.rbf_kernel(features, seed), device)
         # Diversity looks inside a class: at the distances between classes all images of one would look alike.
@@ -41,8 +42,8 @@ class Panel:
         """Hold images (M, d) with labels (M,) against the held-out ones. Raises DataError for M < `least` d."""
         support = m.density_coverage(self.features, features, self.neighbours, self.radii, device=self.device)
         values = {
-            m.FD: m.frechet_distance(self.features, features, least=least),
-            m.FD_INF: m.frechet_infinite(self.features, features, labels, self.seed, least=least),
+            m.FD: self.fd(features, least=least),
+            m.FD_INF: self.fd.infinite(features, labels, self.seed, least=least),
             m.MMD: self.mmd(features),
             m.KID: self.kid(features),
             m.PRECISION: support.precision,

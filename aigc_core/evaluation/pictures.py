@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aigc_core.evaluation.metrics import Array, nearest
+from aigc_core.evaluation.explain import nearest_pixels
+from aigc_core.evaluation.neighbours import Array
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -42,9 +43,10 @@ def nearest_training(samples: torch.Tensor, train: torch.Tensor, seed: int) -> N
     """A seeded choice of at most 64 samples, each with its nearest training image by pixels."""
     shown = np.random.default_rng(seed).permutation(len(samples))[:NEAREST_SHOWN]
     chosen = samples[torch.from_numpy(np.sort(shown))]
-    flat = chosen.flatten(1).numpy().astype(np.float64)
-    index, distances = nearest(flat, train.flatten(1).numpy())
-    return Neighbours(as_pictures(chosen), as_pictures(train[torch.from_numpy(index)]), distances)
+    found = nearest_pixels(chosen, train, 1)
+    return Neighbours(
+        as_pictures(chosen), as_pictures(train[torch.from_numpy(found.index[:, 0])]), found.distance[:, 0]
+    )
 
 
 def class_rows(classes: list[str], parts: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[Pictures, int, list[str]]:
