@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from aigc_core import cli
 from aigc_core.ablation import estimate
+from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config
 from aigc_core.errors import ConfigError
 from aigc_core.files import read_json, sha256_file
 from aigc_core.paths import Paths
-from aigc_core.stages.ablate import NOT_RUN, QUESTIONS, ablate
+from aigc_core.stages.ablate import NOT_RUN, ablate
 
 # MLflow's own use of its database library warns; that is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -15,6 +15,7 @@ from aigc_core.ablation import estimate, live, runner
 from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
 from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
+from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config, parse
 from aigc_core.errors import ConfigError
 from aigc_core.evaluation.compare import Yardstick
@@ -38,11 +39,6 @@ SHORT = (
     "sentence",
 )
 NOT_RUN = "not run: ablation.enabled is false in params.yaml; set it to true and run `dvc repro ablate`"
-QUESTIONS = {
-    "null_quiet": "Does a second full recipe on other seeds differ from the first by nothing?",
-    "positive_control_seen": "Are planted blanks seen?",
-    "every_cell_finished": "Was every cell of the study finished?",
-}
 
 
 def ablate(
