@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from aigc_core import cli
 from aigc_core.ablation import estimate
+from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config
 from aigc_core.errors import ConfigError
 from aigc_core.files import read_json, sha256_file
 from aigc_core.paths import Paths
-from aigc_core.stages.ablate import NOT_RUN, QUESTIONS, ablate
+from aigc_core.stages.ablate import NOT_RUN, ablate
 
 # MLflow's own use of its database library warns; that is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -140,3 +141,9 @@ def test_the_command_refuses_sizes_that_are_no_shares(tmp_path, monkeypatch):
     result = CliRunner().invoke(cli.app, ["ablate", "--sizes", "half"])
     assert isinstance(result.exception, ConfigError)
     assert "write shares of the training rows" in str(result.exception)
+    result = CliRunner().invoke(cli.app, ["ablate", "--sizes", "0.5,2"])
+    assert isinstance(result.exception, ConfigError)
+    assert "less than or equal to 1" in str(result.exception)
+    result = CliRunner().invoke(cli.app, ["ablate", "--plan", "plan.json", "--seeds", "10"])
+    assert isinstance(result.exception, ConfigError)
+    assert "plan.json is frozen" in str(result.exception)

@@ -71,6 +71,16 @@ def test_what_is_beyond_the_panel_is_an_arrow_with_its_value(facts):
     assert f"{planted['mean']:+.1f} floors →" in forest.forest(facts)
 
 
+def test_planted_damage_is_named_by_its_share():
+    frame = cells()
+    frame["arm"] = frame["arm"].replace("blanks_10", "blanks_5")
+    found = study(frame).to_dict()
+    assert found["void"] == []
+    assert "5 % blanks planted" in forest.forest(found)
+    assert "5 % blanks planted" in ablation.render(found)
+    assert "10 %" not in ablation.render(found)
+
+
 def test_a_void_study_is_loud_and_colours_nothing():
     found = study(cells(null=("null", None, 3.0, 0.9, 1.0)))
     facts = found.to_dict()

@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import study_data as data
 
 from aigc_core import ablation
+from aigc_core.ablation import plan as plan_module
+from aigc_core.ablation import versions, worker
 from aigc_core.ablation.arms import Chooser, Recipe, arms_of
 from aigc_core.ablation.plan import Plan, check_unchanged, resolve
 from aigc_core.ablation.pool import open_pool
@@ -178,6 +181,21 @@ def test_a_plan_is_the_same_twice_and_an_extended_one_keeps_its_cells(paths):
 def test_what_decides_a_figure_makes_other_cells(paths, change):
     first, other = ablation.freeze(data.settings(), paths), ablation.freeze(data.settings(**change), paths)
     assert not {line["cell"] for line in first.cells} & {line["cell"] for line in other.cells}
+
+
+def test_what_decides_no_figure_keeps_the_plan(paths):
+    config = data.settings()
+    other = config.model_dump()
+    other["train"]["gan"]["learning_rate"] = 0.1
+    other["quality"]["duplicate_near"]["transforms"] = ["flip"]
+    other["ablation"]["parallel"] = 2
+    assert ablation.freeze(parse(other), paths) == ablation.freeze(config, paths)
+
+
+def test_code_that_makes_the_rows_of_an_arm_makes_other_cells():
+    files = [Path(plan_module.__file__).parents[1] / name for name in plan_module.CODE]
+    assert all(file.exists() for file in files)
+    assert {Path(module.__file__) for module in (versions, worker)} <= set(files)
 
 
 def test_a_plan_edited_by_hand_is_refused(paths, tmp_path):

@@ -14,10 +14,11 @@ import pytest
 import study_data as data
 
 from aigc_core import ablation
-from aigc_core.ablation import estimate, live, runner
+from aigc_core.ablation import estimate, live, runner, worker
 from aigc_core.ablation.cells import MEMORY, METRICS, to_frame, to_table
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.runner import known_cells, run_cells, samples
+from aigc_core.config import parse
 from aigc_core.errors import ConfigError, DataError, TrainingError
 from aigc_core.files import atomic_folder, sha256_file
 from aigc_core.models.spec import ModelSpec
@@ -81,6 +82,18 @@ def test_cells_are_the_same_figures_in_two_processes(finished, paths, tmp_path):
 def test_a_seed_draws_the_weights_and_an_arm_its_rows(finished):
     _, lines, _ = finished
     assert len({line["fd"] for line in lines}) == len(lines)
+
+
+def test_memorization_is_asked_by_the_limits_of_the_study_at_hand(finished, paths):
+    layout, _, _ = finished
+    bench = runner.make_bench(layout, paths, data.settings())
+    other = bench.config.model_dump()
+    other["evaluate"]["memorization"]["cells"] = 1
+    folder = next((paths.work / "ablation" / "arms").iterdir())
+    many, one = (worker.witness_of(folder, each) for each in (bench, replace(bench, config=parse(other))))
+    assert many.limits.cells > one.limits.cells == 1
+    assert len(many.centres) > len(one.centres)
+    assert worker.witness_of(folder, bench).limits == many.limits
 
 
 def test_a_cell_that_diverges_is_a_line_that_says_so(paths):

@@ -20,11 +20,11 @@ from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import digest, read_json, sha256_file, write_json
-from aigc_core.paths import Paths
+from aigc_core.paths import FAMILIES, Paths
 
 PRIMARY = "fd"
 #: Rooms whose code decides a cell's figures; a change in them makes new cells.
-CODE = ("models", "training", "evaluation", "data", "modalities", "augment", "ablation/worker.py")
+CODE = ("models", "training", "evaluation", "data", "modalities", "augment", "ablation/versions.py", "ablation/worker.py")
 #: Fewer rows of a class than this teach a class-conditional model nothing of it.
 LEAST_CLASS_ROWS = 2
 
@@ -220,11 +220,11 @@ def touched(selection: Selection, full: Selection) -> int:
 def _settings(config: Config) -> dict[str, Any]:
     """The parameters that decide figures; what only decides how they are shown or how fast they come is left out."""
     ablation = config.ablation.model_dump(exclude={"parallel", "enabled", "planning_spread"})
-    train = config.train.model_dump(exclude={"dataset", "log_every", "grid_every", "checkpoint_every"})
-    quality = {"duplicate_near": config.quality.duplicate_near.model_dump()}
+    others = set(FAMILIES) - {config.ablation.model}
+    train = config.train.model_dump(exclude={"dataset", "log_every", "grid_every", "checkpoint_every", *others})
     return {
         "seed": config.seed, "train": train, "evaluate": config.evaluate.model_dump(), "ablation": ablation,
-        "augment": config.augment.model_dump(), "quality": quality,
+        "augment": config.augment.model_dump(),
     }  # fmt: skip
 
 

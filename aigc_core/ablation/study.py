@@ -174,15 +174,12 @@ class Study:
     def checks(self) -> list[Check]:
         """The gates, and whether every cell was finished, as checks for Dagster and the page."""
         found = [
-            Check(gate.name, gate.description, "error", gate.passed, gate.observed, gate.expected)
+            Check(gate.name, verdicts.QUESTIONS[gate.name], "error", gate.passed, gate.observed, gate.expected)
             for gate in self.gates
         ]
-        failed = len(self.cells) - len(self.finished)
-        question = "Was every cell of the study finished?"
-        return [
-            *found,
-            Check("every_cell_finished", question, "warning", failed == 0, f"{failed} failed", "0 failed cells"),
-        ]
+        name, failed = "every_cell_finished", len(self.cells) - len(self.finished)
+        last = Check(name, verdicts.QUESTIONS[name], "warning", failed == 0, f"{failed} failed", "0 failed cells")
+        return [*found, last]
 
     @cached_property
     def curve_points(self) -> pd.DataFrame:

@@ -204,12 +204,19 @@ def against_random(decision: str, control: Estimate | None) -> str:
     return f"It cannot be told from removing as many rows at random: {measured}."
 
 
+#: What every study is asked before it is believed; dvc.yaml declares these checks.
+QUESTIONS = {
+    "null_quiet": "Do two runs of the full recipe, on different seeds, show no difference?",
+    "positive_control_seen": "Is planted damage (blank images) seen?",
+    "every_cell_finished": "Was every cell of the study finished?",
+}
+
+
 @dataclass(frozen=True)
 class Control:
-    """Whether the study may be believed: one question with its answer."""
+    """Whether the study may be believed: the answer to one of QUESTIONS."""
 
     name: str
-    description: str
     passed: bool
     observed: str
     expected: str
@@ -218,27 +225,27 @@ class Control:
 
 def null_quiet(full: Array, null: Array) -> Control:
     """The A/A null on fd in floors (lower is better): two full recipes on different seeds may not differ at 99 %."""
-    name, question = "null_quiet", "Do two runs of the full recipe, on different seeds, show no difference?"
+    name = "null_quiet"
     expected = "99 % interval of the difference holds 0"
     if min(len(full), len(null)) < 2:
         reason = "the null has fewer than two finished seeds, so that nothing says how loud this study is by itself"
-        return Control(name, question, False, "not run", expected, reason)
+        return Control(name, False, "not run", expected, reason)
     found = s.welch_interval(null, full, CONTROL_LEVEL)
     observed = f"{found.mean:+z.2f} floors ({found.low:+z.2f} to {found.high:+z.2f})"
     reason = f"two runs of the very same recipe differ by {observed}: whatever differs here is not the data"
-    return Control(name, question, not found.excludes_zero(), observed, expected, reason)
+    return Control(name, not found.excludes_zero(), observed, expected, reason)
 
 
 def control_seen(gains: Array) -> Control:
-    """The positive control: gains (n,) of full over 10 % blanks, in floors, have to be above zero at 99 %."""
-    name, question = "positive_control_seen", "Is planted damage (10 % blank images) seen?"
+    """The positive control: gains (n,) of full over planted blanks, in floors, have to be above zero at 99 %."""
+    name = "positive_control_seen"
     expected = "99 % interval of the damage lies above 0"
     if len(gains) < 2:
         reason = (
             "the positive control has fewer than two finished seeds, so that nothing says that this study sees anything"
         )
-        return Control(name, question, False, "not run", expected, reason)
+        return Control(name, False, "not run", expected, reason)
     found = s.mean_interval(np.asarray(gains), CONTROL_LEVEL)
     observed = f"{found.mean:+z.2f} floors ({found.low:+z.2f} to {found.high:+z.2f})"
-    reason = f"10 % planted blanks were not seen ({observed}): what this study does not see may still be there"
-    return Control(name, question, found.low > 0, observed, expected, reason)
+    reason = f"planted blanks were not seen ({observed}): what this study does not see may still be there"
+    return Control(name, found.low > 0, observed, expected, reason)

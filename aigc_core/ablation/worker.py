@@ -33,9 +33,9 @@ from aigc_core.training.steps import Trainer, build
 SHOWN = 8  # samples that are kept of every cell: the same latents and labels for all arms
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bench:
-    """What all cells of a study share."""
+    """What all cells of a study share; equal to itself alone, so that what is kept for one is not taken for another."""
 
     config: Config
     family: str
@@ -69,7 +69,7 @@ def run_cell(task: Task, bench: Bench) -> dict[str, Any]:
         trainer = train(data, bench, task.seed, bench.steps, start=bench.start if task.from_start else None)
         trained = time.perf_counter()
         judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample)
-        line["metrics"] = figures(judgement) | remembered(task.version, data, judgement, bench)
+        line["metrics"] = figures(judgement) | remembered(task.version, judgement, bench)
         _write_samples(task.out.with_suffix(".npy"), judgement)
         line["seconds"] = {"load": loaded - began, "train": trained - loaded, "judge": time.perf_counter() - trained}
     except AigcError as error:
@@ -113,23 +113,21 @@ def figures(judgement: Judgement) -> dict[str, float]:
     return {name: float(judgement.metrics[name]) for name in METRICS}
 
 
-def remembered(folder: Path, data: ImageSet, judgement: Judgement, bench: Bench) -> dict[str, float]:
+def remembered(folder: Path, judgement: Judgement, bench: Bench) -> dict[str, float]:
     """The figures of cells.MEMORY, asked of the arm's own rows; none where too few images are held out to ask."""
-    yardstick = bench.yardstick
-    if len(yardstick.test_labels) < MIN_IMAGES:
+    if len(bench.yardstick.test_labels) < MIN_IMAGES:
         return {}
-    if folder not in _witnesses:
-        _witnesses.clear()  # one arm at a time, as with its images
-        limits = Limits(**bench.config.evaluate.memorization.model_dump())
-        setting = yardstick.setting
-        _witnesses[folder] = Witness(
-            data.pixels.flatten(1), yardstick.test_pixels.flatten(1), limits, setting.seed, setting.device
-        )
-    found = _witnesses[folder].judge(judgement.samples.flatten(1)).figures
+    found = witness_of(folder, bench).judge(judgement.samples.flatten(1)).figures
     return {name: float(found[name]) for name in MEMORY}
 
 
-_witnesses: dict[Path, Witness] = {}
+@lru_cache(maxsize=1)
+def witness_of(folder: Path, bench: Bench) -> Witness:
+    """The rows of an arm beside a study's held-out ones; the last one stays, as with the arm's images."""
+    yardstick, setting = bench.yardstick, bench.yardstick.setting
+    data = arm_images(folder, tuple(yardstick.real.classes))
+    limits = Limits(**bench.config.evaluate.memorization.model_dump())
+    return Witness(data.pixels.flatten(1), yardstick.test_pixels.flatten(1), limits, setting.seed, setting.device)
 
 
 def _write_samples(target: Path, judgement: Judgement) -> None:

@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from aigc_core.files import atomic_file, read_json
 from aigc_core.report import figures, forest, page
 from aigc_core.report.figures import Pixels
 
-HERE = Path(__file__).parent
 METRICS = ("fd", "coverage", "cas", "agreement")
 #: The class of the style for each verdict.
 STATES = {"pays": "passed", "hurts": "failed", "copying": "failed", "void": "failed", "no verdict": "warning"}
@@ -134,11 +132,4 @@ def _memory(study: Facts) -> list[Facts]:
 
 def render(study: Facts, pictures: Mapping[str, Path] | None = None) -> str:
     """A self-contained page; equal studies and pictures make equal text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["words"], environment.filters["natural"] = page.words, page.number
-    style = Markup((HERE / "style.css").read_text())  # noqa: S704  (our own file)
-    template = environment.get_template("ablation.html.j2")
-    return template.render(style=style, ablation=section(study, pictures), plan=study.get("plan", {})) + "\n"
+    return page.render({"ablation": section(study, pictures), "plan": study.get("plan", {})}, "ablation.html.j2")

@@ -84,9 +84,9 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
     kind, decision = arm["kind"], titles.get(arm["decision"] or "", arm["decision"] or "")
     return {
         "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
-        "null": "full recipe again (null)", "positive_control": "10 % blanks planted",
-        "size": f"{100 * arm['share']:.3g} % of the rows",
-    }.get(str(kind), str(arm["arm"]))  # fmt: skip
+        "null": "full recipe again (null)", "size": f"{100 * arm['share']:.3g} % of the rows",
+        "positive_control": f"{arm['arm'].removeprefix('blanks_')} % blanks planted",
+    }[kind]  # fmt: skip
 
 
 def _forest(study: Facts, paint: Paint) -> Figure:
@@ -111,6 +111,7 @@ def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
     verdicts = {line["decision"]: line["verdict"] for line in study["ledger"] if line["metric"] == "fd"}
     order = {name: index for index, name in enumerate(names)}
     rank = {"decision": 0, "control": 1, "null": 2, "planted": 3}
+    planted = next((arm_title(arm, names) for arm in study["arms"] if arm["kind"] == "positive_control"), "")
 
     def key(row: Facts) -> tuple[int, int]:
         return (order.get(row["name"], len(order)), rank[row["kind"]])
@@ -119,7 +120,7 @@ def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
     for row in sorted(study["gains"], key=key):
         kind, verdict = row["kind"], verdicts.get(row["name"], "")
         title = {"decision": names.get(row["name"], row["name"]), "control": "against random removal",
-                 "null": "null: the recipe again", "planted": "10 % blanks planted"}[kind]  # fmt: skip
+                 "null": "null: the recipe again", "planted": planted}[kind]  # fmt: skip
         colour = paint.ink
         if kind == "decision" and not void:
             colour = {"pays": paint.good, "hurts": paint.bad, "copying": paint.bad}.get(verdict, paint.ink)

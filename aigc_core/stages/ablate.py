@@ -15,7 +15,9 @@ from aigc_core.ablation import estimate, live, runner
 from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
 from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
-from aigc_core.config import Config
+from aigc_core.ablation.verdicts import QUESTIONS
+from aigc_core.config import Config, parse
+from aigc_core.errors import ConfigError
 from aigc_core.evaluation.compare import Yardstick
 from aigc_core.files import atomic_folder, write_json, write_table
 from aigc_core.paths import Paths
@@ -37,11 +39,6 @@ SHORT = (
     "sentence",
 )
 NOT_RUN = "not run: ablation.enabled is false in params.yaml; set it to true and run `dvc repro ablate`"
-QUESTIONS = {
-    "null_quiet": "Does a second full recipe on other seeds differ from the first by nothing?",
-    "positive_control_seen": "Are planted blanks seen?",
-    "every_cell_finished": "Was every cell of the study finished?",
-}
 
 
 def ablate(
@@ -54,10 +51,12 @@ def ablate(
     budget: str | None = None,
     plan: Path | None = None,
 ) -> StageResult:
-    """Write data/ablation. `plan` is a frozen plan to run; the others override params.yaml for this call.
+    """Write data/ablation. `plan` is a frozen plan to run as it is; the others override params.yaml for this call.
 
-    Raises ConfigError or DataError where nothing can be measured, or a frozen plan no longer fits.
+    Raises ConfigError or DataError where nothing can be measured, a frozen plan no longer fits, or is asked to change.
     """
+    if plan and (seeds or sizes or budget):
+        raise ConfigError(f"{plan.name} is frozen and runs as it is: leave out --seeds, --sizes and --budget, or --plan")
     if not config.ablation.enabled and not (plan_only or seeds or sizes or budget or plan):
         return _not_run(paths)
     changes = {"seeds": seeds, "sizes": sizes}
@@ -81,10 +80,10 @@ def ablate(
 
 
 def _with(config: Config, changes: dict[str, Any]) -> Config:
-    """The configuration with other values in `ablation`, checked as params.yaml is."""
+    """The configuration with other values in `ablation`. Raises ConfigError as params.yaml does."""
     if not changes:
         return config
-    return Config.model_validate({**config.model_dump(), "ablation": {**config.ablation.model_dump(), **changes}})
+    return parse({**config.model_dump(), "ablation": {**config.ablation.model_dump(), **changes}})
 
 
 def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) -> tuple[Layout, Yardstick | None]:
