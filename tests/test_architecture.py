@@ -114,6 +114,15 @@ def test_dvc_yaml_names_existing_code_and_parameters():
                 value = value[part]
 
 
+def test_a_stage_depends_on_every_part_that_it_imports():
+    """Parts are code of stages: one that is missing from the deps changes an out without a rerun."""
+    for name, stage in graph().items():
+        for module in imported_modules(CORE / f"stages/{name}.py"):
+            place = ROOT / (module.replace(".", "/") + ".py")
+            if module.startswith("aigc_core.stages.") and place.exists():
+                assert str(place.relative_to(ROOT)) in stage["deps"], f"{name} imports {module}"
+
+
 def test_dvc_yaml_and_paths_agree():
     paths = Paths(ROOT)
     outs = {out for stage in graph().values() for out in [*stage.get("outs", []), *stage.get("metrics", [])]}

@@ -67,6 +67,11 @@ def test_what_cannot_be_honoured_is_counted_and_changes_nothing():
     assert applied.rows.equals(rows())
 
 
+def test_the_beginning_of_an_id_is_not_taken_for_a_row_that_is_gone():
+    with pytest.raises(DataError, match=r"whole id of 64 digits.*--apply"):
+        decisions.apply(verdicts(), rows(), [Decision(IDS[0][:12], "drop", who="ada")])
+
+
 def test_without_decisions_nothing_changes():
     given = verdicts((IDS[0], "blank", "quarantine"))
     applied = decisions.apply(given, rows(), [])

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from aigc_core.commands.summary import summary
+from aigc_core.commands.summary import found_lines, summary
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter
 from aigc_core.errors import DataError
@@ -18,7 +18,7 @@ from aigc_core.files import write_json, write_table
 from aigc_core.modalities import image
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.records import LEARNED_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, TRUTH_SCHEMA, VERDICT_SCHEMA
-from aigc_core.report import curves, groups, verdict
+from aigc_core.report import curves, facts, groups, verdict
 from aigc_core.stages.report import report
 
 METRICS = {
@@ -323,6 +323,19 @@ def test_summary_prints_what_was_found_and_where_to_look(made, capsys):
     for piece in ("1 corrupt, 1 blank", "corrupt 1/1", "label_flip 0/1", "100 steps on 80 images", "15 parameters",
                   "0.900 (0.950)", "none seen", "The study is switched off.", ".work/report/report.html", "http://127.0.0.1:3000", "http://127.0.0.1:5000"):  # fmt: skip
         assert piece in printed, piece
+
+
+def test_a_reason_with_two_actions_is_counted_by_action():
+    line = {"source": "x", "reason": "blank", "measure": "std"}
+    actions = [("a", "inform"), ("b", "quarantine"), ("c", "quarantine"), ("d", "warn")]
+    table = pa.Table.from_pylist([{**line, "id": i, "action": action} for i, action in actions], VERDICT_SCHEMA)
+    blank, dark = facts.reason_table(table, {"blank": "nothing", "dark": "too dark"}, 8, {"dark": {"action": "warn"}})
+    assert (blank["action"], blank["rows"], blank["share"]) == ("inform, quarantine, warn", 4, 0.5)
+    assert (dark["action"], dark["rows"]) == ("warn", 0)
+    data = {"reasons": [blank, dark], "read": 8, "kept": 6, "quarantined": 2, "planted": [],
+            "source": {}, "gate": {"checks": []}}  # fmt: skip
+    told = dict(found_lines(data))
+    assert (told["quarantined"], told["warned of"]) == ("2 (2 blank)", "1 blank")
 
 
 # -- the words --------------------------------------------------------------------------------------

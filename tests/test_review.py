@@ -166,6 +166,14 @@ def test_a_row_is_found_by_its_file_or_a_part_of_it(made):
         find(made.paths, "03.png")
 
 
+def test_a_whole_place_wins_over_the_same_name_further_up(make):
+    files = {"a/7.png": make.png(1), "7.png": make.png(2), "b/a/7.png": make.png(3)}
+    config, paths = make.config("folder", make.folder(files)), make.paths()
+    ingest(config, paths)
+    for name in files:
+        assert find(paths, name) == row_id(name), name
+
+
 def test_why_says_what_it_does_not_find(made):
     with pytest.raises(DataError, match="no row has an id that begins with 'nothing'"):
         find(made.paths, "nothing")

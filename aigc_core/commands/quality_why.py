@@ -42,6 +42,9 @@ def find(paths: Paths, name: str) -> str:
     parts = Path(name).parts
     places = pa.array(["/".join(parts[start:]) for start in range(len(parts))] + [name], pa.string())
     exact = rows.filter(pc.or_(pc.equal(rows["id"], name), pc.is_in(rows["source"], value_set=places)))
+    # Of a/b.png and b.png, both ends of one path, the longer is the one that was named.
+    lengths = pc.utf8_length(exact["source"])
+    exact = exact.filter(pc.equal(lengths, pc.max(lengths)))
     near = exact if exact.num_rows else rows.filter(_begins(rows, name))
     if near.num_rows == 1:
         return str(near["id"][0].as_py())

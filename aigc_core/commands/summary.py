@@ -53,14 +53,10 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
 
 def found_lines(data: dict[str, Any]) -> list[tuple[str, str]]:
     """Read, kept, quarantined by reason, the gate, and planted defects against found ones."""
-    reasons = [
-        f"{line['rows']} {line['reason']}"
-        for line in data["reasons"]
-        if line["rows"] and line["action"] == "quarantine"
-    ]
-    warned = [
-        f"{line['rows']} {line['reason']}" for line in data["reasons"] if line["rows"] and line["action"] == "warn"
-    ]
+    reasons, warned = (
+        [f"{line['by_action'][action]} {line['reason']}" for line in data["reasons"] if action in line["by_action"]]
+        for action in ("quarantine", "warn")
+    )
     gate = facts.gate_summary(data["gate"])
     lines = [
         ("read", f"{data['read']:,} images ({data['source'].get('kind', 'unknown source')})"),

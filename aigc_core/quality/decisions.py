@@ -1,6 +1,6 @@
 """What people decided of single rows: a CSV file that is in git, checked line by line, and honoured by curation.
 
-Columns: `id` (or the first digits of it), `decision` (keep | drop | relabel), `label` (of relabel alone), `who`, `note`,
+Columns: `id` (in a file that is handed over, the first digits do), `decision` (keep | drop | relabel), `label` (of relabel alone), `who`, `note`,
 and `content`, the content hash of the picture that the person saw: where the file behind a row was exchanged since,
 the decision no longer holds.
 """
@@ -33,6 +33,7 @@ BY_HAND = {
 ACTIONS = {"keep": (KEPT_BY_HAND, "inform"), "drop": (DROPPED_BY_HAND, "quarantine"),
            "relabel": (RELABELLED_BY_HAND, "inform")}  # fmt: skip
 SHORTEST_ID = 6
+WHOLE_ID = 64
 NEEDED = ("id", "decision", "who")
 
 
@@ -169,7 +170,14 @@ def apply(verdicts: pa.Table, rows: pa.Table, decisions: Sequence[Decision]) -> 
     A row kept by hand loses the action "quarantine" of every verdict, which then only informs, unless it cannot be
     decoded. A row dropped by hand gets a verdict that sends it to quarantine; copies that it was the survivor of
     stay there, because who does not want the picture does not want its copy. A relabelled row says so in `op`.
+    Raises DataError for an id that is not whole: it would pass for the id of a row that is gone.
     """
+    short = next((decision.id for decision in decisions if len(decision.id) != WHOLE_ID), None)
+    if short is not None:
+        raise DataError(
+            f"data/decisions.csv names row {short!r}, not its whole id of {WHOLE_ID} digits: hand such a line over in a "
+            "file of its own with `aigc quality review --apply`"
+        )
     counts = Counter(dict.fromkeys((*ACTIONS, "undecodable", "changed", "gone"), 0))
     by_id = {decision.id: decision for decision in decisions}
     place = pc.index_in(pa.array(list(by_id), pa.string()), value_set=rows["id"].combine_chunks()).to_pylist()

@@ -82,7 +82,9 @@ def class_balance(counts: Mapping[str, Mapping[str, int]], classes: list[str]) -
 def reason_table(verdicts: pa.Table, reasons: Mapping[str, str], read: int, rules: Mapping[str, Any]) -> list[Facts]:
     """One line per known reason, in the order of checking: what it means, what is done, how many rows it has.
 
-    `rules` are the parameters of curation, which say what would be done with a reason that no row has.
+    `by_action` counts its rows by what was done: one reason may quarantine training rows and only warn of others, or
+    be overruled by a person. `rules` are the parameters of curation, which say what would be done with a reason that
+    no row has.
     """
     lines = []
     for reason, meaning in reasons.items():
@@ -91,13 +93,16 @@ def reason_table(verdicts: pa.Table, reasons: Mapping[str, str], read: int, rule
         if not len(own) and rule is None:
             continue  # nobody was asked
         limits = pc.min_max(own["threshold"]).as_py()
+        counted = own.group_by("action").aggregate([("id", "count_distinct")]).sort_by("action")
+        by_action = dict(zip(counted["action"].to_pylist(), counted["id_count_distinct"].to_pylist(), strict=True))
         lines.append(
             {
                 "reason": reason,
                 "meaning": meaning,
                 "rows": pc.count_distinct(own["id"]).as_py(),
                 "share": pc.count_distinct(own["id"]).as_py() / max(read, 1),
-                "action": own["action"][0].as_py() if len(own) else rule["action"] if isinstance(rule, dict) else "",
+                "action": ", ".join(by_action) or (rule["action"] if isinstance(rule, dict) else ""),
+                "by_action": by_action,
                 "measure": own["measure"][0].as_py() if len(own) else "",
                 "threshold": limits["min"],
                 "threshold_to": limits["max"] if limits["max"] != limits["min"] else None,
