@@ -24,7 +24,16 @@ from aigc_core.paths import FAMILIES, Paths
 
 PRIMARY = "fd"
 #: Rooms whose code decides a cell's figures; a change in them makes new cells.
-CODE = ("models", "training", "evaluation", "data", "modalities", "augment", "ablation/versions.py", "ablation/worker.py")
+CODE = (
+    "models",
+    "training",
+    "evaluation",
+    "data",
+    "modalities",
+    "augment",
+    "ablation/versions.py",
+    "ablation/worker.py",
+)
 #: Fewer rows of a class than this teach a class-conditional model nothing of it.
 LEAST_CLASS_ROWS = 2
 

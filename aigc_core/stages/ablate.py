@@ -56,7 +56,9 @@ def ablate(
     Raises ConfigError or DataError where nothing can be measured, a frozen plan no longer fits, or is asked to change.
     """
     if plan and (seeds or sizes or budget):
-        raise ConfigError(f"{plan.name} is frozen and runs as it is: leave out --seeds, --sizes and --budget, or --plan")
+        raise ConfigError(
+            f"{plan.name} is frozen and runs as it is: leave out --seeds, --sizes and --budget, or --plan"
+        )
     if not config.ablation.enabled and not (plan_only or seeds or sizes or budget or plan):
         return _not_run(paths)
     changes = {"seeds": seeds, "sizes": sizes}
