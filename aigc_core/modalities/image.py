@@ -125,6 +125,32 @@ def content_hash(pixels: Pixels) -> str:
     return hashlib.sha256(header + b":" + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What a row is known by before it is measured: digest and size (H, W, C) of its pixels, and a note; null where undecodable."""
+
+    digest: str | None
+    note: str | None
+    shape: tuple[int, ...] | None
+
+
+def identify(contents: list[bytes | None]) -> list[Identity]:
+    """The identities of encoded images, in their order; an undecodable one has the reason as its note, a null one nothing."""
+    found = []
+    for content in contents:
+        if content is None:
+            found.append(Identity(None, None, None))
+            continue
+        try:
+            decoded = decode(content)
+        except DecodeError as failure:
+            found.append(Identity(None, str(failure), None))
+            continue
+        note = "; ".join(decoded.notes) or None
+        found.append(Identity(content_hash(decoded.pixels), note, decoded.pixels.shape))
+    return found
+
+
 def to_pil(pixels: Pixels) -> Image.Image:
     """A Pillow image of (H, W, C) pixels."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

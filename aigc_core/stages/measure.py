@@ -21,12 +21,10 @@ from aigc_core.quality.duplicates import find_pairs
 from aigc_core.quality.fingerprints import Small
 from aigc_core.quality.scan import Scanned, chunks, scan
 from aigc_core.quality.transforms import chosen
-from aigc_core.quality.workers import cores, ordered_map
+from aigc_core.quality.workers import ordered_map, processes
 from aigc_core.records import MEASURE_SCHEMA, StageResult
 from aigc_core.stages.parts.learn import learn
 
-#: Below this many rows starting processes takes longer than it saves.
-PARALLEL_ROWS = 2000
 #: Columns that the search for pairs needs.
 USED = ["id", "content_hash", "std", "width", "height", "error"]
 
@@ -40,7 +38,7 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     """
     version = Version.open(paths.ingested)
     count = version.rows.num_rows
-    workers = (cores() if count >= PARALLEL_ROWS else 1) if workers is None else workers
+    workers = processes(count) if workers is None else workers
     kinds = config.quality.duplicate_near.transforms
     paths.work.mkdir(parents=True, exist_ok=True)
     with (
