@@ -14,6 +14,7 @@ from aigc_core.data.store import Version
 from aigc_core.errors import DecodeError, SourceError
 from aigc_core.modalities import image
 from aigc_core.records import ROW_SCHEMA, TRUTH_SCHEMA, row_id
+from aigc_core.stages import ingest as stage
 from aigc_core.stages.ingest import ingest, model_channels, model_side
 
 REAL = Path(__file__).parents[2] / "shared/data"
@@ -50,6 +51,19 @@ def test_every_file_is_a_row_and_its_bytes_are_kept(make, many):
     assert result.metrics["rows"] == 42
     assert result.metrics["undecodable"] == 1
     assert "42" in result.summary
+
+
+def test_the_bytes_do_not_depend_on_workers_or_on_how_rows_are_cut(make, many, monkeypatch):
+    folder = make.folder(many)
+    (folder / "a/gone.png").symlink_to("nowhere")  # a row without bytes
+    config = make.config("folder", folder)
+    found = []
+    for workers, rows in ((1, 256), (2, 256), (2, 5)):
+        monkeypatch.setattr(stage, "CHUNK_ROWS", rows)
+        paths = make.paths(f"{workers}-{rows}")
+        ingest(config, paths, workers)
+        found.append(fingerprint(paths))
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_new_file_moves_no_row(make, many):

@@ -141,7 +141,7 @@ def learned(scratch, features=None, order=None, **rule):
     labels = [*"ab" * 100, *["rare"] * 3, *"b" * 6]
     ids = [f"{n:04d}" for n in range(len(images))]
     splits = ["reference" if n < 60 else "train" for n in range(len(images))]
-    rows = pa.table(
+    table = pa.table(
         {"id": ids, "content_hash": [content_hash(one) for one in images], "label": labels, "split": splits}
     )
 
@@ -151,9 +151,9 @@ def learned(scratch, features=None, order=None, **rule):
             yield [ids[n] for n in part], images[part], None if features is None else features[part]
 
     scratch.mkdir()
-    learner = Learner(rows, batches(list(range(60))), LabelSuspect(action="warn", **rule), scratch)
-    for batch in batches(list(range(len(images))) if order is None else list(order)):
-        learner.add(*batch)
+    learner = Learner(table, batches(list(range(60))), LabelSuspect(action="warn", **rule), scratch)
+    for some, pixels, rows in batches(list(range(len(images))) if order is None else list(order)):
+        learner.add(some, learner.lens(pixels, np.array(learner.wanted(some))), rows)
     return learner.table()
 
 
@@ -234,11 +234,11 @@ def test_the_stage_says_of_every_row_what_can_be_said(source, tmp_path):
     assert not list(paths.work.iterdir()), "nothing stays behind"
 
 
-def test_the_stage_writes_the_same_bytes_twice(source, tmp_path):
+def test_the_stage_writes_the_same_bytes_whatever_the_number_of_workers(source, tmp_path):
     config, paths, version = source
     digests = set()
-    for name in ("one", "two"):
-        learn(config, paths, version, tmp_path / name)
+    for name, workers in (("one", 1), ("two", 2)):
+        learn(config, paths, version, tmp_path / name, workers=workers)
         digests.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
     assert len(digests) == 1
 

@@ -68,7 +68,8 @@ def decode(content: bytes) -> Decoded:
 
 @functools.cache
 def _safe_formats() -> tuple[str, ...]:
-    """Every format that Pillow reads by itself: EPS would hand foreign bytes to Ghostscript."""
+    """Every format that Pillow reads by itself, the usual ones first: EPS would hand foreign bytes to Ghostscript."""
+    Image.preinit()  # each format is asked in this order, and by name PNG would be the thirtieth
     Image.init()
     return tuple(name for name in Image.OPEN if name != "EPS")
 
@@ -123,6 +124,32 @@ def content_hash(pixels: Pixels) -> str:
     """Hex sha256 of shape and pixels: equal for the same picture in two file formats."""
     header = ",".join(str(side) for side in pixels.shape).encode()
     return hashlib.sha256(header + b":" + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a row is known by before it is measured: digest and size (H, W, C) of its pixels, and a note; null where undecodable."""
+
+    digest: str | None
+    note: str | None
+    shape: tuple[int, ...] | None
+
+
+def identify(contents: list[bytes | None]) -> list[Identity]:
+    """The identities of encoded images, in their order; an undecodable one has the reason as its note, a null one nothing."""
+    found = []
+    for content in contents:
+        if content is None:
+            found.append(Identity(None, None, None))
+            continue
+        try:
+            decoded = decode(content)
+        except DecodeError as failure:
+            found.append(Identity(None, str(failure), None))
+            continue
+        note = "; ".join(decoded.notes) or None
+        found.append(Identity(content_hash(decoded.pixels), note, decoded.pixels.shape))
+    return found
 
 
 def to_pil(pixels: Pixels) -> Image.Image:

@@ -25,8 +25,8 @@ WHITENING = 0.1
 THRESHOLD = 0.5
 #: Patches that filters are drawn from.
 SAMPLE = 20000
-#: Images at a time: bounds the responses to some ten MB.
-BATCH = 64
+#: Images at a time: their patches and responses stay in the cache.
+BATCH = 8
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ import pyarrow as pa
 
 from aigc_core.config import LabelSuspect
 from aigc_core.quality import domain
-from aigc_core.quality.descriptors import Descriptor, fit_descriptor
+from aigc_core.quality.descriptors import fit_descriptor
 from aigc_core.quality.labels import out_of_fold
+from aigc_core.quality.lens import Lens, Seen
 from aigc_core.records import LEARNED_SCHEMA
 
 Array = npt.NDArray[np.float32]
@@ -36,7 +37,9 @@ DIGITS = 4
 
 
 class Learner:
-    """Fed with batches of every decodable row, it says in the end what it learnt of each.
+    """Fed with what its `lens` saw of every decodable row, it says in the end what it learnt of each.
+
+    `lens` is null where there are too few reference rows; then nothing can be added.
 
     `rows` carry id, content_hash, label and split (ROW_SCHEMA). `scratch` is a folder for the features of the rows.
     """
@@ -49,44 +52,44 @@ class Learner:
         self.distances: dict[str, float] = {}
         self.kept: list[str] = []
         self.features: Stored | None = None
-        if self.descriptor is not None and len(self.classes) > 1:
-            shape = (sum(map(self._in_pool, self.rows)), self.descriptor.dimensions)
+        if self.lens is not None and len(self.classes) > 1:
+            shape = (sum(map(self._in_pool, self.rows)), self.lens.descriptor.dimensions)
             self.features = np.memmap(scratch / "features.f16", np.float16, "w+", shape=shape)
 
     def _fit(self, reference: list[Batch]) -> None:
         """Filters and views from the reference rows (batches of at most MOST_REFERENCE rows together)."""
         ids = [identity for batch in reference for identity in batch[0]]
         self.own: dict[str, float] = {}
-        self.views: list[domain.View] = []
-        self.descriptor: Descriptor | None = None
+        self.lens: Lens | None = None
+        self.second: domain.View | None = None
         if len(ids) < domain.LEAST_REFERENCE:
             return
         images = np.concatenate([batch[1] for batch in reference])
-        self.descriptor = fit_descriptor(images[:SAMPLE])
-        sample = self.descriptor(images[:SAMPLE])
-        self.centre, spread = sample.mean(axis=0), sample.std(axis=0)
-        self.spread = spread + 0.001 * spread.max() + 1e-6
-        self.views.append(domain.fit_view(np.concatenate([domain.statistics(batch[1]) for batch in reference])))
+        descriptor = fit_descriptor(images[:SAMPLE])
+        sample = descriptor(images[:SAMPLE])
+        centre, spread = sample.mean(axis=0), sample.std(axis=0)
+        view = domain.fit_view(np.concatenate([domain.statistics(batch[1]) for batch in reference]))
+        self.lens = Lens(view, descriptor, centre, spread + 0.001 * spread.max() + 1e-6)
+        own = view.own()
         if reference[0][2] is not None:
-            self.views.append(
-                domain.fit_view(np.concatenate([batch[2] for batch in reference if batch[2] is not None]))
-            )
-        own = np.max([view.own() for view in self.views], axis=0)
+            self.second = domain.fit_view(np.concatenate([batch[2] for batch in reference if batch[2] is not None]))
+            own = np.maximum(own, self.second.own())
         self.own = dict(zip(ids, own.tolist(), strict=True))
 
-    def add(self, ids: list[str], images: npt.NDArray[np.uint8], features: Array | None) -> None:
-        """Take one batch: ids (N), uint8 images (N, S, S, C), features (N, d) or null. Every id comes once."""
-        if self.views:
-            views = [domain.statistics(images), *([] if features is None else [features])]
-            far = np.max([view.distances(rows) for view, rows in zip(self.views, views, strict=True)], axis=0)
-            self.distances.update(zip(ids, far.tolist(), strict=True))
-        if self.features is not None and self.descriptor is not None:
-            wanted = [n for n, i in enumerate(ids) if self._in_pool(i)]
-            if wanted:
-                scaled = (self.descriptor(images[wanted]) - self.centre) / self.spread
-                end = len(self.kept) + len(wanted)
-                self.features[len(self.kept) : end] = np.clip(scaled, -50, 50)
-                self.kept += [ids[n] for n in wanted]
+    def wanted(self, ids: list[str]) -> list[bool]:
+        """Which rows `add` wants described: those that labels are learnt from or said of."""
+        return [self.features is not None and self._in_pool(identity) for identity in ids]
+
+    def add(self, ids: list[str], seen: Seen, features: Array | None) -> None:
+        """Take one batch: ids (N), what the lens saw of them, features (N, d) or null. Every id comes once."""
+        far = seen.distances
+        if features is not None and self.second is not None:
+            far = np.maximum(far, self.second.distances(features))
+        self.distances.update(zip(ids, far.tolist(), strict=True))
+        if self.features is not None and len(seen.described):
+            end = len(self.kept) + len(seen.described)
+            self.features[len(self.kept) : end] = seen.described
+            self.kept += [identity for identity in ids if self._in_pool(identity)]
 
     def _in_pool(self, identity: str) -> bool:
         row = self.rows[identity]

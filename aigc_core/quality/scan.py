@@ -6,6 +6,7 @@ together; how rows are cut into chunks changes no row's facts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,21 @@ class Chunk:
     def full(self) -> bool:
         """Whether the chunk should be measured before it grows further."""
         return len(self.ids) >= CHUNK_ROWS or self.size >= CHUNK_BYTES
+
+
+def chunks(rows: Iterable[tuple[str, bytes | None]], notes: Mapping[str, str | None] | None = None) -> Iterator[Chunk]:
+    """Rows (id, encoded original) in their order; a chunk ends with its shard, so that a shard's chunks depend on it alone.
+
+    `notes` says why a row has no bytes.
+    """
+    chunk = Chunk()
+    for identity, content in rows:
+        if chunk.ids and (chunk.full or identity[0] != chunk.ids[0][0]):
+            yield chunk
+            chunk = Chunk()
+        chunk.add(identity, content, notes.get(identity) if notes else None)
+    if chunk.ids:
+        yield chunk
 
 
 @dataclass(frozen=True)

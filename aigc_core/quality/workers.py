@@ -20,12 +20,19 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 #: Pieces that may wait per worker, sent or finished: bounds memory, and no worker runs dry.
 WAITING = 3
+#: Below this many rows starting processes takes longer than it saves.
+PARALLEL_ROWS = 2000
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processes(rows: int) -> int:
+    """Processes that so many rows are worth: one per core, or this one alone."""
+    return cores() if rows >= PARALLEL_ROWS else 1
 
 
 def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece], workers: int) -> Iterator[Result]:

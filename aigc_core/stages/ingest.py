@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,9 +17,10 @@ from aigc_core.data.sources import open_source
 from aigc_core.data.sources.base import Entry, OpenSource
 from aigc_core.data.splits import assign_split
 from aigc_core.data.store import ContentWriter, write_version
-from aigc_core.errors import DecodeError, SourceError
+from aigc_core.errors import SourceError
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
+from aigc_core.quality.workers import ordered_map, processes
 from aigc_core.records import ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
 
 #: Planted rows are numbered on from here, also where a limit reads fewer.
@@ -28,8 +29,14 @@ EMBEDDED_ROWS = 1797
 CONV_SIDES = (16, 20, 24, 28, 32)
 #: Rows that are held as Python objects at once.
 BATCH_ROWS = 8192
+#: Rows that are decoded together, and bytes that end such a chunk earlier.
+CHUNK_ROWS = 256
+CHUNK_BYTES = 8 << 20
 #: A channel count below this share of the rows does not decide for all of them.
 CHANNEL_SHARE = 0.05
+
+#: An entry, its bytes or null, and why they could not be read.
+Read = tuple[Entry, bytes | None, str | None]
 
 
 @dataclass
@@ -41,20 +48,15 @@ class _Table:
     sides: Counter[int] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
 
-    def add(self, entry: Entry, content: bytes | None, error: str | None, config: Config) -> None:
-        """Decode one row for its hash and its facts."""
-        digest, note = None, error
-        if content is not None:
-            try:
-                decoded = image.decode(content)
-                digest, note = image.content_hash(decoded.pixels), "; ".join(decoded.notes) or None
-                self.sides[min(decoded.pixels.shape[:2])] += 1
-                self.channels[decoded.pixels.shape[2]] += 1
-            except DecodeError as failure:
-                note = str(failure)
+    def add(self, entry: Entry, error: str | None, found: image.Identity, config: Config) -> None:
+        """Take one row; `error` says why its bytes could not be read."""
+        if found.shape is not None:
+            self.sides[min(found.shape[:2])] += 1
+            self.channels[found.shape[2]] += 1
         identity = row_id(entry.key)
-        split = assign_split(digest or identity, entry.split, config.split, divide=not entry.pinned)
-        row = (identity, digest, entry.label, entry.text, split, entry.key, entry.parent, entry.op, note)
+        split = assign_split(found.digest or identity, entry.split, config.split, divide=not entry.pinned)
+        note = error or found.note
+        row = (identity, found.digest, entry.label, entry.text, split, entry.key, entry.parent, entry.op, note)
         self.rows.append(dict(zip(ROW_SCHEMA.names, row, strict=True)))
         if len(self.rows) == BATCH_ROWS:
             self._pack()
@@ -98,23 +100,28 @@ def _median(counts: Counter[int]) -> int:
     raise ValueError("median of nothing")
 
 
-def ingest(config: Config, paths: Paths) -> StageResult:
-    """Write data/content and data/ingested. Raises SourceError where the source as a whole cannot be read."""
+def ingest(config: Config, paths: Paths, workers: int | None = None) -> StageResult:
+    """Write data/content and data/ingested. Raises SourceError where the source as a whole cannot be read.
+
+    `workers` is the number of processes that decode, by default one per core; the bytes do not depend on it. Raises
+    WorkerError, with nothing replaced, when one of them dies.
+    """
     settings = config.source
     with closing(
         open_source(settings.kind, paths.root / settings.path, settings.limit, config.seed, settings)
     ) as source:
-        return _ingest(source, config, paths)
+        return _ingest(source, config, paths, workers)
 
 
-def _ingest(source: OpenSource, config: Config, paths: Paths) -> StageResult:
+def _ingest(source: OpenSource, config: Config, paths: Paths, workers: int | None) -> StageResult:
     table, truth = _Table(), list[tuple[str, str, str | None]]()
+    workers = processes(len(source.entries)) if workers is None else workers
     rows = track(source.items(), "reading", total=len(source.entries), transient=True)
     with ContentWriter(paths.content) as writer:
         if config.source.kind == "digits":
             rows = iter(_with_plants(list(rows), config, truth))
-        for entry, content, error in rows:
-            table.add(entry, content, error, config)
+        for entry, content, error, found in _identified(rows, workers):
+            table.add(entry, error, found, config)
             writer.add(row_id(entry.key), content)
         shape = table.shape()
     columns = table.table()
@@ -139,9 +146,29 @@ def _ingest(source: OpenSource, config: Config, paths: Paths) -> StageResult:
     return _result(columns, config.source.kind, shape)
 
 
-def _with_plants(
-    rows: list[tuple[Entry, bytes | None, str | None]], config: Config, truth: list[tuple[str, str, str | None]]
-) -> Iterator[tuple[Entry, bytes | None, str | None]]:
+def _identified(rows: Iterable[Read], workers: int) -> Iterator[tuple[Entry, bytes | None, str | None, image.Identity]]:
+    """The rows, in their order, with their identities; workers decode, this process reads and keeps the bytes meanwhile."""
+    waiting: deque[list[Read]] = deque()
+
+    def pieces() -> Iterator[list[bytes | None]]:
+        chunk: list[Read] = []
+        size = 0
+        for row in rows:
+            chunk.append(row)
+            size += len(row[1] or b"")
+            if len(chunk) == CHUNK_ROWS or size >= CHUNK_BYTES:
+                waiting.append(chunk)
+                yield [content for _, content, _ in chunk]
+                chunk, size = [], 0
+        waiting.append(chunk)
+        yield [content for _, content, _ in chunk]
+
+    for found in ordered_map(image.identify, pieces(), workers):
+        for row, identity in zip(waiting.popleft(), found, strict=True):
+            yield *row, identity
+
+
+def _with_plants(rows: list[Read], config: Config, truth: list[tuple[str, str, str | None]]) -> Iterator[Read]:
     """The digits with defects added to their training rows; `truth` receives one line per planted row."""
     clean: dict[str, tuple[Entry, bytes]] = {}
     for entry, content, _ in rows:

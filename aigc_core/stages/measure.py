@@ -19,14 +19,12 @@ from aigc_core.files import atomic_folder, write_table
 from aigc_core.paths import Paths
 from aigc_core.quality.duplicates import find_pairs
 from aigc_core.quality.fingerprints import Small
-from aigc_core.quality.scan import Chunk, Scanned, scan
+from aigc_core.quality.scan import Scanned, chunks, scan
 from aigc_core.quality.transforms import chosen
-from aigc_core.quality.workers import cores, ordered_map
+from aigc_core.quality.workers import ordered_map, processes
 from aigc_core.records import MEASURE_SCHEMA, StageResult
 from aigc_core.stages.parts.learn import learn
 
-#: Below this many rows starting processes takes longer than it saves.
-PARALLEL_ROWS = 2000
 #: Columns that the search for pairs needs.
 USED = ["id", "content_hash", "std", "width", "height", "error"]
 
@@ -40,7 +38,7 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     """
     version = Version.open(paths.ingested)
     count = version.rows.num_rows
-    workers = (cores() if count >= PARALLEL_ROWS else 1) if workers is None else workers
+    workers = processes(count) if workers is None else workers
     kinds = config.quality.duplicate_near.transforms
     paths.work.mkdir(parents=True, exist_ok=True)
     with (
@@ -50,14 +48,14 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     ):
         # In files that the system may drop from memory: a million rows are 1.2 GB.
         small = Small.zeros(count, Path(beside))
-        scanned = ordered_map(scan, _chunks(version), workers)
+        scanned = ordered_map(scan, chunks(version.contents(), _notes(version)), workers)
         _write(scratch / "part-0.parquet", scanned, small, count, bars)
         facts = pq.read_table(scratch / "part-0.parquet", columns=USED)
         task = bars.add_task("comparing", total=count * len(chosen(kinds)))
         pairs = find_pairs(facts, small, kinds, partial(bars.advance, task))
         write_table(scratch / "pairs.parquet", pairs)
         task = bars.add_task("learning", total=count)
-        learned = learn(config, paths, version, scratch / "learned.parquet", partial(bars.advance, task))
+        learned = learn(config, paths, version, scratch / "learned.parquet", partial(bars.advance, task), workers)
     broken = facts.num_rows - facts["error"].null_count
     return StageResult(
         f"measured {facts.num_rows:,} rows; {broken} cannot be decoded; {pairs.num_rows:,} pairs look alike; {learned}",
@@ -65,17 +63,10 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     )
 
 
-def _chunks(version: Version) -> Iterator[Chunk]:
-    """The rows in the order of the content store; a chunk ends with its shard."""
-    notes = dict(zip(version.rows["id"].to_pylist(), version.rows["note"].to_pylist(), strict=True))
-    chunk = Chunk()
-    for identity, content in version.contents():
-        if chunk.ids and (chunk.full or identity[0] != chunk.ids[0][0]):
-            yield chunk
-            chunk = Chunk()
-        chunk.add(identity, content, notes[identity])
-    if chunk.ids:
-        yield chunk
+def _notes(version: Version) -> dict[str, str]:
+    """Id to note, of the rows that have one."""
+    rows = version.rows.filter(version.rows["note"].is_valid())
+    return dict(zip(rows["id"].to_pylist(), rows["note"].to_pylist(), strict=True))
 
 
 def _write(target: Path, scanned: Iterator[Scanned], small: Small, count: int, bars: Progress) -> None:

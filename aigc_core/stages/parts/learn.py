@@ -12,24 +12,30 @@ import pyarrow as pa
 
 from aigc_core.config import Config
 from aigc_core.data.store import Version
-from aigc_core.errors import DecodeError
 from aigc_core.files import write_table
-from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality.learned import Batch, Learner, reference_ids
+from aigc_core.quality.lens import Look, fitted
+from aigc_core.quality.scan import chunks
+from aigc_core.quality.workers import ordered_map
 from aigc_core.records import LEARNED_SCHEMA
 
-BATCH = 256
 Features = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
 def learn(
-    config: Config, paths: Paths, version: Version, target: Path, advance: Callable[[int], object] = lambda _: None
+    config: Config,
+    paths: Paths,
+    version: Version,
+    target: Path,
+    advance: Callable[[int], object] = lambda _: None,
+    workers: int = 1,
 ) -> str:
     """Write LEARNED_SCHEMA for every row of `version` to the file `target`; returns in words what it rests on.
 
-    `advance` is told of rows that are done. Where both label_suspect and out_of_domain are off nothing is read and the table has no rows. Without a trained
-    extractor (data/extractor) strangeness is that of pixel statistics alone, and the words say so.
+    `advance` is told of rows that are done; `workers` is the number of processes that look at images. Where both
+    label_suspect and out_of_domain are off nothing is read and the table has no rows. Without a trained extractor
+    (data/extractor) strangeness is that of pixel statistics alone, and the words say so.
     """
     if config.quality.label_suspect.action == config.quality.out_of_domain.action == "off":
         write_table(target, LEARNED_SCHEMA.empty_table())
@@ -38,14 +44,28 @@ def learn(
     paths.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.work) as scratch:
         learner = Learner(
-            version.rows, list(_batches(version, wanted, features)), config.quality.label_suspect, Path(scratch)
+            version.rows, _reference(version, wanted, features), config.quality.label_suspect, Path(scratch)
         )
-        for ids, pixels, rows in _batches(version, None, features):
-            learner.add(ids, pixels, rows)
-            advance(len(ids))
+        _look(learner, version, features, advance, workers)
         table = learner.table()
     write_table(target, table)
     return _words(table, learner, features is not None)
+
+
+def _look(
+    learner: Learner, version: Version, features: Features | None, advance: Callable[[int], object], workers: int
+) -> None:
+    """Show every row to the learner. Workers decode and look; the extractor stays here, where its threads are."""
+    if learner.lens is None:
+        return
+    shape = version.card.image
+    look = Look(learner.lens, shape["size"], shape["channels"], images=features is not None)
+    pieces = ((chunk, learner.wanted(chunk.ids)) for chunk in chunks(version.contents()))
+    for sight in ordered_map(look, pieces, workers):
+        if sight.seen is not None:
+            rows = None if features is None or sight.images is None else features(sight.images)
+            learner.add(sight.ids, sight.seen, rows)
+            advance(len(sight.ids))
 
 
 def _features(paths: Paths) -> Features | None:
@@ -65,27 +85,14 @@ def _features(paths: Paths) -> Features | None:
     return features
 
 
-def _batches(version: Version, only: Collection[str] | None, features: Features | None) -> Iterator[Batch]:
-    """Decodable rows of the version, fitted to the size and channels that models see; a row that is not is left out."""
-    size, channels = version.card.image["size"], version.card.image["channels"]
-    ids: list[str] = []
-    images: list[image.Pixels] = []
-    for identity, content in version.contents(only):
-        try:
-            images.append(image.fit(image.decode(content or b"").pixels, size, channels))
-        except DecodeError:
-            continue  # measure has written down why
-        ids.append(identity)
-        if len(ids) == BATCH:
-            yield _batch(ids, images, features)
-            ids, images = [], []
-    if ids:
-        yield _batch(ids, images, features)
-
-
-def _batch(ids: list[str], images: list[image.Pixels], features: Features | None) -> Batch:
-    pixels = np.stack(images)
-    return ids, pixels, None if features is None else features(pixels)
+def _reference(version: Version, only: Collection[str], features: Features | None) -> Iterator[Batch]:
+    """The decodable ones of some rows, fitted to the size and channels that models see."""
+    shape = version.card.image
+    for chunk in chunks(version.contents(only)):
+        places, images = fitted(chunk, shape["size"], shape["channels"])
+        if places:
+            pixels = np.stack(images)
+            yield [chunk.ids[place] for place in places], pixels, None if features is None else features(pixels)
 
 
 def _words(table: pa.Table, learner: Learner, with_features: bool) -> str:
