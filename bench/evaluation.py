@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from aigc_core.evaluation import metrics
-from aigc_core.evaluation.classifier import Classifier, batch_images, to_float
+from aigc_core.evaluation.batches import batch_images
+from aigc_core.evaluation.classifier import Classifier, to_float
 from aigc_core.evaluation.features import Extractor, Recipe
 
 NEIGHBOURS = 5

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from aigc_core.errors import ConfigError
+from aigc_core.evaluation.batches import batch_images, in_batches
 
 #: Up to this side the network is an MLP, above it a small convolutional one (px).
 MLP_SIDE = 16
@@ -25,10 +26,6 @@ POOLED = 2
 NOISE_STD = 0.3
 #: Images are shifted by up to this share of the side, which is nothing below 16 px.
 SHIFT_SHARE = 1 / 16
-#: Pixels of one channel in a batch without gradients: what the layers make of them stays in the processor's cache and
-#: is not handed back to the system after each layer. 1,024 images of 28 px at once took twice as long as 167.
-BATCH_PIXELS = 1 << 17
-MOST_IMAGES = 1024
 
 
 def pick_device(name: str) -> torch.device:
@@ -60,25 +57,19 @@ class Classifier(nn.Module):
         logits: torch.Tensor = self.head(F.silu(self.embed(images)))
         return logits
 
-    @torch.inference_mode()
     def features(self, pixels: torch.Tensor, batch_size: int | None = None) -> torch.Tensor:
         """Features (N, D) float32 on the CPU, of uint8 pixels (N, C, S, S)."""
-        return self._in_batches(self.embed, self.penultimate.out_features, pixels, batch_size)
+        return self._over(pixels, self.embed, batch_size)
 
-    @torch.inference_mode()
     def logits(self, pixels: torch.Tensor, batch_size: int | None = None) -> torch.Tensor:
         """Logits (N, K) float32 on the CPU, of uint8 pixels (N, C, S, S)."""
-        return self._in_batches(self, self.head.out_features, pixels, batch_size)
+        return self._over(pixels, self, batch_size)
 
-    def _in_batches(
-        self, call: Callable[[torch.Tensor], torch.Tensor], width: int, pixels: torch.Tensor, batch_size: int | None
+    def _over(
+        self, pixels: torch.Tensor, call: Callable[[torch.Tensor], torch.Tensor], batch_size: int | None
     ) -> torch.Tensor:
-        """`call` (float batch to (n, width)) over all pixels, written into one table (N, width) on the CPU."""
-        found, device = torch.empty((len(pixels), width)), self.head.weight.device
         step = batch_size or batch_images(pixels.shape[-1])
-        for start in range(0, len(pixels), step):
-            found[start : start + step] = call(to_float(pixels[start : start + step].to(device)))
-        return found
+        return in_batches(pixels, lambda batch: call(to_float(batch)), step, self.head.weight.device)
 
 
 def _mlp(size: int, channels: int) -> nn.Sequential:
@@ -99,11 +90,6 @@ def _convolutions(channels: int) -> nn.Sequential:
         before = width
     # Averaged down to a fixed grid, so that the network takes any side and still knows where things are.
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(POOLED), nn.Flatten())
-
-
-def batch_images(size: int) -> int:
-    """How many images of this side (px) go through a network at once where no gradient is kept."""
-    return max(1, min(MOST_IMAGES, BATCH_PIXELS // size**2))
 
 
 def to_float(pixels: torch.Tensor) -> torch.Tensor:

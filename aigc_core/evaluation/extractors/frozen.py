@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 
 from aigc_core.errors import DataError
-from aigc_core.evaluation.classifier import batch_images
-from aigc_core.evaluation.extractors.base import Entry, Features, Place, in_batches, instruments, to_colour
+from aigc_core.evaluation.batches import batch_images, in_batches
+from aigc_core.evaluation.extractors.base import Entry, Features, Place, instruments, to_colour
 from aigc_core.evaluation.statistics import principal_axes
 from aigc_core.files import atomic_file, sha256_file
 
@@ -29,7 +29,7 @@ WIDTHS = (32, 64, 128)
 KEPT = 64
 #: Pixels are averaged down to this side first, so that the covariance stays small (px).
 PIXEL_SIDE = 16
-#: Reference rows that are summed at once; another number would move the frame's last digits, and with them its hash.
+#: Rows that are summed or projected at once; another number would move last digits, and with them the frame's hash.
 SUMMED = 512
 
 Raw = Callable[[torch.Tensor], torch.Tensor]
@@ -55,7 +55,7 @@ class Framed:
         columns = self.axes[:, : dimensions or self.dimensions]
 
         def embed(batch: torch.Tensor) -> torch.Tensor:
-            found = self.raw(batch).double()
+            found = in_batches(batch, self.raw, batch_images(batch.shape[-1]), "cpu").double()
             if found.shape[1] != len(self.mean):
                 raise DataError(
                     f"the frame was fitted on images with {len(self.mean)} numbers and these have {found.shape[1]}: "
@@ -63,7 +63,8 @@ class Framed:
                 )
             return (found - self.mean) @ columns / self.scale
 
-        return in_batches(pixels, embed, batch_images(pixels.shape[-1]))
+        found: Features = in_batches(pixels, embed, SUMMED, "cpu").numpy()
+        return found
 
 
 def random_convolutions(seed: int = WEIGHT_SEED) -> Raw:
