@@ -79,7 +79,7 @@ class Instruments:
         limits = Limits(**config.evaluate.memorization.model_dump())
         chosen = config.evaluate
         self.yardstick = Yardstick(
-            extractor, real, Setting(chosen.neighbours, 5, chosen.max_samples, 0, jackknife_groups=5, limits=limits)
+            extractor, real, Setting(chosen.neighbours, 5, chosen.max_samples, 0, jackknife_groups=0, limits=limits)
         )
         for name in RAW:
             save_frame(fit_frame(name, reference.pixels), name, folder)
@@ -116,7 +116,8 @@ def blindness(data: str, nulls: int, draws: int, page: Path | None) -> bool:
             }
     yardstick = instruments.yardstick
     head = (
-        f"{data}: n {yardstick.n}, {yardstick.dimensions} dimensions, {nulls} undamaged draws, {draws} of each failure"
+        f"`python bench/blindness.py --data {data} --nulls {nulls} --draws {draws}`: n {yardstick.n}, "
+        f"{yardstick.dimensions} dimensions, {nulls} undamaged draws, {draws} of each failure"
     )
     publish([head, "", *blindness_table(table, names)], f"blindness {data}", page)
     return report_expectations(table)
@@ -171,7 +172,10 @@ def seeds(count: int, steps: int | None, page: Path | None) -> bool:
                 found[family].append(yardstick.judge(load_model(paths.model(family)).sample).metrics)
                 print(f"{family} seed {seed}: fd over floor {found[family][-1]['fd_over_floor']:.2f}", flush=True)
         effects = planted_effects(yardstick)
-    head = f"digits: {count} seeds, {config.train.gan.steps} steps of the GAN, {config.train.vae.steps} of the VAE, n {yardstick.n}"
+    head = (
+        f"`python bench/blindness.py seeds --seeds {count}`: digits, {config.train.gan.steps} steps of the GAN, "
+        f"{config.train.vae.steps} of the VAE, n {yardstick.n}"
+    )
     publish([head, "", *seeds_table(found, effects)], "seeds", page)
     return True
 

@@ -1,6 +1,6 @@
 """Is the evaluation quick? Beside prdc and torch-fidelity on the same features, and beside a bare forward loop.
 
-    python bench/evaluation.py [--rows 10000] [--dimensions 2048] [--images 20000]
+    python bench/evaluation.py [--rows 10000] [--dimensions 2048] [--images 2000]
 
 Each side runs in a process of its own, so that its peak memory is its own; features are read from one file. Times are
 of the computation alone. Every pair of numbers has to agree within 0.001 relative, or the bench fails.
@@ -23,14 +23,15 @@ from rich.console import Console
 from rich.table import Table
 
 from aigc_core.evaluation import metrics
-from aigc_core.evaluation.classifier import FEATURE_BATCH, Classifier, to_float
+from aigc_core.evaluation.batches import batch_images
+from aigc_core.evaluation.classifier import Classifier, to_float
 from aigc_core.evaluation.features import Extractor, Recipe
 
 NEIGHBOURS = 5
 CLOSE = 1e-3
 #: The extractor's images per second over those of a bare forward loop have to reach this.
 THROUGHPUT_BAR = 0.95
-ROUNDS = 7
+ROUNDS = 30
 
 Features = tuple[np.ndarray, np.ndarray]
 Numbers = dict[str, float]
@@ -139,7 +140,10 @@ def beside(path: Path, console: Console) -> bool:
 
 
 def throughput(images: int, console: Console) -> bool:
-    """The extractor's features against the same network called on the same batches, alternating; medians of ratios."""
+    """The extractor's features against the same network called on the same batches; the median of the rounds' ratios.
+
+    Rounds are short and each begins with the other side than the last, so that what else the machine does falls on both.
+    """
     pixels = torch.randint(0, 256, (images, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     model = Classifier(28, 1, 10, 32).eval().requires_grad_(False)
     axes = torch.eye(32, dtype=torch.float64)
@@ -147,22 +151,29 @@ def throughput(images: int, console: Console) -> bool:
 
     def bare() -> None:
         with torch.inference_mode():
-            for part in pixels.split(FEATURE_BATCH):
+            for part in pixels.split(batch_images(pixels.shape[-1])):
                 model.embed(to_float(part))
 
     def timed(call: Callable[[], object]) -> float:
-        begun = time.perf_counter()
+        """Processor seconds of all threads: what other programs do to the clock is not asked about."""
+        begun = time.process_time()
         call()
-        return time.perf_counter() - begun
+        return time.process_time() - begun
+
+    def whole() -> None:
+        extractor.features(pixels)
 
     bare()
-    pairs = [(timed(bare), timed(lambda: extractor.features(pixels))) for _ in range(ROUNDS)]
-    ratio = float(np.median([loop / ours for loop, ours in pairs]))
-    rate = images / float(np.median([ours for _, ours in pairs]))
+    loops, ours = [], []
+    for number in range(ROUNDS):
+        for call in (bare, whole) if number % 2 else (whole, bare):
+            (loops if call is bare else ours).append(timed(call))
+    ratio = float(np.median(np.divide(loops, ours)))
+    rate = images / float(np.median(ours))
     met = ratio >= THROUGHPUT_BAR
     console.print(
-        f"{'met   ' if met else 'MISSED'} extractor {rate:,.0f} images/s, {ratio:.3f} of a bare forward loop "
-        f"(at least {THROUGHPUT_BAR}; {images:,} images of 28 x 28 px, median of {ROUNDS} alternating rounds)"
+        f"{'met   ' if met else 'MISSED'} extractor {rate:,.0f} images per processor second, {ratio:.3f} of a bare forward loop "
+        f"(at least {THROUGHPUT_BAR}; median of {ROUNDS} alternating rounds of {images:,} images of 28 x 28 px)"
     )
     return met
 
@@ -172,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--dimensions", type=int, default=2048)
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=2_000)
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--features", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()

@@ -193,6 +193,7 @@ def main() -> None:
         flagged = sum(not item.passed for item in found)
         asked = f"at least {proof.least:.0%}" if proof.least else f"p of {proof.most:.0%} above {LEVEL}"
         missed |= not proof.met(flagged)
+        print(f"{proof.name}: {flagged} of {proof.trials} flagged, {time.monotonic() - begun:.0f} s", flush=True)
         table.add_row(
             proof.name, f"{flagged}/{proof.trials}", asked, spread(found, "c_t", "+.2f"), spread(found, "auth_gap", "+.3f"),
             spread(found, "copy_rate", ".3f"), f"{time.monotonic() - begun:.0f}", "met" if proof.met(flagged) else "MISSED",

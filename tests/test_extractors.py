@@ -30,7 +30,8 @@ def test_a_frame_has_unit_scale_and_does_not_depend_on_the_batch(name, size, cha
     assert np.abs(features.mean(0)).max() < 1e-6
     assert np.square(features).mean() == pytest.approx(1, rel=0.02)
     assert (np.diff(features.var(0)) <= 1e-9).all(), "axes come in order of falling variance"
-    monkeypatch.setattr("aigc_core.evaluation.extractors.frozen.BATCH", 7)
+    monkeypatch.setattr("aigc_core.evaluation.extractors.frozen.batch_images", lambda size: 7)
+    monkeypatch.setattr("aigc_core.evaluation.extractors.frozen.SUMMED", 11)
     assert np.allclose(frame.features(reference), features, atol=1e-5)
     assert np.allclose(fit_frame(name, reference).mean, frame.mean, atol=1e-5)
 

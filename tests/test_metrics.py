@@ -10,7 +10,7 @@ import torch
 
 from aigc_core.errors import DataError
 from aigc_core.evaluation import diversity as diversity_module
-from aigc_core.evaluation import metrics, neighbours
+from aigc_core.evaluation import left_out, metrics, neighbours
 from aigc_core.evaluation.floors import matching_draw, real_floor
 from aigc_core.evaluation.intervals import balanced_groups, balanced_order, jackknife, share_interval
 from aigc_core.evaluation.panel import Panel
@@ -267,17 +267,17 @@ def test_the_jackknife_of_a_mean_is_the_t_interval_of_the_group_means():
 
 def test_intervals_of_fd_and_coverage_hold_what_other_samples_get():
     """95 % intervals over 60 sets of samples; the middle of all of them should be inside nearly always."""
-    real, labels = cloud(0, n=500), np.zeros(200, dtype=np.int64)
-    panel = Panel(real, np.zeros(500, dtype=np.int64), 5, 0)
-    panel.read = lambda rows, _, least=10: SimpleReading(panel, rows)
+    real, group = cloud(0, n=500), balanced_groups(np.zeros(200, dtype=np.int64), 10, 0)
+    radii, fd = metrics.neighbour_radii(real, 5), metrics.FrechetDistance(real)
     truth = {"fd": [], "coverage": []}
     bounds = {"fd": [], "coverage": []}
     for seed in range(1, 61):
         rows = cloud(seed, n=200, shift=0.3)
-        reading = panel.read(rows, labels)
-        for name, interval in panel.intervals(reading, rows, labels, 10).items():
-            truth[name].append(reading.values[name])
-            bounds[name].append(interval)
+        truth["fd"].append(fd(rows))
+        truth["coverage"].append(metrics.density_coverage(real, rows, 5, radii).coverage)
+        parts = left_out.supports(real, rows, 5, radii, group, 10)
+        bounds["fd"].append(jackknife(truth["fd"][-1], [fd(rows[group != each]) for each in range(10)]))
+        bounds["coverage"].append(jackknife(truth["coverage"][-1], [part.coverage for part in parts]))
     for name, values in truth.items():
         middle = np.mean(values)
         inside = np.mean([low <= middle <= high for low, high in bounds[name]])
@@ -286,12 +286,30 @@ def test_intervals_of_fd_and_coverage_hold_what_other_samples_get():
         assert 0.7 < width / (2 * scipy.stats.t.ppf(0.975, 9) * np.std(values)) < 1.4, name
 
 
-class SimpleReading:
-    """fd and coverage alone: what the test above looks at."""
+@pytest.mark.parametrize("known", [1, left_out.KNOWN], ids=["searched again", "known"])
+def test_leaving_a_group_out_says_what_a_new_look_at_the_rest_says(known, monkeypatch):
+    """Among the samples are images that occur several times: distances of 0, and ties."""
+    monkeypatch.setattr(left_out, "KNOWN", known)
+    real, labels = cloud(0, n=90), np.arange(80) % 2
+    rows = np.concatenate([cloud(1, n=60, shift=0.4), np.repeat(cloud(2, n=4), 5, axis=0)])
+    panel, group = Panel(real, np.arange(90) % 2, 5, 0), balanced_groups(labels, 4, 0)
+    found = panel.without_groups(rows, labels, group, 4)
+    for each in range(4):
+        alone = panel.read(rows[group != each], labels[group != each]).values
+        said = {name: values[each] for name, values in found.items()}
+        for name in ("mmd", "kid"):
+            assert said.pop(name) == pytest.approx(alone.pop(name), rel=1e-9)
+        assert said == alone
+    assert len(set(found["recall"])) > 1
+    assert len(set(found["coverage"])) > 1
 
-    def __init__(self, panel, rows):
-        support = metrics.density_coverage(panel.features, rows, 5, panel.radii)
-        self.values = {"fd": metrics.frechet_distance(panel.features, rows), "coverage": support.coverage}
+
+def test_too_few_images_without_a_group_are_refused():
+    panel, labels = Panel(cloud(0, n=90), np.zeros(90, dtype=np.int64), 5, 0), np.zeros(10, dtype=np.int64)
+    with pytest.raises(DataError, match=r"5 images are too few for evaluate\.neighbours = 5"):
+        panel.without_groups(cloud(1, n=10), labels, np.arange(10) % 2, 2)
+    with pytest.raises(ValueError, match="there are 1"):
+        panel.mmd.without_groups(cloud(1, n=3), np.array([0, 0, 1]), 2)
 
 
 def test_a_share_has_the_score_interval():

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from aigc_core.errors import ConfigError
+from aigc_core.evaluation.batches import batch_images, in_batches
 
 #: Up to this side the network is an MLP, above it a small convolutional one (px).
 MLP_SIDE = 16
@@ -25,7 +26,6 @@ POOLED = 2
 NOISE_STD = 0.3
 #: Images are shifted by up to this share of the side, which is nothing below 16 px.
 SHIFT_SHARE = 1 / 16
-FEATURE_BATCH = 1024
 
 
 def pick_device(name: str) -> torch.device:
@@ -57,17 +57,19 @@ class Classifier(nn.Module):
         logits: torch.Tensor = self.head(F.silu(self.embed(images)))
         return logits
 
-    @torch.inference_mode()
-    def features(self, pixels: torch.Tensor, batch_size: int = FEATURE_BATCH) -> torch.Tensor:
+    def features(self, pixels: torch.Tensor, batch_size: int | None = None) -> torch.Tensor:
         """Features (N, D) float32 on the CPU, of uint8 pixels (N, C, S, S)."""
-        device = self.head.weight.device
-        return torch.cat([self.embed(to_float(part.to(device))).cpu() for part in _parts(pixels, batch_size)])
+        return self._over(pixels, self.embed, batch_size)
 
-    @torch.inference_mode()
-    def logits(self, pixels: torch.Tensor, batch_size: int = FEATURE_BATCH) -> torch.Tensor:
+    def logits(self, pixels: torch.Tensor, batch_size: int | None = None) -> torch.Tensor:
         """Logits (N, K) float32 on the CPU, of uint8 pixels (N, C, S, S)."""
-        device = self.head.weight.device
-        return torch.cat([self(to_float(part.to(device))).cpu() for part in _parts(pixels, batch_size)])
+        return self._over(pixels, self, batch_size)
+
+    def _over(
+        self, pixels: torch.Tensor, call: Callable[[torch.Tensor], torch.Tensor], batch_size: int | None
+    ) -> torch.Tensor:
+        step = batch_size or batch_images(pixels.shape[-1])
+        return in_batches(pixels, lambda batch: call(to_float(batch)), step, self.head.weight.device)
 
 
 def _mlp(size: int, channels: int) -> nn.Sequential:
@@ -88,10 +90,6 @@ def _convolutions(channels: int) -> nn.Sequential:
         before = width
     # Averaged down to a fixed grid, so that the network takes any side and still knows where things are.
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(POOLED), nn.Flatten())
-
-
-def _parts(pixels: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-    return [pixels[start : start + batch_size] for start in range(0, len(pixels), batch_size)]
 
 
 def to_float(pixels: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ Legend: N = real images, M = generated images, d = feature dimensions. Arrays ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 
 import numpy as np
@@ -152,6 +152,29 @@ class KernelDistance:
         across = self._sum(rows, self.real) / (len(rows) * len(self.real))
         return self.within_real + self._within(rows) - 2 * across
 
+    def without_groups(self, generated: Array, group: npt.NDArray[np.int64], groups: int) -> Array:
+        """Against generated images (M, d) without each group in turn (G,), by group (M,) in [0, G).
+
+        Every pair is looked at once: what a group adds is taken from the whole. Raises ValueError where fewer than
+        two images are left.
+        """
+        rows, own = (torch.from_numpy(np.ascontiguousarray(values)).to(self.device) for values in (generated, group))
+        member = torch.nn.functional.one_hot(own, groups).to(rows.dtype)
+        left = len(rows) - member.sum(0)
+        if float(left.min()) < 2:
+            raise ValueError(f"a kernel distance needs two images on each side and there are {int(left.min())}")
+        squares = rows.square().sum(1)
+        twins = self.kernel(squares.clone(), squares, squares) @ member
+        across, among = member.new_zeros(groups), member.new_zeros((groups, groups))
+        for part, table in self._tables(rows, self.real):
+            across += table.sum(1) @ member[part]
+        for part, table in self._tables(rows, rows):
+            among += member[part].T @ (table @ member)
+        pairs = among.sum() - among.sum(0) - among.sum(1) + among.diagonal() - (twins.sum() - twins)
+        mean = pairs / (left * (left - 1)) - 2 * (across.sum() - across) / (left * len(self.real))
+        found: Array = (self.within_real + mean).cpu().numpy()
+        return found
+
     def _within(self, rows: torch.Tensor) -> float:
         if len(rows) < 2:
             raise ValueError(f"a kernel distance needs two images on each side and there are {len(rows)}")
@@ -160,12 +183,18 @@ class KernelDistance:
         return (self._sum(rows, rows) - own) / (len(rows) * (len(rows) - 1))
 
     def _sum(self, first: torch.Tensor, second: torch.Tensor) -> float:
-        total, right = 0.0, second.square().sum(1)[None]
+        total = 0.0
+        for _, table in self._tables(first, second):
+            total += float(table.sum())
+        return total
+
+    def _tables(self, first: torch.Tensor, second: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows of `first` and their kernel values against all of `second`; the next table takes the place of the last."""
+        right = second.square().sum(1)[None]
         step = max(1, BLOCK_NUMBERS // len(second))
         # One table for all blocks: handing out memory for each takes longer than computing in it.
         table = first.new_empty((min(step, len(first)), len(second)))
         for start in range(0, len(first), step):
             part = first[start : start + step]
             inner = torch.mm(part, second.T, out=table[: len(part)])
-            total += float(self.kernel(inner, part.square().sum(1)[:, None], right).sum())
-        return total
+            yield slice(start, start + step), self.kernel(inner, part.square().sum(1)[:, None], right)

@@ -24,6 +24,7 @@ from safetensors.torch import load, save
 from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import Classifier, accuracy, fit_classifier
 from aigc_core.evaluation.invariance import fit_invariant
+from aigc_core.evaluation.statistics import principal_axes
 from aigc_core.files import atomic_file, read_json, sha256_file, write_json
 
 WEIGHTS = "extractor.safetensors"
@@ -117,18 +118,9 @@ def train_extractor(
             "sub-folders or metadata.csv)"
         )
     raw = model.cpu().features(pixels).double()
-    scale = float(raw.square().mean().sqrt())
-    return Extractor(model, recipe, pixels.shape[-1], pixels.shape[1], known, scale, _principal_axes(raw))
-
-
-def _principal_axes(features: torch.Tensor) -> torch.Tensor:
-    """Orthonormal (D, D), columns by falling variance; the largest entry of each is positive, so that it is unique."""
-    centred = features - features.mean(0)
-    _, axes = torch.linalg.eigh(centred.T @ centred / max(len(features) - 1, 1))
-    axes = axes.flip(1)
-    signs = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
-    unique: torch.Tensor = (axes * signs).contiguous()
-    return unique
+    scale, centred = float(raw.square().mean().sqrt()), raw - raw.mean(0)
+    _, axes = principal_axes(centred.T @ centred / max(len(raw) - 1, 1))
+    return Extractor(model, recipe, pixels.shape[-1], pixels.shape[1], known, scale, axes)
 
 
 def save_extractor(extractor: Extractor, folder: Path, facts: dict[str, Any] | None = None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from aigc_core.evaluation import left_out
 from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.intervals import balanced_groups, jackknife
 
@@ -38,33 +39,54 @@ class Panel:
         self.within = m.rbf_kernel(_centred(features, labels), seed)
         self.kid = m.KernelDistance(features, m.cubic_kernel(features.shape[1]), device)
 
-    def read(self, features: m.Array, labels: Labels, *, least: int = m.ROWS_PER_DIMENSION) -> Reading:
-        """Hold images (M, d) with labels (M,) against the held-out ones. Raises DataError for M < `least` d."""
+    def read(self, features: m.Array, labels: Labels) -> Reading:
+        """Hold images (M, d) with labels (M,) against the held-out ones. Raises DataError for M < 10 d."""
         support = m.density_coverage(self.features, features, self.neighbours, self.radii, device=self.device)
-        values = {
-            m.FD: self.fd(features, least=least),
-            m.FD_INF: self.fd.infinite(features, labels, self.seed, least=least),
+        values = self._one_by_one(features, labels, m.ROWS_PER_DIMENSION) | {
             m.MMD: self.mmd(features),
             m.KID: self.kid(features),
             m.PRECISION: support.precision,
             m.RECALL: m.recall(self.features, features, self.neighbours, device=self.device),
             m.DENSITY: support.density,
             m.COVERAGE: support.coverage,
-            m.DIVERSITY: m.diversity(features, labels, self.within),
         }
-        return Reading(values, support.covered)
+        return Reading({name: values[name] for name in m.ON_FEATURES}, support.covered)
 
     def intervals(
         self, reading: Reading, features: m.Array, labels: Labels, groups: int
     ) -> dict[str, tuple[float, float]]:
         """95 % over the images (M, d), with the held-out ones as they are; see `intervals.jackknife`."""
-        group = balanced_groups(labels, groups, self.seed)
-        kept = [group != left_out for left_out in range(groups)]
-        # A part may be smaller than the whole has to be: only the differences between parts are used.
-        parts = [
-            self.read(features[keep], labels[keep], least=1).values for keep in track(kept, "intervals", transient=True)
+        parts = self.without_groups(features, labels, balanced_groups(labels, groups, self.seed), groups)
+        return {name: jackknife(value, parts[name]) for name, value in reading.values.items()}
+
+    def without_groups(self, features: m.Array, labels: Labels, group: Labels, groups: int) -> dict[str, list[float]]:
+        """By name, what `read` would say of images (M, d) without each of G groups (M,) in turn."""
+        at, device = (features, group, groups), self.device
+        supports = left_out.supports(self.features, features, self.neighbours, self.radii, group, groups, device=device)
+        found = {
+            m.MMD: self.mmd.without_groups(*at).tolist(),
+            m.KID: self.kid.without_groups(*at).tolist(),
+            m.PRECISION: [support.precision for support in supports],
+            m.RECALL: left_out.recalls(self.features, features, self.neighbours, group, groups, device=device),
+            m.DENSITY: [support.density for support in supports],
+            m.COVERAGE: [support.coverage for support in supports],
+        }
+        rest = [
+            self._one_by_one(features[group != each], labels[group != each])
+            for each in track(range(groups), "intervals", transient=True)
         ]
-        return {name: jackknife(value, [part[name] for part in parts]) for name, value in reading.values.items()}
+        return found | {name: [part[name] for part in rest] for name in rest[0]}
+
+    def _one_by_one(self, features: m.Array, labels: Labels, least: int = 1) -> dict[str, float]:
+        """The values that have to be measured anew for every part of the images (M, d).
+
+        A part may be smaller than the whole has to be: only the differences between parts are used.
+        """
+        return {
+            m.FD: self.fd(features, least=least),
+            m.FD_INF: self.fd.infinite(features, labels, self.seed, least=least),
+            m.DIVERSITY: m.diversity(features, labels, self.within),
+        }
 
 
 def _centred(features: m.Array, labels: Labels) -> m.Array:

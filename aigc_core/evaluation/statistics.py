@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 Array = npt.NDArray[np.float64]
 
@@ -56,3 +57,14 @@ class Moments:
         if self.count < 2:
             raise ValueError(f"a covariance needs two rows and there are {self.count}")
         return self.scatter / (self.count - 1)
+
+
+def principal_axes(covariance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Variances (d,), falling, and their orthonormal axes as the columns of (d, d).
+
+    The largest entry of each axis is positive, so that the axes of different variances are unique.
+    """
+    values, axes = torch.linalg.eigh(covariance)
+    axes = axes.flip(1)
+    signs = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
+    return values.flip(0), (axes * signs).contiguous()

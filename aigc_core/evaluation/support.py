@@ -16,9 +16,14 @@ from aigc_core.evaluation.neighbours import Array, inside_balls, nearest_rows
 
 def neighbour_radii(real: Array, neighbours: int, *, device: str = "cpu") -> Array:
     """Squared distance (N,) of each image to its k-th nearest other image. Raises DataError for N <= k."""
-    if len(real) <= neighbours:
-        raise DataError(f"{len(real)} images are too few for evaluate.neighbours = {neighbours}: lower it or add data")
+    refuse_few(len(real), neighbours)
     return np.ascontiguousarray(nearest_rows(real, real, neighbours, same=True, device=device)[1][:, -1])
+
+
+def refuse_few(count: int, neighbours: int) -> None:
+    """Raises DataError where images have fewer than k others."""
+    if count <= neighbours:
+        raise DataError(f"{count} images are too few for evaluate.neighbours = {neighbours}: lower it or add data")
 
 
 @dataclass(frozen=True)

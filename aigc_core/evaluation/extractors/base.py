@@ -78,16 +78,3 @@ def weights_file(place: Place, name: str, what: str) -> Path:
 def to_colour(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 (N, 3, S, S) of 1, 3 or 4 channels: grey is repeated, alpha is left out."""
     return pixels.expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels[:, :3]
-
-
-def in_batches(
-    pixels: torch.Tensor, embed: Callable[[torch.Tensor], torch.Tensor], batch_size: int, device: str = "cpu"
-) -> Features:
-    """`embed` (uint8 batch to (n, D)) over all pixels, `batch_size` at a time; the result (N, D) is float64."""
-    with torch.inference_mode():
-        parts = [
-            embed(pixels[start : start + batch_size].to(device)).double().cpu()
-            for start in range(0, len(pixels), batch_size)
-        ]
-    joined: Features = torch.cat(parts).numpy()
-    return joined

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from aigc_core.errors import DataError
+from aigc_core.evaluation.batches import in_batches
 from aigc_core.evaluation.extractors.base import (
     Entry,
     Features,
     Place,
-    in_batches,
     instruments,
     to_colour,
     weights_file,
@@ -55,7 +55,7 @@ class Dinov2:
 
     def features(self, pixels: torch.Tensor, dimensions: int | None = None) -> Features:
         """Features (N, d) float64 of uint8 pixels; the first d of the class token's D."""
-        found = in_batches(pixels, lambda batch: self.embed(prepare(batch)), BATCH, self.device)
+        found = in_batches(pixels, lambda batch: self.embed(prepare(batch)), BATCH, self.device).double().numpy()
         return found[:, : dimensions or self.dimensions]
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 
 from aigc_core.errors import DataError
-from aigc_core.evaluation.extractors.base import Entry, Features, Place, in_batches, instruments, to_colour
+from aigc_core.evaluation.batches import batch_images, in_batches
+from aigc_core.evaluation.extractors.base import Entry, Features, Place, instruments, to_colour
+from aigc_core.evaluation.statistics import principal_axes
 from aigc_core.files import atomic_file, sha256_file
 
 RANDOM_CONV, PIXEL_PCA = "random_conv", "pixel_pca"
@@ -27,7 +29,8 @@ WIDTHS = (32, 64, 128)
 KEPT = 64
 #: Pixels are averaged down to this side first, so that the covariance stays small (px).
 PIXEL_SIDE = 16
-BATCH = 512
+#: Rows that are summed or projected at once; another number would move last digits, and with them the frame's hash.
+SUMMED = 512
 
 Raw = Callable[[torch.Tensor], torch.Tensor]
 
@@ -52,7 +55,7 @@ class Framed:
         columns = self.axes[:, : dimensions or self.dimensions]
 
         def embed(batch: torch.Tensor) -> torch.Tensor:
-            found = self.raw(batch).double()
+            found = in_batches(batch, self.raw, batch_images(batch.shape[-1]), "cpu").double()
             if found.shape[1] != len(self.mean):
                 raise DataError(
                     f"the frame was fitted on images with {len(self.mean)} numbers and these have {found.shape[1]}: "
@@ -60,7 +63,8 @@ class Framed:
                 )
             return (found - self.mean) @ columns / self.scale
 
-        return in_batches(pixels, embed, BATCH)
+        found: Features = in_batches(pixels, embed, SUMMED, "cpu").numpy()
+        return found
 
 
 def random_convolutions(seed: int = WEIGHT_SEED) -> Raw:
@@ -95,18 +99,15 @@ RAW: dict[str, Callable[[], Raw]] = {RANDOM_CONV: random_convolutions, PIXEL_PCA
 def fit_frame(name: str, reference: torch.Tensor) -> Framed:
     """Fit the frame of `name` on uint8 reference pixels (N, C, S, S), in one pass per moment and bounded memory."""
     raw = RAW[name]()
-    parts = [reference[start : start + BATCH] for start in range(0, len(reference), BATCH)]
+    parts = [reference[start : start + SUMMED] for start in range(0, len(reference), SUMMED)]
     mean = torch.stack([raw(part).double().sum(0) for part in parts]).sum(0) / len(reference)
     spread = torch.zeros((len(mean), len(mean)), dtype=torch.float64)
     for part in parts:
         centred = raw(part).double() - mean
         spread += centred.T @ centred
-    values, axes = torch.linalg.eigh(spread / max(len(reference) - 1, 1))
-    kept = min(KEPT, len(mean))
-    values, axes = values.flip(0)[:kept], axes.flip(1)[:, :kept]
-    signs = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
-    scale = float(values.clamp(min=0).mean().sqrt())
-    return Framed(raw, mean, (axes * signs).contiguous(), max(scale, 1e-12))
+    values, axes = principal_axes(spread / max(len(reference) - 1, 1))
+    scale = float(values[:KEPT].clamp(min=0).mean().sqrt())
+    return Framed(raw, mean, axes[:, :KEPT].contiguous(), max(scale, 1e-12))
 
 
 def save_frame(frame: Framed, name: str, folder: Path) -> str:

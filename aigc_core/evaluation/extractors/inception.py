@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from aigc_core.errors import ConfigError, DataError
+from aigc_core.evaluation.batches import in_batches
 from aigc_core.evaluation.extractors.base import (
     Entry,
     Features,
     Place,
-    in_batches,
     instruments,
     to_colour,
     weights_file,
@@ -39,7 +39,7 @@ class Inception:
 
     def features(self, pixels: torch.Tensor, dimensions: int | None = None) -> Features:
         """Features (N, d) float64 of uint8 pixels; the first d of 2,048."""
-        found = in_batches(pixels, lambda batch: self.network(to_colour(batch))[0], BATCH, self.device)
+        found = in_batches(pixels, lambda batch: self.network(to_colour(batch))[0], BATCH, self.device).double().numpy()
         return found[:, : dimensions or self.dimensions]
 
 
