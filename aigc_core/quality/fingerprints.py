@@ -25,7 +25,7 @@ LENGTH = 2048
 RING = 1
 #: Below PLAIN a figure floats, from BUSY on none does. In between a picture is taken both ways: moved by a pixel or compressed,
 #: a figure near the border crosses one bound, but not both.
-PLAIN, BUSY = 0.05, 0.4
+PLAIN, BUSY = 0.05, 0.7
 #: Pixels at each border that fade out where the figure does not float.
 FADE = 4
 
