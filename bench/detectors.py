@@ -268,7 +268,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with mnist/*.gz and cifar10.zip")
     parser.add_argument("--datasets", nargs="+", default=["mnist", "cifar10"], choices=["mnist", "cifar10"])
     parser.add_argument("--seeds", type=int, default=5)
-    for name, value in (("reference", 2000), ("test", 500), ("pool", 4000), ("base", 6000), ("per-kind", 100)):
+    for name, value in (("reference", 1500), ("test", 200), ("pool", 2500), ("base", 4000), ("per-kind", 60)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--flips", type=float, default=0.05, help="share of the base rows that get a wrong label")
     parser.add_argument("--moved", action="store_true", help="plant copies alone, flipped, rotated and cropped too")
