@@ -282,14 +282,16 @@ def main() -> None:
     everything: dict[str, Any] = {}
     absent = [f"{name}: not installed" for name in rivals.missing()]
     for dataset in sizes.datasets:
-        found = [run(dataset, sizes, seed) for seed in range(sizes.seeds)]
-        ours, theirs = [one for one, _, _ in found], [other for _, other, _ in found if other is not None]
-        head = (
-            f"{dataset}: {sizes.seeds} seeds, {sizes.reference:,} reference, {sizes.test:,} test, {sizes.base:,} judged and "
-            f"{sizes.pool:,} pool rows, {sizes.per_kind} planted per kind. {'; '.join(absent)}."
-        )
-        table = [head, "", *lines(dataset, ours, theirs), "", *[f"- {note}" for _, _, note in found]]
-        publish(table, f"{dataset}{' moved' if sizes.moved else ''}", sizes.write)
+        found = []
+        for seed in range(sizes.seeds):  # the table so far after each: a run takes long
+            found.append(run(dataset, sizes, seed))
+            ours, theirs = [one for one, _, _ in found], [other for _, other, _ in found if other is not None]
+            head = (
+                f"{dataset}: {len(found)} seeds, {sizes.reference:,} reference, {sizes.test:,} test, {sizes.base:,} judged and "
+                f"{sizes.pool:,} pool rows, {sizes.per_kind} planted per kind. {'; '.join(absent)}."
+            )
+            table = [head, "", *lines(dataset, ours, theirs), "", *[f"- {note}" for _, _, note in found]]
+            publish(table, f"{dataset}{' moved' if sizes.moved else ''}", sizes.write)
         everything[dataset] = {"ours": ours, "cleanvision": theirs}
     if sizes.out:
         sizes.out.write_text(json.dumps(everything, indent=1))

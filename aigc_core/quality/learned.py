@@ -29,6 +29,8 @@ Batch = tuple[list[str], npt.NDArray[np.uint8], Array | None]
 Stored = np.memmap[Any, np.dtype[np.float16]]
 #: Images that filters are drawn from.
 SAMPLE = 1000
+#: An image whose values vary less (standard deviation, grey levels) shows nothing that a label could be right of.
+FLAT = 2.55
 #: A class needs this many rows in each fold on average to be learnt.
 PER_FOLD = 2
 #: Significant digits of what is stored: the last ones would differ from one processor to another.
@@ -81,7 +83,7 @@ class Learner:
             far = np.max([view.distances(rows) for view, rows in zip(self.views, views, strict=True)], axis=0)
             self.distances.update(zip(ids, far.tolist(), strict=True))
         if self.features is not None and self.descriptor is not None:
-            wanted = [n for n, i in enumerate(ids) if self._in_pool(i)]
+            wanted = [n for n, i in enumerate(ids) if self._in_pool(i) and images[n].std() > FLAT]
             if wanted:
                 scaled = (self.descriptor(images[wanted]) - self.centre) / self.spread
                 end = len(self.kept) + len(wanted)
