@@ -23,8 +23,9 @@ import numpy as np
 import pyarrow as pa
 import rivals
 from audit import Audit
+from bars import Figures, lines, reason_of
 from blindness import publish
-from planting import REASON, Picture, Row, load, plant, without_copies
+from planting import Picture, Row, load, plant, without_copies
 from sklearn.metrics import average_precision_score
 
 from aigc_core import config as configuration
@@ -40,23 +41,9 @@ from aigc_core.stages.extractor import extractor
 from aigc_core.stages.measure import measure
 
 GROUPED = {"duplicate_exact", "duplicate_near"}
-#: Lowest precision, recall and average precision that are asked of each kind; null is not asked.
-CERTAIN = (1.0, 1.0, None)
-Bars = tuple[float | None, float | None, float | None]
-BARS: dict[str, Bars] = {
-    **dict.fromkeys(("copy", "blank", "corrupt", "wrong_type", "too_small", "odd_size"), CERTAIN),
-    "near": (0.98, 0.95, None), "moved": (0.95, 0.60, None), "leak": (None, 0.99, None), "stranger": (None, None, 0.9),
-}  # fmt: skip
-OWN_BARS: dict[str, dict[str, Bars]] = {
-    "mnist": {"flip": (0.90, 0.95, None)},
-    "cifar10": dict.fromkeys(("blurry_1", "blurry_2", "noisy_10", "noisy_20", "dark"), (None, None, 0.9)),
-}
-#: Highest share of the pool that may get a reason that quarantines.
-FALSE_POSITIVES = 0.005
 OFF = {"action": "off", "false_positives": 0.001, "margin": 0.2}
 #: Reasons that a look-alike gives.
 ALIKE = {"duplicate_near", "leak"}
-Figures = dict[str, dict[str, float]]
 
 
 def build(
@@ -191,7 +178,7 @@ def score(rows: list[Row], said: rivals.Said, native: set[str]) -> Figures:
             kinds[whole] = members
     found = {}
     for kind, planted in sorted(kinds.items()):
-        reason = REASON.get(kind, "duplicate_near" if kind in ("near", "moved") else kind)
+        reason = reason_of(kind)
         if reason not in flagged and reason not in bad:
             continue
         hits, grouped = flagged.get(reason, set()), reason in GROUPED
@@ -207,37 +194,6 @@ def score(rows: list[Row], said: rivals.Said, native: set[str]) -> Figures:
                        "ap": float(ap), "pool": len(hits & pool - (silent & native)) / max(len(pool), 1),
                        "pool_raw": len(hits & pool) / max(len(pool), 1)}  # fmt: skip
     return found
-
-
-def _mean(runs: list[Figures], kind: str) -> dict[str, float]:
-    return {name: float(np.mean([run[kind][name] for run in runs])) for name in runs[0][kind]}
-
-
-def _verdict(dataset: str, kind: str, mean: dict[str, float]) -> str:
-    """Each bar that is asked of a kind, and whether it is met."""
-    bars = OWN_BARS[dataset].get(kind) or BARS.get(kind, (None, None, None))
-    asked = [(n, mean[key] >= bar, f"{n} {bar:g}") for (n, key), bar in zip(
-        (("P", "precision"), ("R", "recall"), ("AP", "ap")), bars, strict=True) if bar is not None]  # fmt: skip
-    reason = REASON.get(kind, "duplicate_near" if kind in ("near", "moved") else kind)
-    if getattr(configuration.Quality(), reason).action == "quarantine":
-        asked.append(("pool", mean["pool"] <= FALSE_POSITIVES, f"pool {FALSE_POSITIVES:g}"))
-    return ", ".join(text if met else f"**{text} MISSED**" for _, met, text in asked)
-
-
-def lines(dataset: str, ours: list[Figures], theirs: list[Figures]) -> list[str]:
-    """A Markdown table: ours, cleanvision's, and the bars."""
-
-    def cells(mean: dict[str, float]) -> str:
-        ap = "" if mean["ap"] != mean["ap"] else f"{mean['ap']:.3f}"
-        return f"{mean['precision']:.3f} | {mean['recall']:.3f} | {ap} | {mean['pool']:.4f}"
-
-    table = ["| kind | planted | precision | recall | AP | pool | cleanvision: precision | recall | AP | pool | bars |",
-             "| --- |" + " ---: |" * 9 + " --- |"]  # fmt: skip
-    for kind in ours[0]:
-        mean = _mean(ours, kind)
-        other = cells(_mean(theirs, kind)) if theirs and kind in theirs[0] else " | | | "
-        table.append(f"| {kind} | {mean['planted']:.0f} | {cells(mean)} | {other} | {_verdict(dataset, kind, mean)} |")
-    return table
 
 
 def run(dataset: str, sizes: argparse.Namespace, seed: int) -> tuple[Figures, Figures | None, str]:
