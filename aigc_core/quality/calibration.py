@@ -73,8 +73,10 @@ def fit_tail(reference: Values, false_positives: float, margin: float) -> Tail |
     # Of a tail that is exponential the quantile spacing from 4 TAIL to TAIL is scale x log 4.
     drawn = start + widen * reach * (start - low) / _spacing(shape)
     if len(known) * false_positives >= 1:
-        # Of so many rows the farthest lies out as far as one in `false_positives`: a tail that is drawn beyond it is too heavy.
-        drawn = min(drawn, float(known.max()))
+        # The farthest of so many rows lies out as far as one in `false_positives`, give or take the distance in which the tail
+        # falls to 1/e: a tail that is drawn further out is too heavy.
+        farthest = float(known.max())
+        drawn = min(drawn, farthest + (farthest - start) / np.log(TAIL * len(known)))
     threshold = max(drawn, middle + margin, start + 1e-9)
     return Tail(
         rows=len(known),
