@@ -158,7 +158,7 @@ def plant(base: list[Row], pictures: dict[str, Picture], strangers: list[Picture
           flips: float, moved: bool, seed: int) -> list[Row]:  # fmt: skip
     """Rows to judge: `base` with `flips` of it relabelled, and `per_kind` rows of every kind beside it.
 
-    No original serves two kinds; leaks are made from test rows, strangers are another data set's images.
+    With `moved` copies alone, flipped, rotated and cropped ones among them. No original serves two kinds; leaks are made from test rows, strangers are another data set's images.
     """
     rng = np.random.default_rng(seed)
     labels = sorted({row.label for row in base})
@@ -171,19 +171,19 @@ def plant(base: list[Row], pictures: dict[str, Picture], strangers: list[Picture
             Row(f"train/x{len(rows):06d}.{ending}", content, label, "train", kind, parent.name if parent else "")
         )
 
-    for kind in MAKERS:
-        for _ in range(0 if kind in MOVED and not moved else per_kind):
+    for kind in (*NEAR, *MOVED, "copy") if moved else [kind for kind in MAKERS if kind not in MOVED]:
+        for _ in range(per_kind):
             parent = base[next(order)]
             add(kind, parent, made(kind, pictures[parent.name].pixels, rng), parent.label)
-    for _ in range(per_kind):
+    for _ in range(0 if moved else per_kind):
         parent = base[next(order)]
         add("conflict", parent, made("copy", pictures[parent.name].pixels, rng), _other(labels, parent.label, rng))
     for number, parent in enumerate(tests[:per_kind]):
         kind = (*NEAR, "copy")[number % 5]
         add("leak", parent, made(kind, pictures[parent.name].pixels, rng), parent.label)
-    for picture in strangers[:per_kind]:
+    for picture in strangers[: 0 if moved else per_kind]:
         add("stranger", None, picture.content, labels[rng.integers(len(labels))], picture.ending)
-    wrong = {base[place].name for place, _ in zip(order, range(round(flips * len(base))), strict=False)}
+    wrong = {base[place].name for place, _ in zip(order, range(0 if moved else round(flips * len(base))), strict=False)}
     return [
         Row(r.name, r.content, _other(labels, r.label, rng), r.split, "flip") if r.name in wrong else r for r in base
     ] + rows

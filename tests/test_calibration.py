@@ -128,3 +128,16 @@ def test_the_score_is_a_share_that_falls_and_crosses_at_the_threshold():
     assert tail.survival(np.array([np.median(values)]))[0] == pytest.approx(0.5, abs=0.02)
     assert tail.survival(np.array([tail.start]))[0] == pytest.approx(TAIL)
     assert np.isnan(tail.survival(np.array([np.nan])))[0]
+
+
+def test_a_tail_is_not_drawn_beyond_the_farthest_of_many_rows():
+    steps = np.concatenate([np.linspace(0, 1, 800), np.linspace(1, 1.2, 100), np.linspace(1.2, 1.6, 50)])
+    values = np.concatenate([steps, np.linspace(1.6, 2, 50)])  # its quantile spacings look like a heavy tail
+    many, few = fit_tail(values, 0.001, 0.1), fit_tail(values[::2], 0.001, 0.1)
+    assert 2.0 < many.threshold < 2.2
+    assert few.threshold > 2.5, "of 500 rows one in a thousand is not seen"
+    assert many.survival(np.array([many.threshold]))[0] == pytest.approx(0.001)
+    polluted = np.concatenate([values[:-10], np.full(10, 50.0)])
+    assert fit_tail(polluted, 0.001, 0.1).threshold == pytest.approx(few.threshold, rel=0.2), (
+        "a few far defects change little"
+    )

@@ -261,3 +261,17 @@ def test_with_both_rules_off_nothing_is_learned(source, tmp_path):
     words = learn(type(config).model_validate({"quality": quality}), paths, version, tmp_path / "none")
     assert "off" in words
     assert pq.read_table(tmp_path / "none").num_rows == 0
+
+
+def test_flat_images_are_neither_learnt_from_nor_told_a_label(tmp_path):
+    images = pictures(120, 7)
+    images[100:] = 9
+    ids = [f"{n:04d}" for n in range(120)]
+    rows = pa.table(
+        {"id": ids, "content_hash": [content_hash(one + np.uint8(n)) for n, one in enumerate(images)],
+         "label": [*"ab" * 60], "split": ["reference" if n < 60 else "train" for n in range(120)]}
+    )  # fmt: skip
+    learner = Learner(rows, [(ids[:60], images[:60], None)], LabelSuspect(action="warn"), tmp_path)
+    learner.add(ids, images, None)
+    told = [line["label_probability"] is not None for line in learner.table().to_pylist()]
+    assert told == [True] * 100 + [False] * 20

@@ -50,7 +50,7 @@ class Alike(Rule):
     """Pairs that look alike after alignment, and more alike than different reference rows are."""
 
     min_similarity: Annotated[float, Field(ge=0.9, le=1)] = Field(
-        description="correlation after alignment, 1 is equal: the threshold where reference rows are less alike than this; "
+        description="correlation of edges after alignment, 1 is equal: the threshold where reference rows are less alike than this; "
         "measure keeps no pair below 0.9"
     )
     max_similarity: Annotated[float, Field(ge=0.9, le=1)] = Field(
@@ -105,8 +105,8 @@ class Quality(Section):
     out_of_domain: Tail = Tail(action="warn", false_positives=0.001, margin=0.2)
     duplicate_exact: Rule = Rule(action="quarantine")
     duplicate_near: NearDuplicate = NearDuplicate(
-        action="warn", min_similarity=0.97, max_similarity=0.993, false_positives=0.001
+        action="warn", min_similarity=0.95, max_similarity=0.993, false_positives=0.001
     )
-    leak: Alike = Alike(action="quarantine", min_similarity=0.97, max_similarity=0.993, false_positives=0.001)
+    leak: Alike = Alike(action="quarantine", min_similarity=0.95, max_similarity=0.993, false_positives=0.001)
     label_conflict: Rule = Rule(action="warn")
     label_suspect: LabelSuspect = LabelSuspect(action="warn")

@@ -3,7 +3,7 @@
 The tail of a statistic beyond its quantile at 1 - TAIL is a generalised Pareto distribution (Pickands 1975): its
 shape follows from the spacings of three quantiles (Pickands, eq. 7), its scale from their distance. Quantiles, and
 not moments or maxima, because a reference drawn at random holds a few defects as well: some per cent of far
-outliers hardly move them. The score of a value is the share of reference rows that lie at least that far out, so low
+outliers hardly move them; the farthest row only bounds the tail from above. The score of a value is the share of reference rows that lie at least that far out, so low
 is worse, and the threshold lies where that share is `false_positives`. Fewer rows give wider tails; nothing is ever
 fitted on the rows that are judged.
 """
@@ -71,7 +71,13 @@ def fit_tail(reference: Values, false_positives: float, margin: float) -> Tail |
     reach = _reach(shape, false_positives)
     widen = (2.0 if len(known) < FEW_ROWS else 1.0) * (1 + 3 / len(known) ** 0.5)
     # Of a tail that is exponential the quantile spacing from 4 TAIL to TAIL is scale x log 4.
-    threshold = max(start + widen * reach * (start - low) / _spacing(shape), middle + margin, start + 1e-9)
+    drawn = start + widen * reach * (start - low) / _spacing(shape)
+    if len(known) * false_positives >= 1:
+        # The farthest of so many rows lies out as far as one in `false_positives`, give or take the distance in which the tail
+        # falls to 1/e: a tail that is drawn further out is too heavy.
+        farthest = float(known.max())
+        drawn = min(drawn, farthest + (farthest - start) / np.log(TAIL * len(known)))
+    threshold = max(drawn, middle + margin, start + 1e-9)
     return Tail(
         rows=len(known),
         body=np.quantile(known, np.linspace(0, 1, 101)),

@@ -14,7 +14,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from aigc_core.quality.alignment import similarity
-from aigc_core.quality.fingerprints import DIMENSIONS, Fingerprints, Flags, Small, fingerprints, is_native, unpadded
+from aigc_core.quality.fingerprints import (
+    DIMENSIONS,
+    EITHER,
+    SPREAD,
+    Fingerprints,
+    Kinds,
+    Small,
+    fingerprints,
+    is_native,
+    unpadded,
+)
 from aigc_core.quality.neighbours import neighbours
 from aigc_core.quality.thumbnails import Lumas, thumbnails
 from aigc_core.quality.transforms import SAME, Transform, chosen
@@ -115,39 +125,55 @@ def _similar(
     pictures: _Pictures, transform: Transform, advance: Advance
 ) -> Iterator[tuple[Places, Places, npt.NDArray[np.float64]]]:
     """Places (left, right) where the transformed left picture looks like the right one, with their similarity."""
-    known, floating = pictures.small.fingerprints[pictures.rows], pictures.small.floating[pictures.rows]
-    queries, afloat = (known, floating) if transform is SAME else _transformed(pictures, transform)
     for figure, least in ((True, LEAST_FLOATING), (False, LEAST)):
-        members, asking = np.flatnonzero(floating == figure), np.flatnonzero(afloat == figure)
+        members, known, _ = _seen(pictures, SAME, figure)
+        asking, queries, fresh = _seen(pictures, transform, figure)
         if not len(members):
-            advance(len(asking))
+            advance(int(fresh.sum()))
             continue
         if transform.undone:  # each pair once: only with those that lie behind
             own, most = np.searchsorted(members, asking, side="right") - 1, MOST
         else:
             own, most = np.full(len(asking), -1), MOST + 1
         done = 0
-        for left, right, seen in neighbours(queries[asking], own, known[members], least, most):
+        for left, right, seen in neighbours(queries, own, known, least, most):
             left, right = asking[left], members[right]
             other = left != right
             left, right = left[other], right[other]
             score = _confirm(pictures, transform, left, right)
             kept = score >= FLOOR
             yield left[kept], right[kept], score[kept]
-            advance(seen - done)
+            advance(int(fresh[done:seen].sum()))
             done = seen
 
 
-def _transformed(pictures: _Pictures, transform: Transform) -> tuple[Fingerprints, Flags]:
-    """Fingerprints of all pictures as they look after the transform."""
-    count = len(pictures.rows)
-    vectors, floating = np.zeros((count, DIMENSIONS), np.int16), np.zeros(count, np.bool_)
-    for top in range(0, count, ROWS):
-        block = np.arange(top, min(top + ROWS, count))
-        for members, (size,) in pictures.groups(block):
-            turned = thumbnails(transform.apply(pictures.take(block[members], size)))
-            vectors[block[members]], floating[block[members]] = fingerprints(turned)
-    return vectors, floating
+def _seen(
+    pictures: _Pictures, transform: Transform, figure: bool
+) -> tuple[Places, Fingerprints, npt.NDArray[np.bool_]]:
+    """Places of pictures that are compared as floating figures, or as others, after the transform; their fingerprints; and
+    whether each is counted here: one that may float is compared both ways, and counted as a figure."""
+    if transform is SAME:
+        vectors, kinds = pictures.small.fingerprints[pictures.rows], pictures.small.floating[pictures.rows]
+    else:
+        vectors, kinds = _fingerprinted(pictures, transform, np.arange(len(pictures.rows)), True)
+    places = np.flatnonzero(kinds >= EITHER if figure else kinds <= EITHER)
+    vectors, fresh = vectors[places], (kinds[places] == SPREAD) | figure
+    if not figure and not fresh.all():
+        vectors[~fresh] = _fingerprinted(pictures, transform, places[~fresh], False)[0]
+    return places, vectors, fresh
+
+
+def _fingerprinted(
+    pictures: _Pictures, transform: Transform, places: Places, centred: bool
+) -> tuple[Fingerprints, Kinds]:
+    """Fingerprints and kinds of the pictures at `places` as they look after the transform."""
+    vectors, kinds = np.zeros((len(places), DIMENSIONS), np.int16), np.zeros(len(places), np.uint8)
+    for top in range(0, len(places), ROWS):
+        block = np.arange(top, min(top + ROWS, len(places)))
+        for members, (size,) in pictures.groups(places[block]):
+            turned = thumbnails(transform.apply(pictures.take(places[block[members]], size)))
+            vectors[block[members]], kinds[block[members]] = fingerprints(turned, centred)
+    return vectors, kinds
 
 
 def _confirm(pictures: _Pictures, transform: Transform, left: Places, right: Places) -> npt.NDArray[np.float64]:

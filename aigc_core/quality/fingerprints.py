@@ -23,7 +23,9 @@ FREQUENCIES = 5
 LENGTH = 2048
 #: Outer pixels that a floating figure leaves plain, and how plain: their variance as a share of the picture's.
 RING = 1
-PLAIN = 0.15
+#: Below PLAIN a figure floats, from BUSY on none does. In between a picture is taken both ways: moved by a pixel or compressed,
+#: a figure near the border crosses one bound, but not both.
+PLAIN, BUSY = 0.05, 0.7
 #: Pixels at each border that fade out where the figure does not float.
 FADE = 4
 
@@ -31,7 +33,9 @@ FADE = 4
 BLOCK = 128
 
 Fingerprints = npt.NDArray[np.int16]  # (N, DIMENSIONS)
-Flags = npt.NDArray[np.bool_]  # (N,)
+#: Kinds (N,) of pictures: what fills the frame, what may float, what floats.
+SPREAD, EITHER, FLOATS = 0, 1, 2
+Kinds = npt.NDArray[np.uint8]
 
 _V, _U = np.meshgrid(np.arange(-FREQUENCIES, FREQUENCIES + 1), np.arange(FREQUENCIES + 1), indexing="ij")
 _RADIUS = np.hypot(_V, _U)
@@ -53,11 +57,11 @@ _DOWN = np.ascontiguousarray(_WAVES.T).view(np.float64)  # (32, 22)
 
 @dataclass(frozen=True)
 class Small:
-    """What look-alikes of N rows are found by: canvases (N, 32, 32), fingerprints (N, DIMENSIONS) and floating (N,)."""
+    """What look-alikes of N rows are found by: canvases (N, 32, 32), fingerprints (N, DIMENSIONS) and floating (N,), their kinds."""
 
     canvases: Lumas
     fingerprints: Fingerprints
-    floating: Flags
+    floating: Kinds
 
     @classmethod
     def zeros(cls, count: int, folder: Path | None = None) -> Small:
@@ -71,7 +75,7 @@ class Small:
         return cls(
             room("canvases", np.uint8, SIDE, SIDE),
             room("fingerprints", np.int16, DIMENSIONS),
-            np.zeros(count, np.bool_),
+            np.zeros(count, np.uint8),
         )
 
     def put(self, first: int, parts: list[Small], order: npt.NDArray[np.int64]) -> None:
@@ -100,27 +104,30 @@ def unpadded(canvas: Lumas, height: int, width: int) -> Lumas:
     return canvas[:, :height, :width] if is_native(height, width) else canvas
 
 
-def fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
-    """Fingerprints (N, DIMENSIONS) of thumbnails (N, 32, 32), and which of them show a figure that floats on a plain ground.
+def fingerprints(small: Lumas, centred: bool = True) -> tuple[Fingerprints, Kinds]:
+    """Fingerprints (N, DIMENSIONS) of thumbnails (N, 32, 32), and whether they show a figure that floats on a plain ground.
 
-    The lowest frequencies of the picture, each times its radius, because pictures have more of the low ones. A floating
-    figure is first moved to the middle by its centre of mass (in the frequencies: a turn of their phase), so that a moved
-    figure has the same fingerprint; of other pictures the border fades, so that what a shift brings in matters little.
-    Brightness and contrast do not matter. Two fingerprints compare by their dot product, LENGTH squared for equal ones.
+    The lowest frequencies of the picture, each times its radius, because pictures have more of the low ones. A figure that
+    floats or may float is first moved to the middle by its centre of mass (in the frequencies: a turn of their phase), so that
+    a moved figure has the same fingerprint; of other pictures, and of those that may float where `centred` is false, the
+    border fades, so that what a shift brings in matters little. Brightness and contrast do not matter. Two fingerprints
+    compare by their dot product, LENGTH squared for equal ones.
     """
-    vectors, floating = np.empty((len(small), DIMENSIONS), np.int16), np.empty(len(small), np.bool_)
+    vectors, kinds = np.empty((len(small), DIMENSIONS), np.int16), np.empty(len(small), np.uint8)
     for top in range(0, len(small), BLOCK):
         place = slice(top, top + BLOCK)
-        vectors[place], floating[place] = _fingerprints(small[place])
-    return vectors, floating
+        vectors[place], kinds[place] = _fingerprints(small[place], EITHER if centred else FLOATS)
+    return vectors, kinds
 
 
-def _fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
+def _fingerprints(small: Lumas, least: int) -> tuple[Fingerprints, Kinds]:
     count = len(small)
     values = small.astype(np.float64)
     ring = values.reshape(count, -1)[:, _RING]
     values -= values.mean(axis=(1, 2), keepdims=True)
-    floating = ring.var(axis=1) < PLAIN * np.einsum("nij,nij->n", values, values) / SIDE**2
+    variance, outer = np.einsum("nij,nij->n", values, values) / SIDE**2, ring.var(axis=1)
+    kinds = (outer < BUSY * variance).astype(np.uint8) + (outer < PLAIN * variance)
+    floating = kinds >= least
     down, across = np.zeros((2, count))
     down[floating], across[floating] = _centres(small[floating], ring[floating].mean(axis=1))
     faded = (values.reshape(count, -1) @ _WINDOW.ravel()) / _WINDOW.sum()
@@ -131,7 +138,7 @@ def _fingerprints(small: Lumas) -> tuple[Fingerprints, Flags]:
     used = (waves * turn * _RADIUS)[:, _USED]
     vectors = np.concatenate([used.real, used.imag], axis=1)
     vectors *= LENGTH / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    return np.round(vectors).astype(np.int16), floating
+    return np.round(vectors).astype(np.int16), kinds
 
 
 def _centres(small: Lumas, ground: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

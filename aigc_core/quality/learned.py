@@ -89,7 +89,7 @@ class Learner:
         if self.features is not None and len(seen.described):
             end = len(self.kept) + len(seen.described)
             self.features[len(self.kept) : end] = seen.described
-            self.kept += [identity for identity in ids if self._in_pool(identity)]
+            self.kept += [ids[place] for place in np.flatnonzero(seen.which)]
 
     def _in_pool(self, identity: str) -> bool:
         row = self.rows[identity]

@@ -24,13 +24,16 @@ Array = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]  # (N, S, S, C)
 #: Descriptions are stored in 16 bits: this many standard deviations are far inside their range.
 MOST = 50
+#: An image whose values vary less (standard deviation, grey levels) shows nothing that a label could be right of.
+FLAT = 2.55
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Distances (N,) of N images, and descriptions (M, D) float16 of those M that were wanted, in their order."""
+    """Distances (N,) of N images, and descriptions (M, D) float16 of the M of them that `which` (N,) says, in their order."""
 
     distances: Array
+    which: npt.NDArray[np.bool_]
     described: npt.NDArray[np.float16]
 
 
@@ -44,12 +47,13 @@ class Lens:
     spread: Array
 
     def __call__(self, images: Images, wanted: npt.NDArray[np.bool_]) -> Seen:
-        """Look at images (N, S, S, C), N >= 1; `wanted` (N,) says which are described."""
+        """Look at images (N, S, S, C), N >= 1; `wanted` (N,) says which are described, if they are not flat."""
+        which = wanted & (images.std(axis=(1, 2, 3)) > FLAT)
         described = np.empty((0, self.descriptor.dimensions), np.float16)
-        if wanted.any():
-            scaled = (self.descriptor(images[wanted]) - self.centre) / self.spread
+        if which.any():
+            scaled = (self.descriptor(images[which]) - self.centre) / self.spread
             described = np.clip(scaled, -MOST, MOST).astype(np.float16)
-        return Seen(self.view.distances(domain.statistics(images)), described)
+        return Seen(self.view.distances(domain.statistics(images)), which, described)
 
 
 @dataclass(frozen=True)

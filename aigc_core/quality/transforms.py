@@ -20,7 +20,7 @@ class Transform:
 
 
 #: Cuts are compared at these shares of the side; the alignment bridges what lies between.
-SHARES = (0.9, 0.8)
+SHARES = (0.9, 0.85, 0.8)
 
 
 def _cut(share: float, down: float, across: float) -> Callable[[Lumas], Lumas]:

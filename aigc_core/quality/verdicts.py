@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,14 @@ def judge(rows: pa.Table, quality: Quality, pairs: pa.Table | None = None) -> Ju
     condemned = _condemned(rows, found, quality)
     bounds = {name: alike.threshold(rows, pairs, getattr(quality, name)) for name in ("leak", "duplicate_near")}
     notes |= {name: {**note, "threshold": round(bound, 6)} for name, (bound, note) in bounds.items()}
-    found += _together(rows, pairs, condemned, quality, {name: bound for name, (bound, _) in bounds.items()})
-    suspect, rate = suspects.find(rows, quality.label_suspect)
+    nothing = _shows_nothing(found)
+    for identity, verdict in _together(
+        rows, pairs, condemned, quality, {name: bound for name, (bound, _) in bounds.items()}
+    ):
+        if verdict.reason != reasons.LABEL_CONFLICT or identity not in nothing:
+            found.append((identity, verdict))
+    shown = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=pa.array(sorted(nothing), pa.string()))))
+    suspect, rate = suspects.find(shown, quality.label_suspect)
     found += suspect
     return Judgement(_table(rows, found, quality), {**notes, "label_noise_rate": rate})
 
@@ -92,6 +98,11 @@ def _condemned(rows: pa.Table, found: list[Found], quality: Quality) -> set[str]
     judged = rows.filter(pc.not_equal(rows["split"], "train"))["id"]
     held = set(judged.filter(pc.is_in(judged, value_set=pa.array(sorted(going), pa.string()))).to_pylist())
     return (going - held) | (certain & held)
+
+
+def _shows_nothing(found: Iterable[Found]) -> set[str]:
+    """Ids of images of which no label could be right: nothing is said of their labels."""
+    return {identity for identity, verdict in found if verdict.reason in (reasons.BLANK, reasons.TOO_SMALL)}
 
 
 def _flagged(rule: rules.Graded, ids: list[str]) -> Iterator[Found]:
