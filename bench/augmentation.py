@@ -56,7 +56,7 @@ def main() -> None:
 def cells(config: Config, paths: Paths, shares: list[float]) -> Figures:
     """Train and judge the full recipe and the two without a decision at every share. Cells that ran before are read."""
     layout = resolve(config, paths)
-    chooser = Chooser(layout.pool, config.ablation, config.augment.copies)
+    chooser = Chooser(layout.pool, config.ablation, config.augment)
     writer = ArmWriter(layout.pool, paths, layout.plan.config, layout.plan.code)
     arms = [arm for arm in layout.arms if arm.name in ("full", *(f"without_{name}" for name in DECISIONS))]
     wanted: dict[str, tuple[float, Arm, int]] = {}

@@ -117,7 +117,7 @@ def resolve(config: Config, paths: Paths) -> Layout:
     config = Config.model_validate(config.model_dump())
     pool = open_pool(config, paths)
     settings = config.ablation
-    chooser = Chooser(pool, settings, config.augment.copies)
+    chooser = Chooser(pool, settings, config.augment)
     test, twins = held_out(pool, paths, pool.labels.keys())
     start = _start_hash(config, paths) if "pretrain" in chooser.names else None
     arms, selections, skipped = _choose(chooser, config)
@@ -222,7 +222,8 @@ def touched(selection: Selection, full: Selection) -> int:
     """Rows, derived ones included, that are in one of the two and not in the other."""
     mine, theirs = set(selection.ids), set(full.ids)
     ids = len(mine - theirs) * (1 + selection.copies) + len(theirs - mine) * (1 + full.copies)
-    copies = len(mine & theirs) * abs(selection.copies - full.copies)
+    changed = selection.copies if selection.still != full.still else 0  # copies of the same rows, made otherwise
+    copies = len(mine & theirs) * max(changed, abs(selection.copies - full.copies))
     return ids + copies + len(selection.blanks) * (1 + selection.copies)
 
 
