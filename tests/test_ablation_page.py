@@ -85,7 +85,10 @@ def test_rows_that_were_brought_in_have_a_row_of_their_own_words():
     found = study(with_bought(), decisions=["curate", "bought"]).to_dict()
     drawn = forest.forest(found)
     assert drawn.count("against as many other rows") == drawn.count("against random removal") == 1
-    assert "rows that were brought in" in ablation.render(found)
+    page = ablation.render(found)
+    assert "rows that were brought in" in page
+    assert "others gone, not bought" in page
+    assert "random, not curation" in page
     assert "rows that were brought in" not in ablation.render(study().to_dict())
 
 

@@ -181,6 +181,7 @@ def test_a_class_that_an_arm_would_lose_is_named(paths):
     assert "class 'a' would have 0 training rows" in next(
         line["why"] for line in plan.skipped if line["arm"] == "without_class_a"
     )
+    assert "random_class_a" not in {arm["name"] for arm in plan.arms}
 
 
 def test_null_seeds_are_nobody_elses_and_the_whole_size_shares_the_cells_of_full(paths):

@@ -48,7 +48,8 @@ def _arms(study: Study) -> list[dict[str, Any]]:
         found = s.mean_interval(list(values.values())) if values else None
         means = {metric: float(done[metric].mean()) for metric in (*METRICS, *verdicts.MEMORY) if done[metric].notna().any()}  # fmt: skip
         lines.append({
-            "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0], "rows": int(own["rows"].max()),
+            "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0],
+            "brings": own["kind"].iloc[0] == c.RANDOM_CONTROL and study.brings_rows(str(own["decision"].iloc[0])), "rows": int(own["rows"].max()),
             "rows_touched": int(own["rows_touched"].max()), "share": float(own["share"].iloc[0]), "means": means,
             "dots": [[seed, value] for seed, value in values.items()],
             "fd": asdict(found) if found else None, "rank": places.get(arm), "failed": len(own) - len(done),

@@ -171,6 +171,9 @@ def _choose(
     skipped: list[dict[str, str]] = []
     full = chooser.select(Recipe(), 0)
     for arm in arms_of(config.ablation, config.seed):
+        if arm.kind == columns.RANDOM_CONTROL and f"without_{arm.decision}" in {line["arm"] for line in skipped}:
+            skipped.append({"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"})
+            continue
         try:
             found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
             _check_rows(arm, found, full, chooser, config)

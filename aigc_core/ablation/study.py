@@ -166,8 +166,8 @@ class Study:
 
     def brings_rows(self, decision: str) -> bool:
         """Whether the recipe without the decision has fewer rows than with it."""
-        lines = self.cells[self.cells["arm"] == self.treatment(decision)]
-        return int(lines["rows"].max()) < self.rows
+        lines = self.cells[self.cells["arm"] == self.arm_of(c.TREATMENT, decision)]
+        return not lines.empty and int(lines["rows"].max()) < self.rows
 
     @cached_property
     def gates(self) -> list[Control]:

@@ -84,6 +84,8 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
     kind, decision = arm["kind"], titles.get(arm["decision"] or "", arm["decision"] or "")
     if arm["decision"] == "half_the_data":
         return "half of the rows"
+    if arm["brings"]:
+        return f"others gone, not {decision}"
     return {
         "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
         "null": "full recipe again (null)", "size": f"{100 * arm['share']:.3g} % of the rows",
