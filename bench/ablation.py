@@ -1,4 +1,4 @@
-"""Does the study's runner cost its price? Wall time of the same cells in parallel and one after another.
+"""Does the study's runner cost its price? The same cells in parallel, and one after another in one process of one thread.
 
     python bench/ablation.py                  # 12 cells of 600 steps on the checkout's data, a few minutes
     python bench/ablation.py --seeds 1 --steps 100
@@ -6,24 +6,50 @@
 Bars: with 2 processes at least 1.7 times as fast as one process, one thread, one cell after another (imports, the start of the
 workers and the common yardstick included on both sides); a cell spends at most 10 % of its time on anything but training and
 evaluation. Needs data/content, ingested, measures, verdicts, curated and extractor (`dvc repro extractor curate`).
+
+Wall time tells the truth on idle cores only. Processor seconds are printed beside it: what both sides spent in all, and how
+much faster the parallel side would have been had every process had a core to itself. Linux.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import json
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-
-from aigc_core import config as configuration
-from aigc_core.ablation.plan import Layout, resolve
-from aigc_core.ablation.runner import Line, known_cells, run_cells
-from aigc_core.config import Config
-from aigc_core.paths import Paths
+from typing import Any
 
 FASTER, OVERHEAD = 1.7, 0.10
+ARMS = {"decisions": ["curate", "half_the_data"], "sizes": []}
+#: prctl: orphans become children of this process, so that their processor time is counted.
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to run the cells; times in seconds."""
+
+    wall: float
+    cpu: float  # of the study's process and of all that it started
+    parent: float  # of the study's process alone
+    cells: list[dict[str, float]]  # the seconds of every cell
+    processes: int
+
+    @property
+    def on_free_cores(self) -> float:
+        """Wall time had every process had a core to itself: the parent's part, then the others side by side.
+
+        What workers import runs beside the parent's part and is counted after it, so that this is rather too long.
+        """
+        others = self.cpu - self.parent
+        return self.parent + others / self.processes
 
 
 def main() -> int:
@@ -31,49 +57,72 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2, help="seeds per arm; six arms")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help="checkout whose data is used")
+    parser.add_argument("--side", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    root = Path(__file__).parents[1]
-    config = configuration.load(root / "params.yaml")
-    study = {
-        "seeds": max(2, chosen.seeds),
-        "steps": chosen.steps,
-        "decisions": ["curate", "half_the_data"],
-        "sizes": [],
-    }
-    walls: dict[int, float] = {}
-    lines: list[Line] = []
-    for processes in (chosen.processes, 1):
-        with tempfile.TemporaryDirectory() as scratch:
-            paths = borrowed(Paths(root), Path(scratch))
-            settings = Config.model_validate(
-                {**config.model_dump(), "ablation": {**config.ablation.model_dump(), **study, "parallel": processes}}
-            )
-            layout = resolve(settings, paths)
-            began = time.perf_counter()
-            run_cells(layout, paths, settings)
-            walls[processes] = time.perf_counter() - began
-            lines = cells(layout, paths)
-    return judge(walls, lines, chosen.processes)
+    if chosen.side:
+        print(json.dumps(run(chosen)))
+        return 0
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    return judge(*(measure(processes) for processes in (chosen.processes, 1)))
 
 
-def borrowed(real: Paths, scratch: Path) -> Paths:
-    """A checkout with the data of another and a .work of its own, so that no cell is known."""
-    (scratch / "data").symlink_to(real.data)
-    return Paths(scratch)
+def measure(processes: int) -> Side:
+    """One side, as a process of its own: nothing that the other one imported or computed is there already."""
+    before, began = _reaped(), time.perf_counter()
+    command = [sys.executable, *sys.argv, "--side", str(processes)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    wall = time.perf_counter() - began
+    while True:
+        try:
+            os.wait()  # the process that workers are forked from ends after the study does
+        except ChildProcessError:
+            break
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Side(wall, _reaped() - before, found["parent"], found["cells"], processes)
 
 
-def cells(layout: Layout, paths: Paths) -> list[Line]:
-    return list(known_cells(layout.plan, paths).values())
+def _reaped() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
-def judge(walls: dict[int, float], lines: list[Line], processes: int) -> int:
-    spent = [line["seconds"] for line in lines]
-    other = [1 - (s["train"] + s["judge"]) / s["all"] for s in spent]
-    faster, overhead = walls[1] / walls[processes], sum(other) / len(other)
-    print(f"{len(lines)} cells, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(
-        f"one process {walls[1]:.1f} s, {processes} processes {walls[processes]:.1f} s: {faster:.2f} x (bar {FASTER})"
-    )
+def run(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The study itself, in a .work of its own, so that no cell is known."""
+    from aigc_core import config as configuration
+    from aigc_core.ablation.plan import resolve
+    from aigc_core.ablation.runner import known_cells, run_cells
+    from aigc_core.config import parse
+    from aigc_core.paths import Paths
+
+    root = chosen.root.resolve()
+    settings = configuration.load(root / "params.yaml").model_dump()
+    settings["ablation"] |= {
+        **ARMS, "seeds": max(2, chosen.seeds), "steps": chosen.steps, "parallel": chosen.side,
+    }  # fmt: skip
+    config = parse(settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "data").symlink_to(root / "data")
+        paths = Paths(Path(scratch))
+        layout = resolve(config, paths)
+        run_cells(layout, paths, config)
+        cells = [line["seconds"] for line in known_cells(layout.plan, paths).values()]
+    return {"parent": time.process_time(), "cells": cells}
+
+
+def judge(parallel: Side, single: Side) -> int:
+    """Print both sides; 0 where wall time meets the bars."""
+    other = [1 - (s["train"] + s["judge"]) / s["all"] for s in parallel.cells]
+    faster, overhead = single.wall / parallel.wall, sum(other) / len(other)
+    expected = single.on_free_cores / parallel.on_free_cores
+    print(f"{len(parallel.cells)} cells, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    for side in (single, parallel):
+        inside = sum(cell["cpu"] for cell in side.cells)
+        print(
+            f"{side.processes} process{'es' if side.processes > 1 else '  '}: {side.wall:6.1f} s wall, {side.cpu:6.1f} s of processor, "
+            f"{inside:6.1f} s of them in cells"
+        )
+    print(f"wall: {faster:.2f} x (bar {FASTER}); by processor seconds on free cores: {expected:.2f} x")
     print(f"of a cell, {overhead:.1%} is neither training nor evaluation (bar {OVERHEAD:.0%})")
     good = faster >= FASTER and overhead <= OVERHEAD
     print("passed" if good else "MISSED")

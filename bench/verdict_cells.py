@@ -8,12 +8,15 @@ Legend: N = rows, d = pixels of an image, K = classes.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from planting import Picture, made
+from planting import load as originals
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from aigc_core.ablation.cells import to_frame
@@ -34,6 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SUBSAMPLE = 0.8
 #: Weight of a round covariance in each class's own, so that seven rows of a class still make a Gaussian.
 SHRINKAGE = 0.01
+#: Where the data of a folder comes from: (folder, planted kinds with their shares of the training rows) to its configuration.
+Source = Callable[[Path, dict[str, float]], Config]
 #: Row numbers that a study may use: a seed's chance is drawn for all of them, so that a row keeps its own.
 NUMBERS = 1 << 15
 
@@ -68,6 +73,7 @@ class Bench:
     paths: Paths
     yardstick: Yardstick
     clean: Rows
+    source: Source
     radii: np.ndarray  # of the test images' balls, for coverage
     known: dict[str, int] = field(default_factory=dict)
 
@@ -76,12 +82,21 @@ class Bench:
         numbers = [self.known.setdefault(identity, len(self.known)) for identity in images.ids]
         return Rows(images.pixels.numpy(), images.labels.numpy(), np.array(numbers))
 
-    def figures(self, rows: Rows, seed: int) -> dict[str, float]:
-        """One cell: subsample, fit, sample, measure."""
+    def samples(self, rows: Rows, seed: int) -> np.ndarray:
+        """Subsample, fit, sample: (N, d) uint8 with the labels of the test rows."""
         chosen = np.random.default_rng([seed, 0]).random(NUMBERS)[rows.numbers] < SUBSAMPLE
-        own, real = rows.take(np.flatnonzero(chosen)), self.yardstick.real
-        wanted = self.yardstick.test_labels.numpy()
-        samples = _sample(own, wanted, len(real.classes), np.random.default_rng([seed, 1]))
+        own, wanted = rows.take(np.flatnonzero(chosen)), self.yardstick.test_labels.numpy()
+        return _sample(own, wanted, len(self.yardstick.real.classes), np.random.default_rng([seed, 1]))
+
+    def distance(self, rows: Rows, seed: int) -> float:
+        """The fd of one cell, where nothing else is asked."""
+        pixels = torch.from_numpy(self.samples(rows, seed).reshape(-1, *rows.pixels.shape[1:]))
+        features = self.yardstick.extractor.features(pixels, self.yardstick.dimensions)
+        return m.frechet_distance(self.yardstick.test_features, features)
+
+    def figures(self, rows: Rows, seed: int) -> dict[str, float]:
+        """One cell with all its metrics."""
+        real, wanted, samples = self.yardstick.real, self.yardstick.test_labels.numpy(), self.samples(rows, seed)
         pixels = torch.from_numpy(samples.reshape(len(wanted), *rows.pixels.shape[1:]))
         features = self.yardstick.extractor.features(pixels, self.yardstick.dimensions)
         support = m.density_coverage(
@@ -123,23 +138,22 @@ def _sample(rows: Rows, wanted: np.ndarray, n_classes: int, chance: np.random.Ge
     return (found.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def prepare(folder: Path, **plant: float) -> Bench:
-    """The data part on clean digits, or on digits with these planted shares."""
-    config = _config(plant)
-    paths = Paths(folder)
+def prepare(folder: Path, source: Source) -> Bench:
+    """The data part on what the source has without any dirt."""
+    config, paths = source(folder, {}), Paths(folder)
     for stage in (ingest, extractor, measure, curate):
         stage(config, paths)
     version = Version.open(paths.curated)
     yardstick = make_yardstick(config, paths, version, version.card.classes, "cpu")
     radii = m.neighbour_radii(yardstick.test_features, config.evaluate.neighbours)
-    bench = Bench(config, paths, yardstick, Rows(np.empty(0), np.empty(0), np.empty(0)), radii)
+    bench = Bench(config, paths, yardstick, Rows(np.empty(0), np.empty(0), np.empty(0)), source, radii)
     bench.clean = bench.rows(load_images(version, "train", **_shape(yardstick)))
     return bench
 
 
 def curated(bench: Bench, folder: Path, **plant: float) -> tuple[Rows, Rows]:
-    """Training rows of digits with planted dirt: before and after the product's own curate (rows that decode)."""
-    config, paths = _config(plant), Paths(folder)
+    """Training rows with planted dirt: before and after the product's own curate (rows that decode)."""
+    config, paths = bench.source(folder, plant), Paths(folder)
     shutil.copytree(bench.paths.extractor, paths.extractor)
     for stage in (ingest, measure, curate):
         stage(config, paths)
@@ -148,12 +162,56 @@ def curated(bench: Bench, folder: Path, **plant: float) -> tuple[Rows, Rows]:
     return bench.rows(load_decodable(before, "train", **shape)), bench.rows(load_images(after, "train", **shape))
 
 
-def _config(plant: dict[str, float]) -> Config:
+def digits(folder: Path, plant: dict[str, float]) -> Config:
+    """The embedded digits; kinds are those of params.yaml's digits.plant."""
+    del folder
+    return _config({"kind": "digits"}, plant)
+
+
+def mnist(data: Path, rows: int) -> Source:
+    """`rows` random images of MNIST below `data`/mnist: a quarter is reference, a quarter test, the rest training rows.
+
+    Dirt is planted into the training rows alone: kinds of bench/planting.py beside the rows, `flip` into their labels. What has
+    the wrong label is then put into quarantine as well.
+    """
+    pictures = originals("mnist", data, rows, seed=0)
+    splits = ["reference"] * (rows // 4) + ["test"] * (rows // 4)
+
+    def lay_out(folder: Path, plant: dict[str, float]) -> Config:
+        chance, train = np.random.default_rng([rows, 3]), pictures[len(splits) :]
+        for number, (split, picture) in enumerate(zip(splits, pictures, strict=False)):
+            _file(folder / "raw" / split, f"{number:05d}", picture.label, picture.content)
+        flips = set(chance.permutation(len(train))[: round(plant.get("flip", 0.0) * len(train))].tolist())
+        for number, picture in enumerate(train):
+            label = str((int(picture.label) + 1 + int(chance.integers(9))) % 10) if number in flips else picture.label
+            _file(folder / "raw" / "train", f"{number:05d}", label, picture.content)
+        for kind, share in plant.items():
+            if kind != "flip":
+                for number in chance.permutation(len(train))[: round(share * len(train))].tolist():
+                    _dirt(folder / "raw" / "train", kind, number, train[number], chance)
+        return _config({"kind": "folder", "path": str(folder / "raw")}, {})
+
+    return lay_out
+
+
+def _dirt(folder: Path, kind: str, number: int, picture: Picture, chance: np.random.Generator) -> None:
+    _file(folder, f"{kind}{number:05d}", picture.label, made(kind, picture.pixels, chance))
+
+
+def _file(folder: Path, name: str, label: str, content: bytes) -> None:
+    path = folder / label / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _config(source: dict[str, Any], plant: dict[str, float]) -> Config:
     config = load(ROOT / "params.yaml").model_dump()
     config["digits"]["plant"] = {name: plant.get(name, 0.0) for name in config["digits"]["plant"]}
     config["quality"]["max_quarantined_share"] = 1.0
     config["tracking"]["enabled"] = False
-    config["source"] |= {"kind": "digits", "limit": None}
+    config["source"] |= {"limit": None, **source}
+    if source["kind"] != "digits":
+        config["quality"]["label_suspect"]["action"] = "quarantine"
     return Config.model_validate(config)
 
 
@@ -210,4 +268,4 @@ def _blur(old: np.ndarray) -> np.ndarray:
     return np.mean(parts, axis=0)
 
 
-__all__ = ["Bench", "Rows", "blanks", "curated", "damages", "prepare", "to_frame"]
+__all__ = ["Bench", "Rows", "blanks", "curated", "damages", "digits", "mnist", "prepare", "to_frame"]

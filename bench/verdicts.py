@@ -1,8 +1,9 @@
-"""Are the verdicts true? False verdicts, coverage of the intervals, planted damage in order, and a closed loop.
+"""Are the verdicts true? False verdicts, coverage of the intervals, planted damage in order, a closed loop, a curve.
 
-    python bench/verdicts.py [null] [planted] [loop] [--comparisons 200] [--seeds 5] [--oracle 20]
+    python bench/verdicts.py [null] [planted] [loop] [curve] [--comparisons 200] [--seeds 5] [--oracle 20]
+    python bench/verdicts.py loop curve --data mnist --path ../shared/data [--rows 4000]
 
-Cells are those of bench/verdict_cells.py on digits: milliseconds each, so that thousands can be run. Every judgement goes
+Cells are those of bench/verdict_cells.py: milliseconds each on digits, so that thousands can be run. Every judgement goes
 through aigc_core.ablation.study.Study, as `aigc ablate` does it.
 """
 
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy import stats
-from verdict_cells import Bench, Rows, blanks, curated, damages, prepare, to_frame
+from verdict_cells import Bench, Rows, blanks, curated, damages, digits, mnist, prepare, to_frame
 
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import statistics as s
@@ -33,25 +34,40 @@ FAMILY = 6
 BINOMIAL_ALPHA = 0.01
 #: Bars of the planted interventions and of the closed loop.
 ORDER_BAR, TAU_BAR, RECOVERY_BAR = 0.9, 0.8, 0.8
+#: What the closed loop plants, as shares of the training rows.
+DIRT = {
+    "digits": {"blank": 0.08, "duplicate_exact": 0.15, "too_small": 0.06, "corrupt": 0.03},
+    "mnist": {"blank": 0.08, "copy": 0.15, "too_small": 0.06, "flip": 0.05},
+}
+#: Shares of the rows behind a scaling curve.
+SIZES = (0.1, 0.18, 0.32, 0.56, 1.0)
 CONSOLE = Console(width=140)
 
 
 def main() -> None:
     """Parse, prepare the data once, run the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["null", "planted", "loop"], help="null, planted, loop")
+    parser.add_argument("parts", nargs="*", default=["null", "planted", "loop"], help="null, planted, loop, curve")
+    parser.add_argument("--data", choices=["digits", "mnist"], default="digits", help="mnist: loop and curve only")
+    parser.add_argument("--path", type=Path, default=Path("../shared/data"), help="the folder with mnist/*.gz")
+    parser.add_argument("--rows", type=int, default=4000, help="images of MNIST that are used")
     parser.add_argument("--comparisons", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--oracle", type=int, default=20)
     chosen = parser.parse_args()
+    if chosen.data != "digits" and {"null", "planted"} & set(chosen.parts):
+        parser.error("null and planted damage digits: ask for loop or curve with --data mnist")
+    source = digits if chosen.data == "digits" else mnist(chosen.path, chosen.rows)
     with tempfile.TemporaryDirectory() as folder:
-        bench = prepare(Path(folder) / "clean")
+        bench = prepare(Path(folder) / "clean", source)
         if "null" in chosen.parts:
             null(bench, chosen.comparisons, chosen.seeds)
         if "planted" in chosen.parts:
             planted(bench, Path(folder), chosen.seeds, chosen.oracle)
         if "loop" in chosen.parts:
-            loop(bench, Path(folder), chosen.oracle)
+            loop(bench, Path(folder), chosen.oracle, DIRT[chosen.data])
+        if "curve" in chosen.parts:
+            curve(bench, Path(folder), chosen.oracle, DIRT[chosen.data])
 
 
 # -- false verdicts and coverage -------------------------------------------------------------------------------------
@@ -118,7 +134,7 @@ def _print_false(studies: list[Study]) -> None:
     loud = sum(not study.gates[0].passed for study in studies)
     blind = sum(not study.gates[1].passed for study in studies)
     CONSOLE.print(
-        f"void: {loud} of {len(studies)} by the null (1 % are expected), {blind} because planted blanks were not seen"
+        f"void: {loud} of {len(studies)} by the null (1 % expected), {blind} because planted blanks were not seen"
     )
 
 
@@ -220,18 +236,19 @@ def _print_order(names: list[str], few: dict[str, np.ndarray], many: dict[str, n
 # -- closed loop -----------------------------------------------------------------------------------------------------
 
 
-def loop(bench: Bench, folder: Path, seeds: int) -> None:
-    """Dirty digits through our own curate: how much of the way back to clean quality?"""
-    before, after = curated(bench, folder / "loop", blank=0.08, duplicate_exact=0.15, too_small=0.06, corrupt=0.03)
+def loop(bench: Bench, folder: Path, seeds: int, dirt: dict[str, float]) -> None:
+    """Dirty data through our own curate: how much of the way back to clean quality?"""
+    before, after = curated(bench, folder / "loop", **dirt)
     arms = {"clean": bench.clean, "dirty": before, "curated": after}
-    fd = {name: np.array([bench.figures(rows, seed)["fd"] for seed in range(seeds)]) for name, rows in arms.items()}
+    fd = {
+        name: np.array([bench.distance(rows, seed) for seed in track(range(seeds), name, console=CONSOLE)])
+        for name, rows in arms.items()
+    }
     lost, won = fd["dirty"] - fd["clean"], fd["dirty"] - fd["curated"]
     share, low, high = ratio_interval(won, lost)
     floor = bench.yardstick.floor.fd
-    words = ", ".join(f"{name} {values.mean() / floor:.2f}" for name, values in fd.items())
-    CONSOLE.print(
-        f"closed loop, {seeds} seeds, fd in floors: {words}; rows: {', '.join(f'{k} {len(r.labels)}' for k, r in arms.items())}"
-    )
+    words = ", ".join(f"{k} {values.mean() / floor:.2f} ({len(arms[k].labels)} rows)" for k, values in fd.items())
+    CONSOLE.print(f"closed loop, {seeds} seeds, fd in floors: {words}")
     _say(
         share >= RECOVERY_BAR and low > 0,
         f"recovered {share:.2f} ({low:.2f} to {high:.2f}) of what the dirt cost, at least {RECOVERY_BAR}",
@@ -245,6 +262,33 @@ def ratio_interval(top: np.ndarray, bottom: np.ndarray) -> tuple[float, float, f
     error = math.sqrt((n - 1) / n * float(np.square(left - left.mean()).sum()))
     reach = s.t_quantile(n - 1, (1 + s.LEVEL) / 2) * error
     return whole, whole - reach, whole + reach
+
+
+# -- scaling curve ---------------------------------------------------------------------------------------------------
+
+
+def curve(bench: Bench, folder: Path, seeds: int, dirt: dict[str, float]) -> None:
+    """A study of curation on dirty rows with five sizes: what its headline says, and what curation is worth in images."""
+    before, after = curated(bench, folder / "curve", **dirt)
+    planted_ = blanks(after, 0.10, np.random.default_rng(1))
+    order, lines = np.random.default_rng(4).permutation(len(after.labels)), []
+    for seed in track(range(seeds), "seeds of the curve", console=CONSOLE):
+        lines.append(bench.cell("full", c.BASELINE, after, seed))
+        lines.append(bench.cell("null", c.NULL, after, seed + 1000))
+        lines.append(bench.cell("blanks_10", c.POSITIVE_CONTROL, planted_, seed))
+        lines.append(bench.cell("without_curate", c.TREATMENT, before, seed, decision="curate"))
+        for share in SIZES[:-1]:
+            part = after.take(np.sort(order[: round(share * len(order))]))
+            lines.append(bench.cell(f"size_{share:g}", c.SIZE, part, seed, share=share))
+    plan = {"smallest_effect": 0.2, "decisions": ["curate"]}
+    study = Study(plan, to_frame([{**line, "error": None} for line in lines]))
+    means = study.curve_points.groupby("rows")["fd"].mean()
+    CONSOLE.print(
+        f"curve, {seeds} seeds, fd in floors by rows: {', '.join(f'{n} {fd:.2f}' for n, fd in means.items())}"
+    )
+    CONSOLE.print(study.headline.sentence, highlight=False)
+    for sentence in (*study.headline.evidence, *study.ledger["worth"].loc[lambda words: words != ""]):
+        CONSOLE.print(f"  {sentence}", highlight=False)
 
 
 def _say(met: bool, words: str) -> None:

@@ -62,4 +62,17 @@ def on(found, decision, metric="fd"):
     return found.ledger.set_index(["decision", "metric"]).loc[(decision, metric)]
 
 
+#: 300 rows that a user brought in: without them 2.5 floors, without as many others 2.2.
+BOUGHT = {
+    "without_bought": ("treatment", "bought", 2.5, 0.9, 1.0),
+    "random_bought": ("random_control", "bought", 2.2, 0.9, 1.0),
+}
+
+
+def with_bought(**more):
+    frame = cells(**BOUGHT, **more)
+    frame.loc[frame.decision == "bought", "rows"] = ROWS - 300
+    return frame
+
+
 SIZES = (0.1, 0.18, 0.32, 0.56, 1.0)

@@ -10,10 +10,10 @@ import yaml
 from typer.testing import CliRunner
 
 from aigc_core import cli
-from aigc_core.ablation import estimate
+from aigc_core.ablation import estimate, worker
 from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config
-from aigc_core.errors import ConfigError
+from aigc_core.errors import ConfigError, TrainingError
 from aigc_core.files import read_json, sha256_file
 from aigc_core.paths import Paths
 from aigc_core.stages.ablate import NOT_RUN, ablate
@@ -110,6 +110,31 @@ def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, 
     frozen.write_text(frozen.read_text().replace('"steps": 6', '"steps": 7', 1))
     with pytest.raises(ConfigError, match="changed after it was frozen"):
         ablate(config, paths, plan=frozen)
+
+
+def test_a_cell_that_diverges_is_in_the_ledger_the_checks_and_the_page(tmp_path, monkeypatch):
+    paths, honest = data.build(Paths(tmp_path)), worker.train
+    everything = data.SPLITS["train"] + data.BLANKS + data.COPIES
+
+    def train(images, bench, seed, steps, start=None):
+        if len(images) == everything and seed == 1:
+            raise TrainingError("loss is nan at step 3; lower the learning rate")
+        return honest(images, bench, seed, steps, start)
+
+    monkeypatch.setattr(worker, "train", train)
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, "made up"))
+    result = ablate(data.settings(seeds=3), paths)
+    cells = pq.read_table(paths.ablation / "cells.parquet").to_pylist()
+    failed = [(line["arm"], line["seed"], line["fd"]) for line in cells if line["error"]]
+    assert failed == [("without_curate", 1, None)]
+    assert len(cells) == 15
+    ledger = read_json(paths.ablation / "ledger.json")
+    line = next(line for line in ledger["ledger"] if line["metric"] == "fd")
+    assert (line["pairs"], line["lost"]) == (2, 1)
+    assert "1 seed could not be paired because a cell failed" in result.summary
+    check = next(one for one in ledger["checks"] if one["name"] == "every_cell_finished")
+    assert (check["passed"], check["observed"]) == (False, "1 failed")
+    assert "loss is nan at step 3" in (paths.ablation / "ledger.html").read_text()
 
 
 def test_switched_off_it_says_so_in_every_out(tmp_path):

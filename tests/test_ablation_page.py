@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from study_cells import SIZES, cells, on, study
+from study_cells import SIZES, cells, on, study, with_bought
 
 from aigc_core.ablation import verdicts as v
 from aigc_core.files import write_json
@@ -79,6 +79,17 @@ def test_planted_damage_is_named_by_its_share():
     assert "5 % blanks planted" in forest.forest(found)
     assert "5 % blanks planted" in ablation.render(found)
     assert "10 %" not in ablation.render(found)
+
+
+def test_rows_that_were_brought_in_have_a_row_of_their_own_words():
+    found = study(with_bought(), decisions=["curate", "bought"]).to_dict()
+    drawn = forest.forest(found)
+    assert drawn.count("against as many other rows") == drawn.count("against random removal") == 1
+    page = ablation.render(found)
+    assert "rows that were brought in" in page
+    assert "others gone, not bought" in page
+    assert "random, not curation" in page
+    assert "rows that were brought in" not in ablation.render(study().to_dict())
 
 
 def test_a_void_study_is_loud_and_colours_nothing():

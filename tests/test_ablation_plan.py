@@ -34,7 +34,7 @@ def paths(tmp_path_factory) -> Paths:
 
 def chooser(paths: Paths, **settings) -> Chooser:
     config = data.settings(**settings)
-    return Chooser(open_pool(config, paths), config.ablation, config.augment.copies)
+    return Chooser(open_pool(config, paths), config.ablation, config.augment)
 
 
 def test_full_is_what_the_pipeline_trains_on_and_without_curate_has_everything_back(paths):
@@ -79,6 +79,29 @@ def test_the_users_own_rows_can_be_taken_away(paths):
     assert set(full.ids) - set(without.ids) == {row_id(source) for source in bought}
     assert len(control.ids) == len(without.ids)
     assert control.ids != without.ids
+
+
+def test_an_operation_of_the_augmentation_can_be_taken_away_by_itself(paths):
+    turns = {"name": "turns", "augment": ["rotate", "flip"]}
+    config = data.settings(decisions=["curate", turns])
+    plan = ablation.freeze(config, paths)
+    arms = {arm["name"]: arm for arm in plan.arms}
+    assert {"full", "without_turns", "without_curate"} <= arms.keys()
+    assert "random_turns" not in arms
+    assert arms["without_turns"]["rows"] == arms["full"]["rows"] == 360
+    assert arms["without_turns"]["rows_touched"] == 180  # the copies, made without turning
+    layout = resolve(config, paths)
+    writer = ArmWriter(layout.pool, paths, config, layout.plan.code)
+    made = {}
+    for arm in layout.arms:
+        if arm.name in ("full", "without_turns"):
+            version = Version.open(writer.write(arm, layout.selections[arm.name, 0], 0))
+            made[arm.name] = arm_images(version.folder, tuple(data.CLASSES)).pixels
+            assert version.card.parameters["augment"]["rotate"] == (10 if arm.name == "full" else 0)
+    assert not made["full"].equal(made["without_turns"])
+    nothing = [{"name": "mirror", "augment": ["flip"]}]  # the configured augmentation does not flip
+    skipped = ablation.freeze(data.settings(decisions=["curate", *nothing]), paths).skipped
+    assert [line["arm"] for line in skipped] == ["without_mirror"]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +181,7 @@ def test_a_class_that_an_arm_would_lose_is_named(paths):
     assert "class 'a' would have 0 training rows" in next(
         line["why"] for line in plan.skipped if line["arm"] == "without_class_a"
     )
+    assert "random_class_a" not in {arm["name"] for arm in plan.arms}
 
 
 def test_null_seeds_are_nobody_elses_and_the_whole_size_shares_the_cells_of_full(paths):

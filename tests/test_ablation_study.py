@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from study_cells import ARMS, FLOOR, PLAN, ROWS, SIZES, cells, on, study
+from study_cells import ARMS, FLOOR, PLAN, ROWS, SIZES, cells, on, study, with_bought
 
 from aigc_core.ablation import verdicts as v
 from aigc_core.ablation.study import Study
@@ -50,6 +50,28 @@ def test_a_decision_that_is_no_better_than_random_removal_says_so():
     frame = cells(seed=1, random_curate=("random_control", "curate", 2.0, 0.9, 1.0))
     sentence = on(study(frame), "curate").sentence
     assert "cannot be told from removing as many rows at random" in sentence
+
+
+def test_rows_that_were_brought_in_are_held_against_as_many_others():
+    line = on(study(with_bought()), "bought")
+    assert line.effect == pytest.approx(0.5, abs=0.1)
+    assert line.control_effect == pytest.approx(0.3, abs=0.1)
+    assert "Its rows are worth more than as many others: +0." in line.sentence
+    same = with_bought()
+    same.loc[same.arm == "random_bought", "fd"] += 0.3 * FLOOR
+    assert "Its rows cannot be told from as many others" in on(study(same), "bought").sentence
+    same.loc[same.arm == "random_bought", "fd"] += 0.3 * FLOOR
+    assert "Its rows are worth less than as many others: -0." in on(study(same), "bought").sentence
+
+
+def test_sizes_that_no_curve_fits_are_not_called_unmeasured():
+    frame = cells(sizes=SIZES)
+    frame.loc[frame["share"] == 0.32, "fd"] += 2 * FLOOR
+    found = study(frame)
+    assert found.headline.sentence.startswith("Clean")
+    assert "what more data would buy is open: no curve fits the sizes" in found.headline.sentence
+    assert "five" not in found.headline.sentence
+    assert found.to_dict()["scaling"]["too_few"] is False
 
 
 def test_a_gain_by_copying_is_copying():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from aigc_core.ablation import cells
 from aigc_core.ablation.pool import Pool
-from aigc_core.config import Ablation, OwnDecision
+from aigc_core.config import Ablation, Augment, OwnDecision
 from aigc_core.data.splits import unit_hash
 from aigc_core.errors import DataError
 
@@ -62,6 +62,7 @@ class Selection:
         str, ...
     ] = ()  # ids of the rows beside which blanks are planted, as many as the row has copies and one
     start: bool = False  # from the pre-trained weights
+    still: tuple[str, ...] = ()  # operations of the augmentation that the copies are made without
 
     @property
     def rows(self) -> int:
@@ -72,6 +73,11 @@ class Selection:
 def name_of(decision: str | OwnDecision) -> str:
     """The decision's name."""
     return decision if isinstance(decision, str) else decision.name
+
+
+def _operations(decision: str | OwnDecision) -> list[str]:
+    """Operations of the augmentation that a decision of the user's own is about."""
+    return [] if isinstance(decision, str) else [str(one) for one in decision.augment or ()]
 
 
 def arms_of(settings: Ablation, seed: int) -> list[Arm]:
@@ -89,7 +95,7 @@ def arms_of(settings: Ablation, seed: int) -> list[Arm]:
         name = name_of(decision)
         recipe = Recipe(share=0.5) if name == HALF else Recipe(off=(name,))
         arms.append(Arm(f"without_{name}", cells.TREATMENT, name, recipe, seeds))
-        if name not in (HALF, AUGMENT, PRETRAIN):
+        if name not in (HALF, AUGMENT, PRETRAIN) and not _operations(decision):
             arms.append(Arm(f"random_{name}", cells.RANDOM_CONTROL, name, Recipe(random=name), seeds))
     sizes = [Arm(f"size_{share:g}", cells.SIZE, None, Recipe(share=share), seeds) for share in sorted(settings.sizes)]
     return arms + sizes
@@ -101,7 +107,7 @@ class Chooser:
 
     pool: Pool
     settings: Ablation
-    copies: int  # augmented copies per row where augmentation is on
+    augment: Augment  # what is done where augmentation is on
     _kept: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -114,10 +120,21 @@ class Chooser:
         ids = self._at_random(recipe.random, seed) if recipe.random else self.kept(recipe.off)
         if recipe.share < 1:
             ids = self._share(ids, recipe.share, seed)
-        copies = self.copies if AUGMENT in self.names and AUGMENT not in recipe.off else 0
+        copies = self.augment.copies if self._augments() and AUGMENT not in recipe.off else 0
         planted = _lowest(ids, f"{seed}:blanks", round(recipe.blanks * len(ids)))
         start = PRETRAIN in self.names and PRETRAIN not in recipe.off
-        return Selection(ids, copies, tuple(sorted(planted)), start)
+        return Selection(ids, copies, tuple(sorted(planted)), start, self._still(recipe.off) if copies else ())
+
+    def _augments(self) -> bool:
+        """Whether the full recipe has augmented copies: a decision about them is listed."""
+        return AUGMENT in self.names or any(_operations(decision) for decision in self.settings.decisions)
+
+    def _still(self, off: tuple[str, ...]) -> tuple[str, ...]:
+        """Operations that are switched off, as far as the configured augmentation has them at all."""
+        asked = {
+            one for decision in self.settings.decisions if name_of(decision) in off for one in _operations(decision)
+        }
+        return tuple(sorted(one for one in asked if getattr(self.augment, one)))
 
     def kept(self, off: tuple[str, ...]) -> tuple[str, ...]:
         """Ids, in order, that stay when these decisions are off."""

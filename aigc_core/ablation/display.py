@@ -48,7 +48,8 @@ def _arms(study: Study) -> list[dict[str, Any]]:
         found = s.mean_interval(list(values.values())) if values else None
         means = {metric: float(done[metric].mean()) for metric in (*METRICS, *verdicts.MEMORY) if done[metric].notna().any()}  # fmt: skip
         lines.append({
-            "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0], "rows": int(own["rows"].max()),
+            "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0],
+            "brings": own["kind"].iloc[0] == c.RANDOM_CONTROL and study.brings_rows(str(own["decision"].iloc[0])), "rows": int(own["rows"].max()),
             "rows_touched": int(own["rows_touched"].max()), "share": float(own["share"].iloc[0]), "means": means,
             "dots": [[seed, value] for seed, value in values.items()],
             "fd": asdict(found) if found else None, "rank": places.get(arm), "failed": len(own) - len(done),
@@ -73,21 +74,20 @@ def _gains(study: Study) -> list[dict[str, Any]]:
     The null is a difference of independent seeds and has an interval only.
     """
     named = [(name, "decision", study.treatment(name)) for name in study.decisions]
-    for name in study.decisions:
-        control = study.arm_of(c.RANDOM_CONTROL, name)
-        named += [(name, "control", control)] if control else []
     planted = study.arm_of(c.POSITIVE_CONTROL)
     named += [("positive control", "planted", planted)] if planted else []
-    drawn: list[dict[str, Any]] = []
-    for name, kind, arm in named:
-        gains = study.gains(arm)
-        if len(gains):
-            drawn.append({"name": name, "kind": kind, "dots": gains.tolist(), **asdict(s.mean_interval(gains))})
+    rows = [(name, kind, study.gains(arm), False) for name, kind, arm in named]
+    rows += [(name, "control", study.control_gains(name), study.brings_rows(name)) for name in study.decisions]
+    drawn: list[dict[str, Any]] = [
+        {"name": name, "kind": kind, "brings": brings, "dots": gains.tolist(), **asdict(s.mean_interval(gains))}
+        for name, kind, gains, brings in rows
+        if len(gains)
+    ]
     null = study.arm_of(c.NULL)
     quiet = study.array(null) if null else np.empty(0)
     if len(quiet):
         found = s.welch_interval(quiet, study.array("full"))
-        drawn.append({"name": "null", "kind": "null", "dots": [], **asdict(found)})
+        drawn.append({"name": "null", "kind": "null", "brings": False, "dots": [], **asdict(found)})
     return drawn
 
 
@@ -96,14 +96,14 @@ def _scaling(study: Study) -> dict[str, Any]:
     fit, points = study.fit, study.curve_points
     dots = points[["rows", "seed", "fd"]].to_numpy().tolist()
     if fit.curves is None:
-        return {"dots": dots, "refusal": fit.refusal}
+        return {"dots": dots, "refusal": fit.refusal, "too_few": fit.too_few}
     grid = np.geomspace(min(fit.sizes), scaling.MULTIPLES[-1] * fit.curves.largest, GRID)
     forecasts = [
         {"multiple": multiple, **asdict(fit.forecast(multiple)), "gain": asdict(fit.gain(multiple))}
         for multiple in scaling.MULTIPLES
     ]
     return {
-        "dots": dots, "refusal": "", "curve": {name: float(getattr(fit.curves, name)[0]) for name in "abc"},
+        "dots": dots, "refusal": "", "too_few": False, "curve": {name: float(getattr(fit.curves, name)[0]) for name in "abc"},
         "largest": fit.curves.largest, "band": np.stack([grid, *fit.band(grid)], axis=1).tolist(),
         "limit": asdict(fit.limit()), "seeds": fit.seeds, "forecasts": forecasts,
     }  # fmt: skip

@@ -123,7 +123,7 @@ def known_spread(plan: Plan, known: dict[str, Line]) -> float | None:
 def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, processes: int) -> Outlook:
     """The outlook of a plan at a cost."""
     known = known_cells(plan, paths)
-    left = len({line["cell"] for line in plan.cells} - set(known))
+    left = len({line["cell"] for line in plan.cells} - known.keys())
     spread = known_spread(plan, known)
     told = "assumed: ablation.planning_spread" if spread is None else "of the cells that are done"
     spread = settings.planning_spread if spread is None else spread

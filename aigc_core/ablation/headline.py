@@ -61,7 +61,8 @@ def headline(
     action, sentence = _choose(asked, hurting, more, fit, distance, smallest)
     amount = [one for one in paying if one.decision == AMOUNT]
     if amount and more == "unknown":
-        sentence += f" The second half of the data bought {amount[0].effect.gain.mean:+.2f} floors; a forecast of the next doubling takes five sizes."
+        sentence += f" The second half of the data bought {amount[0].effect.gain.mean:+.2f} floors"
+        sentence += "; a forecast of the next doubling takes five sizes." if fit.too_few else "."
     if hurting and action != DROP:
         sentence += f" Drop {', '.join(one.words() for one in hurting)}."
     return Headline(action, sentence, evidence)
@@ -126,7 +127,7 @@ def _gain_words(fit: Fit) -> str:
 
 def _about_more(more: str, fit: Fit, smallest: float) -> str:
     if more == "unknown":
-        return "what more data would buy was not measured"
+        return f"what more data would buy {'was not measured' if fit.too_few else 'is open: no curve fits the sizes'}"
     words = _gain_words(fit)
     return {
         "yes": f"{words}, so that collecting pays too",

@@ -47,7 +47,7 @@ def _sentence(study: Study, decision: str, effect: Effect, touched: int) -> str:
     primary = effect.metric == PRIMARY
     text = verdicts.sentence(decision, effect, study.smallest, study.memory[decision] if primary else ())
     if primary:
-        text = f"{text} {verdicts.against_random(decision, study.controls.get(decision))}".strip()
+        text = f"{text} {verdicts.against_random(decision, study.controls.get(decision), study.brings_rows(decision))}".strip()
         if touched == 0 and effect.gain.mean == 0 and effect.gain.spread == 0:
             text = f"{verdicts.title(decision)} changes no row of this data, so that there is nothing to measure."
     if study.void:

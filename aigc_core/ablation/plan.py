@@ -117,7 +117,7 @@ def resolve(config: Config, paths: Paths) -> Layout:
     config = Config.model_validate(config.model_dump())
     pool = open_pool(config, paths)
     settings = config.ablation
-    chooser = Chooser(pool, settings, config.augment.copies)
+    chooser = Chooser(pool, settings, config.augment)
     test, twins = held_out(pool, paths, pool.labels.keys())
     start = _start_hash(config, paths) if "pretrain" in chooser.names else None
     arms, selections, skipped = _choose(chooser, config)
@@ -171,6 +171,9 @@ def _choose(
     skipped: list[dict[str, str]] = []
     full = chooser.select(Recipe(), 0)
     for arm in arms_of(config.ablation, config.seed):
+        if arm.kind == columns.RANDOM_CONTROL and f"without_{arm.decision}" in {line["arm"] for line in skipped}:
+            skipped.append({"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"})
+            continue
         try:
             found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
             _check_rows(arm, found, full, chooser, config)
@@ -222,7 +225,8 @@ def touched(selection: Selection, full: Selection) -> int:
     """Rows, derived ones included, that are in one of the two and not in the other."""
     mine, theirs = set(selection.ids), set(full.ids)
     ids = len(mine - theirs) * (1 + selection.copies) + len(theirs - mine) * (1 + full.copies)
-    copies = len(mine & theirs) * abs(selection.copies - full.copies)
+    changed = selection.copies if selection.still != full.still else 0  # copies of the same rows, made otherwise
+    copies = len(mine & theirs) * max(changed, abs(selection.copies - full.copies))
     return ids + copies + len(selection.blanks) * (1 + selection.copies)
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ Line = dict[str, Any]
 Watcher = Callable[[Line, bool], None]
 #: GPU memory that a process of its own takes, in bytes: context, weights and activations of the default networks.
 GPU_BYTES = 2 << 30
+#: What a cell imports, some of it only when the first optimizer is made: seconds that no worker has to spend again.
+PRELOAD = [__name__, "torch._dynamo", "pyarrow.dataset"]
 
 
 def cell_file(paths: Paths, cell: str) -> Path:
@@ -58,6 +61,11 @@ def known_cells(plan: Plan, paths: Paths) -> dict[str, Line]:
         if isinstance(line, dict) and line.get("cell") == cell:
             found[cell] = line
     return found
+
+
+def missing_cells(plan: Plan, paths: Paths) -> set[str]:
+    """Digests of the plan's cells that nobody has run yet."""
+    return {line["cell"] for line in plan.cells} - known_cells(plan, paths).keys()
 
 
 def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
@@ -106,9 +114,11 @@ def run_cells(
         watch(line, False)
     missing = [line for line in plan.cells if line["cell"] not in done]
     if missing:
+        processes = workers(config, len(missing))
+        warm_up(processes)  # imports run beside the making of the yardstick
         with one_thread():
             bench = make_bench(layout, paths, config, yardstick)
-            for line in execute(_tasks(layout, paths, missing), bench, workers(config, len(missing))):
+            for line in execute(_tasks(layout, paths, missing), bench, processes):
                 done[line["cell"]] = line
                 watch(line, True)
     return collect(plan, done)
@@ -143,13 +153,29 @@ def workers(config: Config, cells: int) -> int:
     return max(1, min(wanted, cells))
 
 
+def warm_up(processes: int) -> None:
+    """Start importing what workers need, in the background and once for all of them; one process needs none."""
+    if processes > 1 and _context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """Workers are forked from a process that has imported everything and has no thread; Windows imports in each."""
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
 def execute(tasks: list[Task], bench: Bench, processes: int) -> Iterator[Line]:
-    """Yield cells as they are done: in this process where one is enough, else in workers that import once."""
+    """Yield cells as they are done: in this process where one is enough, else in workers."""
     if processes == 1:
         for task in tasks:
             yield run_cell(task, bench)
         return
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     listener, alive = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(processes, context, _set_up, (bench, listener))
     waiting: set[Future[Line]] = set()

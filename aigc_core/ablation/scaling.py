@@ -68,6 +68,11 @@ class Fit:
     seeds: int
     level: float = LEVEL
 
+    @property
+    def too_few(self) -> bool:
+        """Whether fewer sizes were measured than a curve takes."""
+        return len(set(self.sizes)) < MIN_SIZES
+
     def forecast(self, multiple: float) -> Band:
         """The distance at `multiple` times the largest size. Raises ValueError where nothing was fitted."""
         curves = self._known()

@@ -96,16 +96,16 @@ class Study:
             lines = lines[lines["decision"] == decision]
         return None if lines.empty else str(lines["arm"].iloc[0])
 
-    def _pair(self, other: str, metric: str) -> tuple[Array, Array]:
-        """Raw values (n,) of full and of another arm on the seeds that both finished."""
-        full, there = self.values(FULL, metric), self.values(other, metric)
-        shared = [seed for seed in full if seed in there]
-        return np.array([full[seed] for seed in shared]), np.array([there[seed] for seed in shared])
+    def _pair(self, other: str, metric: str, base: str = FULL) -> tuple[Array, Array]:
+        """Raw values (n,) of `base` and of another arm on the seeds that both finished."""
+        here, there = self.values(base, metric), self.values(other, metric)
+        shared = [seed for seed in here if seed in there]
+        return np.array([here[seed] for seed in shared]), np.array([there[seed] for seed in shared])
 
-    def gains(self, other: str, metric: str = PRIMARY) -> Array:
-        """Gains (n,) of the full recipe over another arm, one per seed that both finished; above zero is better."""
-        full, there = self._pair(other, metric)
-        return np.asarray(METRICS[metric] * (full - there))
+    def gains(self, other: str, metric: str = PRIMARY, base: str = FULL) -> Array:
+        """Gains (n,) of `base` over another arm, one per seed that both finished; above zero is better."""
+        here, there = self._pair(other, metric, base)
+        return np.asarray(METRICS[metric] * (here - there))
 
     def _lost(self, other: str, metric: str) -> int:
         """Seeds of an arm that have no pair."""
@@ -147,14 +147,27 @@ class Study:
 
     @cached_property
     def controls(self) -> dict[str, Estimate]:
-        """Decision to full minus its equal-count random control, in floors, above zero where the decision is better."""
-        found = {}
-        for decision in self.decisions:
-            arm = self.arm_of(c.RANDOM_CONTROL, decision)
-            gains = self.gains(arm) if arm else np.empty(0)
-            if len(gains):
-                found[decision] = s.mean_interval(gains)
-        return found
+        """Decision to its gain over the equal-count random control, in floors; see `control_gains`."""
+        gains = {decision: self.control_gains(decision) for decision in self.decisions}
+        return {decision: s.mean_interval(own) for decision, own in gains.items() if len(own)}
+
+    def control_gains(self, decision: str) -> Array:
+        """Gains (n,) of a decision over chance, above zero where the decision chose better; empty without a control.
+
+        Where it removes rows: the full recipe against as many rows removed at random. Where it brought rows in: these rows
+        without as many others against all others without these.
+        """
+        control = self.arm_of(c.RANDOM_CONTROL, decision)
+        if control is None:
+            return np.empty(0)
+        if self.brings_rows(decision):
+            return self.gains(self.treatment(decision), base=control)
+        return self.gains(control)
+
+    def brings_rows(self, decision: str) -> bool:
+        """Whether the recipe without the decision has fewer rows than with it."""
+        lines = self.cells[self.cells["arm"] == self.arm_of(c.TREATMENT, decision)]
+        return not lines.empty and int(lines["rows"].max()) < self.rows
 
     @cached_property
     def gates(self) -> list[Control]:

@@ -190,11 +190,16 @@ def _lost(lost: int) -> str:
     return f" {lost} seed{'s' if lost > 1 else ''} could not be paired because a cell failed; a decision whose cells fail is worth a look."
 
 
-def against_random(decision: str, control: Estimate | None) -> str:
-    """The equal-count random control in words; empty where there was none. `control` is full minus random, in floors."""
+def against_random(decision: str, control: Estimate | None, brings: bool = False) -> str:
+    """The equal-count random control in words; empty where there was none.
+
+    `control` is the gain over it in floors; `brings` says that the decision brings rows in instead of removing some.
+    """
     if control is None:
         return ""
     measured = f"{amount(control.mean, PRIMARY)} ({interval(control, PRIMARY)})"
+    if brings:
+        return _against_others(control, measured)
     if math.isnan(control.low):
         return f"Against removing as many rows at random: {measured}."
     if control.low > 0:
@@ -202,6 +207,16 @@ def against_random(decision: str, control: Estimate | None) -> str:
     if control.high < 0:
         return f"Removing as many rows at random is better than {title(decision)}: {measured}."
     return f"It cannot be told from removing as many rows at random: {measured}."
+
+
+def _against_others(control: Estimate, measured: str) -> str:
+    if math.isnan(control.low):
+        return f"Against as many other rows: {measured}."
+    if control.low > 0:
+        return f"Its rows are worth more than as many others: {measured}."
+    if control.high < 0:
+        return f"Its rows are worth less than as many others: {measured}."
+    return f"Its rows cannot be told from as many others: {measured}."
 
 
 #: What every study is asked before it is believed; dvc.yaml declares these checks.

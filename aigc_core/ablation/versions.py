@@ -35,10 +35,15 @@ def rows_digest(pool: Pool, selection: Selection, seed: int, augment: Augment, a
     for identity in selection.ids:
         whole.update(f"{identity}\t{pool.hashes[identity]}\t{pool.labels[identity]}\n".encode())
     if selection.copies:
-        whole.update(digest([augment.model_dump(), augment_seed, selection.copies]).encode())
+        whole.update(digest([_without(augment, selection).model_dump(), augment_seed, selection.copies]).encode())
     if selection.blanks:
         whole.update(digest([seed, list(selection.blanks)]).encode())
     return whole.hexdigest()
+
+
+def _without(augment: Augment, selection: Selection) -> Augment:
+    """The augmentation of an arm: the configured one without the operations that the arm leaves out."""
+    return augment.model_copy(update=dict.fromkeys(selection.still, 0.0))
 
 
 class ArmWriter:
@@ -59,7 +64,8 @@ class ArmWriter:
         copies: list[dict[str, Any]] = []
         if selection.copies:
             content.append(os.path.relpath(self._augmented(selection), target))
-            copies = [self._copy(row, number) for row in rows.to_pylist() for number in range(selection.copies)]
+            own = _without(self.augment, selection)
+            copies = [_copy(row, number, own) for row in rows.to_pylist() for number in range(selection.copies)]
         with atomic_folder(target) as scratch:
             blanks = self._plant(scratch, rows, selection, seed)
             fill_version(
@@ -68,28 +74,21 @@ class ArmWriter:
                 operation=f"ablation: {arm.name}",
                 parameters={"off": list(arm.recipe.off), "random": arm.recipe.random, "share": arm.recipe.share,
                             "blanks": arm.recipe.blanks, "seed": seed, "copies": selection.copies,
-                            "augment": self.augment.model_dump() if selection.copies else None},
+                            "augment": _without(self.augment, selection).model_dump() if selection.copies else None},
                 parent=self.pool.ingested,
                 content=[*content, *(["content"] if blanks else [])],
                 image=self.pool.curated.card.image,
             )  # fmt: skip
         return target
 
-    def _copy(self, row: dict[str, Any], number: int) -> dict[str, Any]:
-        """The overlay row of an augmented copy; named as the stage `augment` names it."""
-        source = f"{row['source']}#augment-{number}"
-        return {
-            **row, "id": row_id(source), "content_hash": None, "source": source, "parent": row["id"],
-            "op": describe(self.augment, number), "note": None,
-        }  # fmt: skip
-
     def _augmented(self, selection: Selection) -> Path:
         """The folder with the augmented copies of these rows, made once: the draw of a row is that of `augment`."""
-        key = digest([self.augment.model_dump(), self.seed, selection.copies, sorted(selection.ids), self.code])[:16]
+        own = _without(self.augment, selection)
+        key = digest([own.model_dump(), self.seed, selection.copies, sorted(selection.ids), self.code])[:16]
         target = self.folder.parent / "augmented" / key
         if target.exists():
             return target
-        apply = policy(self.augment, self.seed)
+        apply = policy(own, self.seed)
         sources = {row["id"]: row["source"] for row in self.pool.rows(frozenset(selection.ids)).to_pylist()}
         with ContentWriter(target) as writer:
             for identity, content in self.pool.ingested.contents(sources.keys()):
@@ -117,3 +116,12 @@ class ArmWriter:
                     })  # fmt: skip
                     writer.add(made[-1]["id"], image.encode_png(pixels))
         return made
+
+
+def _copy(row: dict[str, Any], number: int, augment: Augment) -> dict[str, Any]:
+    """The overlay row of an augmented copy; named as the stage `augment` names it."""
+    source = f"{row['source']}#augment-{number}"
+    return {
+        **row, "id": row_id(source), "content_hash": None, "source": source, "parent": row["id"],
+        "op": describe(augment, number), "note": None,
+    }  # fmt: skip

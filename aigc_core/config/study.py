@@ -10,7 +10,8 @@ from aigc_core.config.base import Count, Positive, Section
 
 
 class OwnDecision(Section):
-    """A decision of the user's own: rows that it brought in (`ids`), or rows that it keeps out (`reasons`)."""
+    """A decision of the user's own: rows that it brought in (`ids`), rows that it keeps out (`reasons`), or operations of
+    the augmentation that it adds (`augment`)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="names the arms: without_<name>")]
     ids: str | None = Field(None, description="CSV file with a column `id` or `source`: training rows that it added")
@@ -18,10 +19,16 @@ class OwnDecision(Section):
         None, description="reason codes: the rows that are quarantined for no other reason"
     )
 
+    augment: list[Literal["rotate", "flip", "crop", "brightness"]] | None = Field(
+        None, description="operations of the section `augment`: without the decision the copies are made without them"
+    )
+
     @model_validator(mode="after")
-    def _one_of_two(self) -> OwnDecision:
-        if (self.ids is None) == (self.reasons is None):
-            raise ValueError("give `ids` (a CSV file) or `reasons` (a list of reason codes), one of the two")
+    def _one_of_three(self) -> OwnDecision:
+        if sum(given is not None for given in (self.ids, self.reasons, self.augment)) != 1:
+            raise ValueError(
+                "give `ids` (a CSV file), `reasons` (a list of reason codes) or `augment` (a list of operations), one of the three"
+            )
         return self
 
 

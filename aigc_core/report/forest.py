@@ -82,6 +82,10 @@ def in_order(arms: Sequence[Facts]) -> list[Facts]:
 def arm_title(arm: Facts, titles: dict[str, str]) -> str:
     """An arm in words."""
     kind, decision = arm["kind"], titles.get(arm["decision"] or "", arm["decision"] or "")
+    if arm["decision"] == "half_the_data":
+        return "half of the rows"
+    if arm["brings"]:
+        return f"others gone, not {decision}"
     return {
         "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
         "null": "full recipe again (null)", "size": f"{100 * arm['share']:.3g} % of the rows",
@@ -119,7 +123,8 @@ def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
     rows = []
     for row in sorted(study["gains"], key=key):
         kind, verdict = row["kind"], verdicts.get(row["name"], "")
-        title = {"decision": names.get(row["name"], row["name"]), "control": "against random removal",
+        control = "against as many other rows" if row["brings"] else "against random removal"
+        title = {"decision": names.get(row["name"], row["name"]), "control": control,
                  "null": "null: the recipe again", "planted": planted}[kind]  # fmt: skip
         colour = paint.ink
         if kind == "decision" and not void:

@@ -64,6 +64,8 @@ def ablate(
     changes = {"seeds": seeds, "sizes": sizes}
     config = _with(config, {name: value for name, value in changes.items() if value is not None})
     layout = check_unchanged(Plan.load(plan), paths) if plan else resolve(config, paths)
+    if not plan_only:
+        runner.warm_up(runner.workers(config, len(runner.missing_cells(layout.plan, paths))))
     layout, yardstick = _prepared(layout, config, paths, budget)
     frozen = paths.work / "ablation" / "plan.json"
     layout.plan.save(frozen)
@@ -95,7 +97,7 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
     """
     console, plan, yardstick = Console(), layout.plan, None
     cost = estimate.past_cost(plan, paths)
-    missing = len({line["cell"] for line in plan.cells} - set(runner.known_cells(plan, paths)))
+    missing = len(runner.missing_cells(plan, paths))
     if cost is None:
         yardstick = runner.make_yardstick(layout, paths, config)
         cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
