@@ -22,7 +22,8 @@ install: .venv/.installed
 	@test -n "$(PYTHON)" || { echo "no python3 found: install Python 3.11 or newer"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $$(grep -oE '^uv==[0-9.]+' requirements.lock)
-	$(BIN)/uv pip install -q --require-hashes -r requirements.lock
+	@# Compiled once here: where Python may not write bytecode, every process would compile torch and numpy again.
+	$(BIN)/uv pip install -q --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -272,6 +272,6 @@ def test_flat_images_are_neither_learnt_from_nor_told_a_label(tmp_path):
          "label": [*"ab" * 60], "split": ["reference" if n < 60 else "train" for n in range(120)]}
     )  # fmt: skip
     learner = Learner(rows, [(ids[:60], images[:60], None)], LabelSuspect(action="warn"), tmp_path)
-    learner.add(ids, images, None)
+    learner.add(ids, learner.lens(images, np.array(learner.wanted(ids))), None)
     told = [line["label_probability"] is not None for line in learner.table().to_pylist()]
     assert told == [True] * 100 + [False] * 20
