@@ -97,6 +97,33 @@ def test_label_tensors_are_those_of_the_label_tables(family):
     assert all(networks.state_dict()[name].shape[0] == len(SPEC.classes) for name in named)
 
 
+@pytest.mark.parametrize("size", [8, 20])
+def test_spectral_norm_holds_every_layer_of_the_discriminator_at_one(size, tmp_path):
+    spec = replace(SPEC, size=size, spectral_norm=True)
+    networks = build(spec, seed=0)
+    discriminator = networks.discriminator
+    images = torch.randn((4, 1, size, size), generator=torch.Generator().manual_seed(0))
+    for _ in range(30):
+        discriminator(images, torch.tensor([0, 1, 2, 0]))
+    layers = [module for module in discriminator.modules() if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding))]
+    assert len(layers) >= 5
+    for layer in layers:
+        largest = torch.linalg.svdvals(layer.weight.flatten(1))[0].item()
+        assert largest == pytest.approx(1, abs=0.02), layer
+    assert not hasattr(networks.generator, "parametrizations")
+    assert (
+        len({name.rsplit(".parametrizations", 1)[0].removesuffix(".weight") for name in networks.label_tensors()}) == 2
+    )
+    save_model(tmp_path, networks, {})
+    assert load_model(tmp_path).spec == spec
+
+
+def test_a_card_names_what_is_not_usual_and_old_cards_are_read():
+    assert "spectral_norm" not in SPEC.to_json()
+    assert replace(SPEC, spectral_norm=True).to_json()["spectral_norm"] is True
+    assert ModelSpec.from_json(SPEC.to_json()) == SPEC
+
+
 def test_bytes_survive_the_way_to_the_network_and_back():
     pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     assert torch.equal(to_bytes(to_unit(pixels)), pixels)

@@ -149,6 +149,33 @@ def test_training_learns(tmp_path):
     assert along.mean(0).std() > 3 * along.mean(1).std()
 
 
+@pytest.mark.parametrize(
+    "gan",
+    [
+        {"loss": "minimax"},
+        {"loss": "hinge", "spectral_norm": True},
+        {"loss": "wgan-gp", "mlp_r1": 0},
+        {"loss": "lsgan"},
+    ],
+    ids=lambda gan: gan["loss"],
+)
+def test_every_gan_loss_learns_and_resumes(gan, tmp_path, monkeypatch):
+    config = settings(gan={"steps": 150, "learning_rate": 0.002, "ema": 0.9, **gan}, checkpoint_every=30)
+    unbroken, broken = curated(tmp_path / "a"), curated(tmp_path / "b")
+    train(config, unbroken, "gan")
+    columns = (unbroken.model("gan") / "curve.csv").read_text().splitlines()[0].split(",")
+    assert ("gradient_penalty" in columns) == (gan["loss"] == "wgan-gp")
+    samples = load_model(unbroken.model("gan")).sample(torch.tensor([0] * 20 + [1] * 20), seed=0).float().mean(1)
+    across, along = samples[:20].mean(0), samples[20:].mean(0)
+    assert across.mean(1).std() > 2 * across.mean(0).std(), "the stripes of one class lie across"
+    assert along.mean(0).std() > 2 * along.mean(1).std(), "those of the other along"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, steps.GanTrainer, 100)
+        train(config, broken, "gan")
+    train(config, broken, "gan")
+    assert folder_bytes(broken.model("gan")) == folder_bytes(unbroken.model("gan"))
+
+
 # -- resume ----------------------------------------------------------------------------------------------------
 
 KILLED = """

@@ -36,10 +36,15 @@ class Vae(Section):
 
 
 class Gan(Section):
-    """Conditional GAN, non-saturating loss (Goodfellow 2014) with R1 (Mescheder 2018) and EMA."""
+    """Conditional GAN with a projection discriminator, R1 (Mescheder 2018) and EMA."""
 
     steps: Count = 2000
     learning_rate: Positive = 0.0005
+    loss: Literal["nonsaturating", "minimax", "hinge", "wgan-gp", "lsgan"] = Field(
+        "nonsaturating", description="formulas and sources are in training/adversarial.py"
+    )
+    gradient_penalty: Annotated[float, Field(ge=0)] = Field(10.0, description="wgan-gp: weight lambda of its penalty")
+    spectral_norm: bool = Field(False, description="limits every layer of the discriminator (Miyato 2018)")
     mlp_r1: Annotated[float, Field(ge=0)] = Field(
         20.0, description="weight gamma of the gradient penalty on real images, up to 16 px"
     )

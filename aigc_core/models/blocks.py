@@ -34,11 +34,8 @@ class GenerativeModel(nn.Module, ABC):
 
     def label_tensors(self) -> set[str]:
         """Names in the state dict that belong to classes, not to images."""
-        return {
-            f"{name}.weight" if name else "weight"
-            for name, module in self.named_modules()
-            if isinstance(module, LabelEmbedding)
-        }
+        tables = tuple(f"{name}." for name, module in self.named_modules() if isinstance(module, LabelEmbedding))
+        return {name for name in self.state_dict() if name.startswith(tables)}
 
 
 def mlp(inputs: int, width: int, layers: int = MLP_LAYERS) -> nn.Sequential:
@@ -52,6 +49,16 @@ def mlp(inputs: int, width: int, layers: int = MLP_LAYERS) -> nn.Sequential:
 def norm(channels: int) -> nn.GroupNorm:
     """Group normalisation (Wu & He 2018): per image, so that a sample does not depend on its batch."""
     return nn.GroupNorm(max(1, channels // GROUP_CHANNELS), channels)
+
+
+def limit_spectrum(network: nn.Module) -> None:
+    """Divide the weights of every layer by their largest singular value (Miyato et al. 2018, equation 8).
+
+    It is followed by one power iteration per forward pass in training mode; its vectors are buffers of the layer.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)):
+            nn.utils.parametrizations.spectral_norm(module)
 
 
 class Synthesis(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from aigc_core.errors import DataError
@@ -22,6 +22,8 @@ class ModelSpec:
     latent: int  # dimensions of the noise
     mlp_width: int  # hidden units up to 16 px
     conv_width: int  # channels of the full-size stage from 17 px; twice as many at every halving
+    # What follows belongs to one family each; model.json names it only where it is not the default.
+    spectral_norm: bool = False  # gan: on every layer of the discriminator
 
     def __post_init__(self) -> None:
         if self.convolutional and self.size % 4:
@@ -41,10 +43,16 @@ class ModelSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for model.json."""
-        return {**asdict(self), "classes": list(self.classes)}
+        usual = {field.name for field in fields(self) if getattr(self, field.name) == field.default}
+        return {
+            **{name: value for name, value in asdict(self).items() if name not in usual},
+            "classes": list(self.classes),
+        }
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> ModelSpec:
         """The inverse of `to_json`; further keys are left alone."""
-        known = {name: facts[name] for name in cls.__dataclass_fields__}
+        known = {
+            field.name: facts[field.name] for field in fields(cls) if field.default is MISSING or field.name in facts
+        }
         return cls(**{**known, "classes": tuple(known["classes"])})

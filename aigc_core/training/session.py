@@ -15,7 +15,7 @@ from aigc_core.errors import DataError
 from aigc_core.files import atomic_file, digest
 from aigc_core.models.spec import ModelSpec
 from aigc_core.models.zoo import SampleModel, save_model
-from aigc_core.paths import Paths
+from aigc_core.paths import FAMILIES, Paths
 from aigc_core.report.figures import image_grid, save_png
 from aigc_core.tracking import Tracker
 from aigc_core.training import checkpoint
@@ -50,6 +50,7 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
             "them by sub-folders or in metadata.csv"
         )
     network = config.train.network
+    options: dict[str, dict[str, Any]] = {"gan": {"spectral_norm": config.train.gan.spectral_norm}}
     return ModelSpec(
         family,
         int(image["size"]),
@@ -58,6 +59,7 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
         network.latent,
         network.mlp_width,
         network.conv_width,
+        **options.get(family, {}),
     )
 
 
@@ -115,7 +117,8 @@ def grid(trainer: Trainer, spec: ModelSpec) -> Any:
 def _identity(job: Job, spec: ModelSpec, config: Config) -> str:
     """Digest of everything that decides the outs; a checkpoint of another identity is never resumed."""
     # log_every decides no weight, but it decides the curve, which is an out too.
-    train = config.train.model_dump(exclude={"checkpoint_every", "grid_every"})
+    others = set(FAMILIES) - {job.family}
+    train = config.train.model_dump(exclude={"checkpoint_every", "grid_every", *others})
     start = {name: float(tensor.double().sum()) for name, tensor in (job.start or {}).items()}
     return digest([job.name, spec.to_json(), train, config.seed, job.steps, job.dataset_version, job.data.ids, start])[
         :16
