@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from aigc_core.config import Config, parse
+from aigc_core.data.loader import load_images
 from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.errors import ConfigError, DataError, TrainingError
 from aigc_core.files import read_json
 from aigc_core.modalities import image
-from aigc_core.models.zoo import load_model
+from aigc_core.models.bound import importance_bound
+from aigc_core.models.zoo import load_model, to_unit
 from aigc_core.paths import Paths
 from aigc_core.records import ROW_SCHEMA, row_id
 from aigc_core.stages.finetune import finetune, small_target
@@ -174,6 +176,23 @@ def test_every_gan_loss_learns_and_resumes(gan, tmp_path, monkeypatch):
         train(config, broken, "gan")
     train(config, broken, "gan")
     assert folder_bytes(broken.model("gan")) == folder_bytes(unbroken.model("gan"))
+
+
+@pytest.mark.parametrize("vae", [{"likelihood": "logistic"}, {"likelihood": "bernoulli", "free_bits": 0.1}])
+def test_every_likelihood_learns(vae, tmp_path):
+    paths = curated(tmp_path)
+    train(settings(vae={"steps": 200, **vae}), paths, "vae")
+    rows = (paths.model("vae") / "curve.csv").read_text().splitlines()[1:]
+    first, last = (float(row.split(",")[1]) for row in (rows[0], rows[-1]))
+    assert last < first - 5
+    model = load_model(paths.model("vae"))
+    assert model.spec.likelihood == vae["likelihood"]
+    samples = model.sample(torch.tensor([0] * 20 + [1] * 20), seed=0).float().mean(1)
+    assert samples[:20].mean(0).mean(1).std() > 2 * samples[:20].mean(0).mean(0).std()
+    data = load_images(Version.open(paths.curated), "train", size=8, channels=1, classes=list("abcd"))
+    binary = torch.where(to_unit(data.pixels) > 0, 1.0, -1.0).double()
+    bounds = [importance_bound(model.networks, binary, data.labels, torch.arange(48), k, 0).mean() for k in (1, 50)]
+    assert bounds[0] < bounds[1] < 0, "a bound of a probability"
 
 
 # -- resume ----------------------------------------------------------------------------------------------------

@@ -33,6 +33,12 @@ class Vae(Section):
     steps: Count = 4000
     learning_rate: Positive = 0.001
     beta: Positive = Field(1.0, description="weight of the KL term")
+    likelihood: Literal["gaussian", "logistic", "bernoulli"] = Field(
+        "gaussian", description="of a pixel; logistic is discretised to grey levels, bernoulli draws black and white"
+    )
+    free_bits: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="nats per latent dimension below which the KL term does not press"
+    )
 
 
 class Gan(Section):

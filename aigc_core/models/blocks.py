@@ -69,7 +69,7 @@ class Synthesis(nn.Module):
         shape = (spec.channels, spec.size, spec.size)
         if not spec.convolutional:
             self.net = nn.Sequential(
-                mlp(inputs, spec.mlp_width), nn.Linear(spec.mlp_width, spec.values), nn.Tanh(), nn.Unflatten(1, shape)
+                mlp(inputs, spec.mlp_width), nn.Linear(spec.mlp_width, spec.values), nn.Unflatten(1, shape)
             )
             return
         width, base = spec.conv_width, spec.size // 4
@@ -82,7 +82,6 @@ class Synthesis(nn.Module):
             nn.Upsample(scale_factor=2),
             *self._stage(2 * width, width),
             nn.Conv2d(width, spec.channels, 3, padding=1),
-            nn.Tanh(),
         )
 
     @staticmethod
@@ -91,8 +90,12 @@ class Synthesis(nn.Module):
 
     def forward(self, code: torch.Tensor) -> torch.Tensor:
         """(N, inputs) to (N, C, S, S)."""
-        images: torch.Tensor = self.net(code)
-        return images
+        return torch.tanh(self.activations(code))
+
+    def activations(self, code: torch.Tensor) -> torch.Tensor:
+        """What `forward` bounds to (-1, 1): (N, inputs) to (N, C, S, S)."""
+        activations: torch.Tensor = self.net(code)
+        return activations
 
 
 class Analysis(nn.Module):

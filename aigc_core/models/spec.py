@@ -24,6 +24,7 @@ class ModelSpec:
     conv_width: int  # channels of the full-size stage from 17 px; twice as many at every halving
     # What follows belongs to one family each; model.json names it only where it is not the default.
     spectral_norm: bool = False  # gan: on every layer of the discriminator
+    likelihood: str = "gaussian"  # vae: a name of models/likelihoods.py
 
     def __post_init__(self) -> None:
         if self.convolutional and self.size % 4:

@@ -1,11 +1,10 @@
-"""The terms of the variational bound, one function per formula.
+"""The KL term of the variational bound, one function per formula.
 
-Legend: B = batch, L = latent dimensions; images are (B, C, S, S) in [-1, 1]; every loss is a mean over B.
+Legend: B = batch, L = latent dimensions; mean and log variance of the posterior are (B, L); every loss is a mean over
+B. The terms -log p(x | z) are in models/likelihoods.py, because they belong to the model.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 
@@ -15,8 +14,10 @@ def gaussian_kl(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
 
 
-def gaussian_nll(images: torch.Tensor, means: torch.Tensor, log_spread: torch.Tensor) -> torch.Tensor:
-    """-log N(x; mean, spread^2) in nats, summed over pixels; one spread for all (Rybkin et al. 2021, equation 2)."""
-    residual = (images - means) * torch.exp(-log_spread)
-    per_pixel = 0.5 * residual.square() + log_spread + 0.5 * math.log(2 * math.pi)
-    return per_pixel.flatten(1).sum(1).mean()
+def free_bits_kl(mean: torch.Tensor, log_variance: torch.Tensor, free: float) -> torch.Tensor:
+    """The same sum, where each dimension counts for at least `free` nats: Kingma et al. 2016 (IAF), appendix C.8.
+
+    Below that a dimension is not pressed towards the prior, so that it is not given up in the first steps.
+    """
+    per_dimension = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean(0)
+    return per_dimension.clamp(min=free).sum()

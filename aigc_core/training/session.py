@@ -50,7 +50,10 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
             "them by sub-folders or in metadata.csv"
         )
     network = config.train.network
-    options: dict[str, dict[str, Any]] = {"gan": {"spectral_norm": config.train.gan.spectral_norm}}
+    options: dict[str, dict[str, Any]] = {
+        "gan": {"spectral_norm": config.train.gan.spectral_norm},
+        "vae": {"likelihood": config.train.vae.likelihood},
+    }
     return ModelSpec(
         family,
         int(image["size"]),

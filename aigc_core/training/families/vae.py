@@ -10,13 +10,14 @@ from torch import nn
 
 from aigc_core.config import Vae as VaeSettings
 from aigc_core.models.blocks import GenerativeModel
+from aigc_core.models.likelihoods import binarise
 from aigc_core.models.vae import Vae
 from aigc_core.training import losses
 from aigc_core.training.trainer import Losses, transfer, update
 
 
 class VaeTrainer:
-    """Evidence lower bound with a calibrated Gaussian likelihood and a Gaussian posterior."""
+    """Evidence lower bound with a Gaussian posterior; the likelihood is the model's."""
 
     def __init__(self, model: GenerativeModel, settings: VaeSettings, device: torch.device) -> None:
         self.model: GenerativeModel = model.to(device)
@@ -35,10 +36,13 @@ class VaeTrainer:
 
     def step(self, images: torch.Tensor, labels: torch.Tensor, noise: torch.Generator, step: int) -> Losses:  # noqa: ARG002
         """One update of encoder and decoder by the reparametrised bound (Kingma & Welling 2014, equation 10)."""
-        mean, log_variance = self.vae.encoder(images, labels)
+        if self.model.spec.likelihood == "bernoulli":
+            images = binarise(images, noise)
+        mean, log_variance = self.vae.posterior(images, labels)
         epsilon = torch.randn(mean.shape, generator=noise).to(self.device)
-        decoded = self.vae.decoder(mean + (0.5 * log_variance).exp() * epsilon, labels)
-        reconstruction = losses.gaussian_nll(images, decoded, self.vae.decoder.bounded_log_spread())
+        reconstruction = self.vae.nll(images, mean + (0.5 * log_variance).exp() * epsilon, labels).mean()
         kl = losses.gaussian_kl(mean, log_variance)
-        update(self.optimizers["all"], reconstruction + self.settings.beta * kl)
+        free = self.settings.free_bits
+        pressed = losses.free_bits_kl(mean, log_variance, free) if free > 0 else kl
+        update(self.optimizers["all"], reconstruction + self.settings.beta * pressed)
         return {"reconstruction_loss": reconstruction.detach(), "kl_loss": kl.detach()}
