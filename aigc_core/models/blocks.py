@@ -28,9 +28,14 @@ class GenerativeModel(nn.Module, ABC):
 
     spec: ModelSpec
 
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one image is made from."""
+        return self.spec.latent
+
     @abstractmethod
     def generate(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """(N, latent) standard normal noise and (N,) labels to images (N, C, S, S) in [-1, 1]."""
+        """(N, noise_size) standard normal noise and (N,) labels to images (N, C, S, S) in [-1, 1]."""
 
     def label_tensors(self) -> set[str]:
         """Names in the state dict that belong to classes, not to images."""
@@ -62,7 +67,7 @@ def limit_spectrum(network: nn.Module) -> None:
 
 
 class Synthesis(nn.Module):
-    """(N, inputs) to images (N, C, S, S) in (-1, 1): an MLP up to 16 px, two doublings by convolution above."""
+    """(N, inputs) to images (N, C, S, S) in (-1, 1): an MLP for small sides, two doublings by convolution for larger ones."""
 
     def __init__(self, inputs: int, spec: ModelSpec) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The KL term of the variational bound, one function per formula.
+"""The KL term of the variational bound and the error of a flow, one function per formula.
 
 Legend: B = batch, L = latent dimensions; mean and log variance of the posterior are (B, L); every loss is a mean over
 B. The terms -log p(x | z) are in models/likelihoods.py, because they belong to the model.
@@ -21,3 +21,8 @@ def free_bits_kl(mean: torch.Tensor, log_variance: torch.Tensor, free: float) ->
     """
     per_dimension = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean(0)
     return per_dimension.clamp(min=free).sum()
+
+
+def velocity_error(predicted: torch.Tensor, noise: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """|(image - noise) - v|^2 as a mean over values, each (B, C, S, S): Liu et al. 2022, equation 1."""
+    return (images - noise - predicted).square().mean()

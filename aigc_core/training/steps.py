@@ -8,13 +8,15 @@ from aigc_core.config import Train
 from aigc_core.models.spec import ModelSpec
 from aigc_core.models.zoo import build as build_model
 from aigc_core.registry import Registry
+from aigc_core.training.families.flow import FlowTrainer
 from aigc_core.training.families.gan import GanTrainer
 from aigc_core.training.families.vae import VaeTrainer
 from aigc_core.training.trainer import Trainer
 
-__all__ = ["Trainer", "build", "trainers"]
+__all__ = ["FlowTrainer", "GanTrainer", "Trainer", "VaeTrainer", "build", "trainers"]
 
-trainers: Registry[type[GanTrainer] | type[VaeTrainer]] = Registry("model family")
+trainers: Registry[type[FlowTrainer] | type[GanTrainer] | type[VaeTrainer]] = Registry("model family")
+trainers.register("flow")(FlowTrainer)
 trainers.register("gan")(GanTrainer)
 trainers.register("vae")(VaeTrainer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,6 +12,15 @@ from torch import nn
 from aigc_core.models.blocks import GenerativeModel
 
 Losses = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one step."""
+
+    images: torch.Tensor  # (B, C, S, S) in [-1, 1]
+    labels: torch.Tensor  # (B,) int64
+    keys: torch.Tensor  # (B,) int64, one per row id: what is drawn for a row is drawn from it
 
 
 class Trainer(Protocol):
@@ -25,8 +35,8 @@ class Trainer(Protocol):
     def start_from(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take over every tensor of equal name and shape but the label embeddings, which belong to other classes."""
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor, noise: torch.Generator, step: int) -> Losses:
-        """Update the weights on images (B, C, S, S) in [-1, 1] and labels (B,)."""
+    def step(self, batch: Batch, noise: torch.Generator, step: int) -> Losses:
+        """Update the weights; `noise` is the chance of this step, which is number `step` from 0."""
 
 
 def transfer(model: GenerativeModel, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -40,8 +50,11 @@ def transfer(model: GenerativeModel, tensors: Mapping[str, torch.Tensor]) -> Non
     model.load_state_dict({**own, **usable})
 
 
-def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-    """One optimizer step down the gradient of the scalar `loss`."""
+def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, clip_norm: float | None = None) -> None:
+    """One optimizer step down the gradient of the scalar `loss`, shortened to the Euclidean norm `clip_norm`."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    if clip_norm is not None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        nn.utils.clip_grad_norm_(weights, clip_norm)
     optimizer.step()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
@@ -12,8 +12,9 @@ from torch import nn
 from aigc_core.config import Gan as GanSettings
 from aigc_core.models.blocks import GenerativeModel
 from aigc_core.models.gan import Gan
-from aigc_core.training import adversarial, ema
-from aigc_core.training.trainer import Losses, transfer, update
+from aigc_core.training import adversarial, augment, ema
+from aigc_core.training.chance import mix
+from aigc_core.training.trainer import Batch, Losses, transfer, update
 
 
 class GanTrainer:
@@ -27,6 +28,9 @@ class GanTrainer:
         self.gan, self.settings, self.device = cast(Gan, self.model), settings, device
         self.loss = adversarial.losses[settings.loss]
         self.r1 = settings.conv_r1 if model.spec.convolutional else settings.mlp_r1
+        self.augment = augment.make(settings)
+        if self.augment is not None:
+            self.augment.to(device)
         self.generator = copy.deepcopy(self.gan.generator)
         self.gan.generator.requires_grad_(False)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
@@ -35,44 +39,65 @@ class GanTrainer:
         }
 
     def state(self) -> dict[str, nn.Module]:
-        """The model and the generator behind its average."""
-        return {"model": self.model, "generator": self.generator}
+        """The model, the generator behind its average, and what the augmentation remembers."""
+        known: dict[str, nn.Module] = {"model": self.model, "generator": self.generator}
+        return known if self.augment is None else {**known, "augment": self.augment}
 
     def start_from(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Start both generators from the average that was saved."""
         transfer(self.model, tensors)
         self.generator.load_state_dict(self.gan.generator.state_dict())
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor, noise: torch.Generator, step: int) -> Losses:
+    def step(self, batch: Batch, noise: torch.Generator, step: int) -> Losses:
         """One update of the discriminator, then one of the generator."""
-        discriminator = self.gan.discriminator
-        z = torch.randn(2, len(images), self.model.spec.latent, generator=noise).to(self.device)
+        discriminator, labels, clip = self.gan.discriminator, batch.labels, self.settings.clip_norm
+        z = torch.randn(2, len(labels), self.model.spec.latent, generator=noise).to(self.device)
+        show = self._shown(noise, len(labels))
         with torch.no_grad():
-            fakes = self.generator(z[0], labels)
-        loss_d, penalties = self._discriminator_loss(images, fakes, labels, noise)
-        update(self.optimizers["discriminator"], loss_d + sum(weight * value for weight, value in penalties.values()))
+            fakes = show(self.generator(z[0], labels), None, 1)
+        real_images = batch.images.requires_grad_(self.r1 > 0)
+        seen = show(real_images, batch.keys, 2)
+        real = discriminator(seen, labels)
+        loss_d = self.loss.discriminator(real, discriminator(fakes, labels))
+        penalties = self._penalties(real_images, seen, real, fakes, labels, noise)
+        whole = loss_d + sum(weight * value for weight, value in penalties.values())
+        update(self.optimizers["discriminator"], whole, clip)
         discriminator.requires_grad_(False)  # its gradients are not needed in the generator's pass
-        loss_g = self.loss.generator(discriminator(self.generator(z[1], labels), labels))
-        update(self.optimizers["generator"], loss_g)
+        loss_g = self.loss.generator(discriminator(show(self.generator(z[1], labels), None, 3), labels))
+        update(self.optimizers["generator"], loss_g, clip)
         discriminator.requires_grad_(True)
         ema.update(self.gan.generator, self.generator, self.settings.ema, step)
         values = {"generator_loss": loss_g, "discriminator_loss": loss_d}
         values |= {name: value for name, (_, value) in penalties.items()}
+        values |= {} if self.augment is None else self.augment.observe(real, step)
         return {name: value.detach() for name, value in values.items()}
 
-    def _discriminator_loss(
-        self, images: torch.Tensor, fakes: torch.Tensor, labels: torch.Tensor, noise: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, tuple[float, torch.Tensor]]]:
-        """The loss, and its penalties with their weights."""
-        discriminator = self.gan.discriminator
-        images.requires_grad_(self.r1 > 0)
-        real = discriminator(images, labels)
-        loss = self.loss.discriminator(real, discriminator(fakes, labels))
+    def _shown(
+        self, noise: torch.Generator, count: int
+    ) -> Callable[[torch.Tensor, torch.Tensor | None, int], torch.Tensor]:
+        """What the discriminator sees of images: (B, C, S, S), their row keys (none: they were generated), a purpose."""
+        change = self.augment
+        if change is None:
+            return lambda images, _keys, _purpose: images
+        seed = int(torch.randint(2**62, (), generator=noise))
+        places = torch.arange(count, device=self.device)
+        return lambda images, keys, purpose: change(images, places if keys is None else keys, mix(seed, 0, purpose))
+
+    def _penalties(
+        self,
+        images: torch.Tensor,
+        seen: torch.Tensor,
+        real: torch.Tensor,
+        fakes: torch.Tensor,
+        labels: torch.Tensor,
+        noise: torch.Generator,
+    ) -> dict[str, tuple[float, torch.Tensor]]:
+        """Gradient penalties with their weights; `seen` is what the logits `real` were given of the real images."""
         r1 = adversarial.r1_penalty(real, images) if self.r1 > 0 else torch.zeros((), device=self.device)
         penalties = {"r1_penalty": (self.r1, r1)}
         if self.settings.loss == "wgan-gp":
             place = torch.rand((len(images), 1, 1, 1), generator=noise).to(self.device)
-            between = torch.lerp(fakes, images.detach(), place).requires_grad_()
-            slope = adversarial.gradient_penalty(discriminator(between, labels), between)
+            between = torch.lerp(fakes, seen.detach(), place).requires_grad_()
+            slope = adversarial.gradient_penalty(self.gan.discriminator(between, labels), between)
             penalties["gradient_penalty"] = (self.settings.gradient_penalty, slope)
-        return loss, penalties
+        return penalties

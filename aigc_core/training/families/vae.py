@@ -13,7 +13,7 @@ from aigc_core.models.blocks import GenerativeModel
 from aigc_core.models.likelihoods import binarise
 from aigc_core.models.vae import Vae
 from aigc_core.training import losses
-from aigc_core.training.trainer import Losses, transfer, update
+from aigc_core.training.trainer import Batch, Losses, transfer, update
 
 
 class VaeTrainer:
@@ -34,8 +34,9 @@ class VaeTrainer:
         """Start from a saved VAE."""
         transfer(self.model, tensors)
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor, noise: torch.Generator, step: int) -> Losses:  # noqa: ARG002
+    def step(self, batch: Batch, noise: torch.Generator, step: int) -> Losses:  # noqa: ARG002
         """One update of encoder and decoder by the reparametrised bound (Kingma & Welling 2014, equation 10)."""
+        images, labels = batch.images, batch.labels
         if self.model.spec.likelihood == "bernoulli":
             images = binarise(images, noise)
         mean, log_variance = self.vae.posterior(images, labels)
@@ -44,5 +45,5 @@ class VaeTrainer:
         kl = losses.gaussian_kl(mean, log_variance)
         free = self.settings.free_bits
         pressed = losses.free_bits_kl(mean, log_variance, free) if free > 0 else kl
-        update(self.optimizers["all"], reconstruction + self.settings.beta * pressed)
+        update(self.optimizers["all"], reconstruction + self.settings.beta * pressed, self.settings.clip_norm)
         return {"reconstruction_loss": reconstruction.detach(), "kl_loss": kl.detach()}
