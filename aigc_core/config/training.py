@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aigc_core.config.base import Classes, Count, Positive, Section, Share
 
@@ -19,12 +19,21 @@ class Augment(Section):
     brightness: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="largest relative change")
 
 
+#: Where a gradient is cut.
+ClipNorm = Annotated[
+    Positive | None, Field(description="largest norm of the gradient of each network; null does not clip")
+]
+
+
 class Network(Section):
     """Sizes of the networks; image size and channels come from the data."""
 
     latent: Count = Field(64, description="dimensions of the noise")
-    mlp_width: Count = Field(256, description="hidden units up to 16 px")
-    conv_width: Count = Field(16, description="channels of the widest image stage from 17 px")
+    mlp_width: Count = Field(256, description="hidden units of an MLP")
+    conv_width: Count = Field(16, description="channels of the widest image stage of a convolutional network")
+    largest_mlp_side: Annotated[int, Field(ge=0)] = Field(
+        16, description="px; images up to this side go through an MLP, larger ones through convolutions"
+    )
 
 
 class Vae(Section):
@@ -32,19 +41,63 @@ class Vae(Section):
 
     steps: Count = 4000
     learning_rate: Positive = 0.001
+    clip_norm: ClipNorm = None
     beta: Positive = Field(1.0, description="weight of the KL term")
+    likelihood: Literal["gaussian", "logistic", "bernoulli"] = Field(
+        "gaussian", description="of a pixel; logistic is discretised to grey levels, bernoulli draws black and white"
+    )
+    free_bits: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="nats per latent dimension below which the KL term does not press"
+    )
 
 
 class Gan(Section):
-    """Conditional GAN, non-saturating loss (Goodfellow 2014) with R1 (Mescheder 2018) and EMA."""
+    """Conditional GAN with a projection discriminator, R1 (Mescheder 2018) and EMA."""
 
     steps: Count = 2000
     learning_rate: Positive = 0.0005
-    mlp_r1: Annotated[float, Field(ge=0)] = Field(
-        20.0, description="weight gamma of the gradient penalty on real images, up to 16 px"
+    clip_norm: ClipNorm = None
+    loss: Literal["nonsaturating", "minimax", "hinge", "wgan-gp", "lsgan"] = Field(
+        "nonsaturating", description="formulas and sources are in training/adversarial.py"
     )
-    conv_r1: Annotated[float, Field(ge=0)] = Field(1.0, description="the same weight from 17 px")
+    gradient_penalty: Annotated[float, Field(ge=0)] = Field(10.0, description="wgan-gp: weight lambda of its penalty")
+    spectral_norm: bool = Field(False, description="limits every layer of the discriminator (Miyato 2018)")
+    mlp_r1: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="weight gamma of the gradient penalty on real images, where the networks are MLPs"
+    )
+    conv_r1: Annotated[float, Field(ge=0)] = Field(1.0, description="the same weight where they are convolutional")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay per step of the generator's average")
+    augment: Literal["none", "diffaugment", "ada"] = Field(
+        "none", description="what the discriminator sees is augmented, real and generated alike: for few images"
+    )
+    diffaugment: list[Literal["color", "translation", "cutout"]] = Field(
+        ["color", "translation", "cutout"], description="operations, all on every image (Zhao 2020)"
+    )
+    ada_target: Share = Field(0.6, description="ada: mean sign of the discriminator on real images that is aimed at")
+    ada_images: Count = Field(500_000, description="ada: images in which its probability may rise from 0 to 1")
+
+    @model_validator(mode="after")
+    def _readable_sign(self) -> Gan:
+        if self.augment == "ada" and self.loss in ("wgan-gp", "lsgan"):
+            raise ValueError(
+                f"ada reads the sign of the discriminator, which says nothing with loss {self.loss}: take diffaugment"
+            )
+        return self
+
+
+class Flow(Section):
+    """Class-conditional rectified flow (Liu 2022; Lipman 2022) with classifier-free guidance (Ho & Salimans 2022)."""
+
+    steps: Count = 4000
+    learning_rate: Positive = 0.001
+    clip_norm: ClipNorm = None
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay per step of the network's average")
+    label_dropout: Share = Field(0.1, description="rows that train the unlabelled velocity, which guidance needs")
+    guidance: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="1 follows the labels; more makes samples more typical, and sampling twice as long"
+    )
+    sampler: Literal["euler", "heun"] = Field("heun", description="heun asks the network twice a step")
+    sample_steps: Count = Field(20, description="from noise to image")
 
 
 class Train(Section):
@@ -58,9 +111,12 @@ class Train(Section):
     log_every: Count = Field(50, description="steps between points of a loss curve")
     grid_every: Count = Field(1000, description="steps between fixed-latent grids")
     checkpoint_every: Count = Field(500, description="steps between checkpoints")
+    keep_checkpoints: Count = Field(1, description="the last so many stay while training runs")
+    max_loss: Positive = Field(1e8, description="a loss beyond it, in either direction, stops training")
     network: Network = Network()
     vae: Vae = Vae()
     gan: Gan = Gan()
+    flow: Flow = Flow()
 
 
 class SecondSource(Section):

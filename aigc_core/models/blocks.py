@@ -28,17 +28,19 @@ class GenerativeModel(nn.Module, ABC):
 
     spec: ModelSpec
 
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one image is made from."""
+        return self.spec.latent
+
     @abstractmethod
     def generate(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """(N, latent) standard normal noise and (N,) labels to images (N, C, S, S) in [-1, 1]."""
+        """(N, noise_size) standard normal noise and (N,) labels to images (N, C, S, S) in [-1, 1]."""
 
     def label_tensors(self) -> set[str]:
         """Names in the state dict that belong to classes, not to images."""
-        return {
-            f"{name}.weight" if name else "weight"
-            for name, module in self.named_modules()
-            if isinstance(module, LabelEmbedding)
-        }
+        tables = tuple(f"{name}." for name, module in self.named_modules() if isinstance(module, LabelEmbedding))
+        return {name for name in self.state_dict() if name.startswith(tables)}
 
 
 def mlp(inputs: int, width: int, layers: int = MLP_LAYERS) -> nn.Sequential:
@@ -54,15 +56,25 @@ def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, channels // GROUP_CHANNELS), channels)
 
 
+def limit_spectrum(network: nn.Module) -> None:
+    """Divide the weights of every layer by their largest singular value (Miyato et al. 2018, equation 8).
+
+    It is followed by one power iteration per forward pass in training mode; its vectors are buffers of the layer.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)):
+            nn.utils.parametrizations.spectral_norm(module)
+
+
 class Synthesis(nn.Module):
-    """(N, inputs) to images (N, C, S, S) in (-1, 1): an MLP up to 16 px, two doublings by convolution above."""
+    """(N, inputs) to images (N, C, S, S) in (-1, 1): an MLP for small sides, two doublings by convolution for larger ones."""
 
     def __init__(self, inputs: int, spec: ModelSpec) -> None:
         super().__init__()
         shape = (spec.channels, spec.size, spec.size)
         if not spec.convolutional:
             self.net = nn.Sequential(
-                mlp(inputs, spec.mlp_width), nn.Linear(spec.mlp_width, spec.values), nn.Tanh(), nn.Unflatten(1, shape)
+                mlp(inputs, spec.mlp_width), nn.Linear(spec.mlp_width, spec.values), nn.Unflatten(1, shape)
             )
             return
         width, base = spec.conv_width, spec.size // 4
@@ -75,7 +87,6 @@ class Synthesis(nn.Module):
             nn.Upsample(scale_factor=2),
             *self._stage(2 * width, width),
             nn.Conv2d(width, spec.channels, 3, padding=1),
-            nn.Tanh(),
         )
 
     @staticmethod
@@ -84,8 +95,12 @@ class Synthesis(nn.Module):
 
     def forward(self, code: torch.Tensor) -> torch.Tensor:
         """(N, inputs) to (N, C, S, S)."""
-        images: torch.Tensor = self.net(code)
-        return images
+        return torch.tanh(self.activations(code))
+
+    def activations(self, code: torch.Tensor) -> torch.Tensor:
+        """What `forward` bounds to (-1, 1): (N, inputs) to (N, C, S, S)."""
+        activations: torch.Tensor = self.net(code)
+        return activations
 
 
 class Analysis(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from aigc_core.models.blocks import Analysis, GenerativeModel, LabelEmbedding, Synthesis
+from aigc_core.models.blocks import Analysis, GenerativeModel, LabelEmbedding, Synthesis, limit_spectrum
 from aigc_core.models.spec import ModelSpec
 
 LABEL_FEATURES = 32
@@ -34,6 +34,8 @@ class Discriminator(nn.Module):
         self.score = nn.Linear(self.analysis.features, 1)
         self.label = LabelEmbedding(len(spec.classes), self.analysis.features)
         nn.init.normal_(self.label.weight, std=self.analysis.features**-0.5)
+        if spec.spectral_norm:
+            limit_spectrum(self)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(N, C, S, S), (N,) to logits (N,); higher is more real."""

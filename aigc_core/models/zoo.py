@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from aigc_core.errors import DataError
+from aigc_core.errors import DataError, TrainingError
 from aigc_core.files import atomic_file, read_json, sha256_file, write_json
 from aigc_core.models.blocks import GenerativeModel
+from aigc_core.models.flow import Flow
 from aigc_core.models.gan import Gan
 from aigc_core.models.spec import ModelSpec
 from aigc_core.models.vae import Vae
 from aigc_core.registry import Registry
 
 families: Registry[Callable[[ModelSpec], GenerativeModel]] = Registry("model family")
+families.register("flow")(Flow)
 families.register("gan")(Gan)
 families.register("vae")(Vae)
 
@@ -46,13 +49,13 @@ class SampleModel:
     def sample(self, labels: torch.Tensor, seed: int, batch_size: int = 512) -> torch.Tensor:
         """(N,) labels to images (N, C, S, S), uint8 on the CPU. The same for every `batch_size`."""
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn((len(labels), self.spec.latent), generator=generator)
+        noise = torch.randn((len(labels), self.networks.noise_size), generator=generator)
         return render(self.networks, noise, labels, batch_size)
 
 
 @torch.no_grad()
 def render(networks: GenerativeModel, noise: torch.Tensor, labels: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
-    """(N, latent) noise and (N,) labels to bytes (N, C, S, S) on the CPU, `batch_size` at a time."""
+    """(N, noise_size) noise and (N,) labels to bytes (N, C, S, S) on the CPU, `batch_size` at a time."""
     weight = next(networks.parameters())
     parts = []
     for start in range(0, len(labels), batch_size):
@@ -76,10 +79,15 @@ def to_unit(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def save_model(folder: Path, networks: GenerativeModel, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write weights and card into `folder`; `facts` join the spec. Returns the card."""
+    """Write weights and card into `folder`; `facts` join the spec. Returns the card.
+
+    Raises TrainingError where the disk is full."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in networks.state_dict().items()}
-    with atomic_file(folder / WEIGHTS) as scratch:
-        save_file(tensors, scratch)
+    try:
+        with atomic_file(folder / WEIGHTS) as scratch:
+            save_file(tensors, scratch)
+    except SafetensorError as error:  # no OSError, whatever went wrong underneath
+        raise TrainingError(f"{WEIGHTS} cannot be written ({error}): make room and run it again") from error
     card = {**networks.spec.to_json(), **facts, "weights_sha256": sha256_file(folder / WEIGHTS)}
     write_json(folder / CARD, card)
     return card

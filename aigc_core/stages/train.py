@@ -14,18 +14,24 @@ from aigc_core.training import session
 
 def train(config: Config, paths: Paths, family: str) -> StageResult:
     """Write data/models/<family>. Raises DataError for one class or fewer rows than a batch."""
-    folder = paths.data / config.train.dataset
-    version = Version.open(folder)
-    image, classes = version.card.image, version.card.classes
-    data = load_images(version, "train", size=image["size"], channels=image["channels"], classes=classes)
-    steps = getattr(config.train, family).steps
-    job = session.Job(f"train@{family}", family, data, version.card.version, image, steps)
+    job = training_job(config, paths, family)
     resolved = {"seed": config.seed, "train": config.train.model_dump(), "family": family}
+    inputs = [paths.content, paths.data / config.train.dataset]
     with (
-        open_tracker(config.tracking, paths, job.name, resolved, [paths.content, folder]) as tracker,
+        open_tracker(config.tracking, paths, job.name, resolved, inputs) as tracker,
         atomic_folder(paths.model(family)) as out,
     ):
         curve = session.run(job, config, paths, tracker, out)
     session.finished(job, paths)
     losses = ", ".join(f"{name} {value:.3g}" for name, value in curve[-1].items() if name != "step")
-    return StageResult(f"{family}: {steps:,} steps on {len(data):,} rows of {len(classes)} classes; {losses}")
+    rows, classes = len(job.data), len(job.data.classes)
+    return StageResult(f"{family}: {job.steps:,} steps on {rows:,} rows of {classes} classes; {losses}")
+
+
+def training_job(config: Config, paths: Paths, family: str) -> session.Job:
+    """The family, its steps, and the training rows of the version that train.dataset names."""
+    version = Version.open(paths.data / config.train.dataset)
+    image, classes = version.card.image, version.card.classes
+    data = load_images(version, "train", size=image["size"], channels=image["channels"], classes=classes)
+    steps = getattr(config.train, family).steps
+    return session.Job(f"train@{family}", family, data, version.card.version, image, steps)

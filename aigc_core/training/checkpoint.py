@@ -11,30 +11,50 @@ import torch
 from aigc_core.errors import TrainingError
 from aigc_core.files import atomic_file
 
-NAME = "last.pt"
+PATTERN = "step-*.pt"
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
-    """Replace the last checkpoint. Raises TrainingError on a full disk; the former checkpoint stays intact."""
+def save(folder: Path, state: dict[str, Any], keep: int = 1) -> None:
+    """Write the checkpoint of `state["step"]`, then remove all but the last `keep`.
+
+    Raises TrainingError on a full disk; the former checkpoints stay as they are.
+    """
+    target = folder / f"step-{state['step']:08d}.pt"
     try:
-        with atomic_file(folder / NAME) as scratch:
+        with atomic_file(target) as scratch:
             torch.save(state, scratch)
     except (OSError, RuntimeError) as error:
+        former = latest(folder)
+        kept = f"{short(former)} stays" if former else "there is no earlier one"
         raise TrainingError(
-            f"the checkpoint of step {state['step']} cannot be written ({error}): make room and run it again"
+            f"the checkpoint of step {state['step']} cannot be written ({_reason(error, folder)}), {kept}: make room and run "
+            "it again"
         ) from error
+    for old in _all(folder)[:-keep]:
+        old.unlink()
+
+
+def latest(folder: Path) -> Path | None:
+    """The file of the last checkpoint, or none."""
+    return max(_all(folder), default=None)
+
+
+def short(path: Path) -> str:
+    """A checkpoint as a sentence names it: training, identity, step."""
+    return "/".join(path.parts[-3:])
 
 
 def load(folder: Path) -> dict[str, Any] | None:
     """The last checkpoint, or none. Raises TrainingError for a file that is not one."""
-    path = folder / NAME
-    if not path.exists():
+    path = latest(folder)
+    if path is None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(
-            f"{path.parent.name}/{NAME} is not a readable checkpoint: remove that folder and run again"
+            f"{short(path)} is not a readable checkpoint: remove that file and run again, from the one before it or "
+            "from the beginning"
         ) from error
     return state
 
@@ -42,3 +62,13 @@ def load(folder: Path) -> dict[str, Any] | None:
 def forget(folder: Path) -> None:
     """Remove the checkpoints of a training that is done."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.glob(PATTERN))
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """One line. What torch says of a full disk names no disk, and comes with a trace of C++ calls."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0].strip()
+    return f"{said}; {shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free there"

@@ -15,11 +15,13 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from aigc_core.data.loader import ImageSet
-from aigc_core.errors import ConfigError, DataError, TrainingError
+from aigc_core.errors import ConfigError, DataError
 from aigc_core.models.zoo import to_unit
 from aigc_core.tracking import Tracker
 from aigc_core.training import checkpoint
-from aigc_core.training.steps import Trainer
+from aigc_core.training.chance import Batches, mix, row_keys
+from aigc_core.training.guard import Guard
+from aigc_core.training.trainer import Batch, Trainer
 
 Curve = list[dict[str, float]]
 
@@ -34,6 +36,8 @@ class Schedule:
     grid_every: int
     checkpoint_every: int
     seed: int
+    keep: int = 1  # checkpoints
+    max_loss: float = math.inf  # beyond it training is stopped; infinite: by what is not a number alone
 
 
 def choose_device(name: str) -> torch.device:
@@ -45,6 +49,14 @@ def choose_device(name: str) -> torch.device:
             "params.yaml: train.device = 'cuda', but this machine has no usable CUDA device: use auto or cpu"
         )
     return torch.device(name)
+
+
+def refuse_few_rows(rows: int, batch_size: int) -> None:
+    """Raises DataError for fewer rows than a batch."""
+    if rows < batch_size:
+        raise DataError(
+            f"{rows} training rows are fewer than one batch of {batch_size}: add images or lower train.batch_size"
+        )
 
 
 def fit(
@@ -60,16 +72,16 @@ def fit(
     """Train to `schedule.steps`, from the last checkpoint in `work` where there is one; returns the loss curve.
 
     `quiet` shows no progress: for trainings of which many run at once.
-    Raises DataError for fewer rows than a batch, TrainingError when a loss is no longer finite.
+    Raises DataError for fewer rows than a batch, UnstableError when a loss is no longer finite or a weight is not.
     """
-    if len(data) < schedule.batch_size:
-        raise DataError(
-            f"{len(data)} training rows are fewer than one batch of {schedule.batch_size}: add images or lower train.batch_size"
-        )
+    refuse_few_rows(len(data), schedule.batch_size)
     device = next(trainer.model.parameters()).device
-    pixels, labels = data.pixels.to(device), data.labels.to(device)
+    pixels, labels, keys = (part.to(device) for part in (data.pixels, data.labels, row_keys(data.ids)))
     first, curve = _resume(trainer, work)
-    batches = _Batches(len(data), schedule)
+    for point in curve:  # a predecessor that was killed may have sent less than its checkpoint holds
+        tracker.metrics(_losses(point), int(point["step"]))
+    batches = Batches(len(data), schedule.batch_size, schedule.seed)
+    guard = Guard(schedule.max_loss, batches, data.ids, work)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -81,53 +93,27 @@ def fit(
         task = progress.add_task("training", total=schedule.steps, completed=first)
         for step in range(first, schedule.steps):
             index = batches.at(step).to(device)
-            noise = torch.Generator().manual_seed(_mix(schedule.seed, step, 1))
-            values = trainer.step(to_unit(pixels[index]), labels[index], noise, step)
+            noise = torch.Generator().manual_seed(mix(schedule.seed, step, 1))
+            values = trainer.step(Batch(to_unit(pixels[index]), labels[index], keys[index]), noise, step)
             done = step + 1
+            guard.watch(done, values)
             progress.update(task, completed=done)
             if done % schedule.log_every == 0 or done == schedule.steps:
-                curve.append({"step": done, **_finite(values, done, work)})
-                tracker.metrics({k: v for k, v in curve[-1].items() if k != "step"}, done)
+                curve.append({"step": done, **guard.look()})
+                tracker.metrics(_losses(curve[-1]), done)
             if done % schedule.grid_every == 0 and done < schedule.steps:
                 draw_grid(done)
             if done % schedule.checkpoint_every == 0 and done < schedule.steps:
-                _finite(values, done, work)
-                checkpoint.save(work, _state(trainer, done, curve))
+                guard.look()
+                guard.weights(trainer.state(), done)
+                checkpoint.save(work, _state(trainer, done, curve), schedule.keep)
                 tracker.flush()
+    guard.weights(trainer.state(), schedule.steps)
     return curve
 
 
-class _Batches:
-    """Row indices by step: every epoch is a permutation keyed by (seed, epoch); its incomplete last batch is dropped."""
-
-    def __init__(self, rows: int, schedule: Schedule) -> None:
-        self.rows, self.size, self.seed = rows, schedule.batch_size, schedule.seed
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
-
-    def at(self, step: int) -> torch.Tensor:
-        epoch, place = divmod(step, self.rows // self.size)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(_mix(self.seed, epoch, 2)))
-        return self._order[place * self.size : (place + 1) * self.size]
-
-
-def _mix(seed: int, number: int, purpose: int) -> int:
-    """A 63-bit seed for one purpose; odd multipliers of splitmix64 keep neighbouring numbers apart."""
-    return (seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9 + purpose * 0x94D049BB133111EB) % (2**63)
-
-
-def _finite(values: dict[str, torch.Tensor], step: int, work: Path) -> dict[str, float]:
-    numbers = {name: float(value) for name, value in values.items()}
-    bad = [name for name, value in numbers.items() if not math.isfinite(value)]
-    if bad:
-        kept = (
-            "the last good checkpoint is kept" if (work / checkpoint.NAME).exists() else "no checkpoint was written yet"
-        )
-        raise TrainingError(
-            f"{bad[0]} is {numbers[bad[0]]} at step {step}; {kept}: lower the learning rate or look at the data"
-        )
-    return numbers
+def _losses(point: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in point.items() if name != "step"}
 
 
 def _state(trainer: Trainer, step: int, curve: Curve) -> dict[str, Any]:

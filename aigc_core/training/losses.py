@@ -1,27 +1,12 @@
-"""One function per formula. Legend: B = batch; logits are (B,), images (B, C, S, S); every loss is a mean over B."""
+"""The KL term of the variational bound and the error of a flow, one function per formula.
+
+Legend: B = batch, L = latent dimensions; mean and log variance of the posterior are (B, L); every loss is a mean over
+B. The terms -log p(x | z) are in models/likelihoods.py, because they belong to the model.
+"""
 
 from __future__ import annotations
 
-import math
-
 import torch
-import torch.nn.functional as F
-
-
-def nonsaturating_generator(fake_logits: torch.Tensor) -> torch.Tensor:
-    """-log D(G(z)): Goodfellow et al. 2014, section 3, the alternative to equation 1."""
-    return F.softplus(-fake_logits).mean()
-
-
-def nonsaturating_discriminator(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
-    """-log D(x) - log(1 - D(G(z))): Goodfellow et al. 2014, equation 1, negated."""
-    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-
-
-def r1_penalty(real_logits: torch.Tensor, real_images: torch.Tensor) -> torch.Tensor:
-    """E |grad_x D(x)|^2 / 2 on real images: Mescheder et al. 2018, equation 9, without gamma."""
-    (gradient,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
-    return 0.5 * gradient.square().flatten(1).sum(1).mean()
 
 
 def gaussian_kl(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
@@ -29,8 +14,15 @@ def gaussian_kl(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
 
 
-def gaussian_nll(images: torch.Tensor, means: torch.Tensor, log_spread: torch.Tensor) -> torch.Tensor:
-    """-log N(x; mean, spread^2) in nats, summed over pixels; one spread for all (Rybkin et al. 2021, equation 2)."""
-    residual = (images - means) * torch.exp(-log_spread)
-    per_pixel = 0.5 * residual.square() + log_spread + 0.5 * math.log(2 * math.pi)
-    return per_pixel.flatten(1).sum(1).mean()
+def free_bits_kl(mean: torch.Tensor, log_variance: torch.Tensor, free: float) -> torch.Tensor:
+    """The same sum, where each dimension counts for at least `free` nats: Kingma et al. 2016 (IAF), appendix C.8.
+
+    Below that a dimension is not pressed towards the prior, so that it is not given up in the first steps.
+    """
+    per_dimension = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean(0)
+    return per_dimension.clamp(min=free).sum()
+
+
+def velocity_error(predicted: torch.Tensor, noise: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """|(image - noise) - v|^2 as a mean over values, each (B, C, S, S): Liu et al. 2022, equation 1."""
+    return (images - noise - predicted).square().mean()

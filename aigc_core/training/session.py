@@ -12,15 +12,16 @@ import torch
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet
 from aigc_core.errors import DataError
-from aigc_core.files import atomic_file, digest
+from aigc_core.files import atomic_file, digest, write_json
 from aigc_core.models.spec import ModelSpec
 from aigc_core.models.zoo import SampleModel, save_model
 from aigc_core.paths import Paths
 from aigc_core.report.figures import image_grid, save_png
 from aigc_core.tracking import Tracker
 from aigc_core.training import checkpoint
+from aigc_core.training.guard import UnstableError
 from aigc_core.training.loop import Curve, Schedule, choose_device, fit
-from aigc_core.training.steps import Trainer, build
+from aigc_core.training.steps import Trainer, build, trainers
 
 GRID_COLUMNS = 12
 GRID_ROWS = 10  # classes shown at most
@@ -50,6 +51,11 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
             "them by sub-folders or in metadata.csv"
         )
     network = config.train.network
+    options: dict[str, dict[str, Any]] = {
+        "flow": config.train.flow.model_dump(include={"sampler", "sample_steps", "guidance"}),
+        "gan": config.train.gan.model_dump(include={"spectral_norm"}),
+        "vae": config.train.vae.model_dump(include={"likelihood"}),
+    }
     return ModelSpec(
         family,
         int(image["size"]),
@@ -58,6 +64,8 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
         network.latent,
         network.mlp_width,
         network.conv_width,
+        largest_mlp_side=network.largest_mlp_side,
+        **options.get(family, {}),
     )
 
 
@@ -77,6 +85,8 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> 
         config.train.grid_every,
         config.train.checkpoint_every,
         config.seed,
+        config.train.keep_checkpoints,
+        config.train.max_loss,
     )
 
     def draw_grid(step: int) -> None:
@@ -84,7 +94,11 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> 
         save_png(grid(trainer, spec), picture)
         tracker.artifact(picture, "grids")
 
-    curve = fit(trainer, job.data, schedule, tracker, work, draw_grid)
+    try:
+        curve = fit(trainer, job.data, schedule, tracker, work, draw_grid)
+    except UnstableError as error:
+        write_json(work / "stopped.json", {"step": error.step, "why": str(error), "rows": error.rows})
+        raise
     card = {
         "step": job.steps,
         "dataset_version": job.dataset_version,
@@ -115,7 +129,8 @@ def grid(trainer: Trainer, spec: ModelSpec) -> Any:
 def _identity(job: Job, spec: ModelSpec, config: Config) -> str:
     """Digest of everything that decides the outs; a checkpoint of another identity is never resumed."""
     # log_every decides no weight, but it decides the curve, which is an out too.
-    train = config.train.model_dump(exclude={"checkpoint_every", "grid_every"})
+    others = set(trainers) - {job.family}
+    train = config.train.model_dump(exclude={"checkpoint_every", "grid_every", "keep_checkpoints", "max_loss", *others})
     start = {name: float(tensor.double().sum()) for name, tensor in (job.start or {}).items()}
     return digest([job.name, spec.to_json(), train, config.seed, job.steps, job.dataset_version, job.data.ids, start])[
         :16

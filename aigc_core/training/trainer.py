@@ -1,0 +1,60 @@
+"""What the shared loop asks of a family in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from aigc_core.models.blocks import GenerativeModel
+
+Losses = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one step."""
+
+    images: torch.Tensor  # (B, C, S, S) in [-1, 1]
+    labels: torch.Tensor  # (B,) int64
+    keys: torch.Tensor  # (B,) int64, one per row id: what is drawn for a row is drawn from it
+
+
+class Trainer(Protocol):
+    """A family in training: its networks, its optimizers, and one step."""
+
+    model: GenerativeModel  # what is saved and sampled from
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def state(self) -> dict[str, nn.Module]:
+        """All modules that a checkpoint must hold."""
+
+    def start_from(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take over every tensor of equal name and shape but the label embeddings, which belong to other classes."""
+
+    def step(self, batch: Batch, noise: torch.Generator, step: int) -> Losses:
+        """Update the weights; `noise` is the chance of this step, which is number `step` from 0."""
+
+
+def transfer(model: GenerativeModel, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy the tensors of another model of the family; label embeddings stay as they are."""
+    own, classes = model.state_dict(), model.label_tensors()
+    usable = {
+        name: value
+        for name, value in tensors.items()
+        if name in own and name not in classes and own[name].shape == value.shape
+    }
+    model.load_state_dict({**own, **usable})
+
+
+def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, clip_norm: float | None = None) -> None:
+    """One optimizer step down the gradient of the scalar `loss`, shortened to the Euclidean norm `clip_norm`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip_norm is not None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        nn.utils.clip_grad_norm_(weights, clip_norm)
+    optimizer.step()
