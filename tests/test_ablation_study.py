@@ -238,3 +238,10 @@ def test_false_verdicts_are_as_rare_as_promised():
         voids += bool(found.void)
     assert wrong <= 6  # 40 x 5 % = 2, and more than 6 has a chance below 1 %
     assert voids <= 4  # 40 x 1 % = 0.4
+
+
+def test_an_effect_that_no_thousand_seeds_would_see_says_so_instead_of_naming_a_thousand():
+    noisy = v.judge([v.measure("fd", np.array([-40.0, 30.0, 5.0, -20.0, 35.0]), np.zeros(5), lost=0, asked=1)])[0]
+    assert "more than 1,000 seeds would see it" in v.sentence("curate", noisy, 0.2)
+    calm = v.judge([v.measure("fd", np.array([-0.4, 0.3, 0.05, -0.2, 0.35]), np.zeros(5), lost=0, asked=1)])[0]
+    assert "about " in v.sentence("curate", calm, 0.2)

@@ -20,7 +20,8 @@ from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import digest, read_json, sha256_file, write_json
-from aigc_core.paths import FAMILIES, Paths
+from aigc_core.models.zoo import families
+from aigc_core.paths import Paths
 
 PRIMARY = "fd"
 #: Rooms whose code decides a cell's figures; a change in them makes new cells.
@@ -233,8 +234,9 @@ def touched(selection: Selection, full: Selection) -> int:
 def _settings(config: Config) -> dict[str, Any]:
     """The parameters that decide figures; what only decides how they are shown or how fast they come is left out."""
     ablation = config.ablation.model_dump(exclude={"parallel", "enabled", "planning_spread"})
-    others = set(FAMILIES) - {config.ablation.model}
-    train = config.train.model_dump(exclude={"dataset", "log_every", "grid_every", "checkpoint_every", *others})
+    others = set(families) - {config.ablation.model}
+    shown = {"dataset", "log_every", "grid_every", "checkpoint_every", "keep_checkpoints", "max_loss"}
+    train = config.train.model_dump(exclude=shown | others)
     return {
         "seed": config.seed, "train": train, "evaluate": config.evaluate.model_dump(), "ablation": ablation,
         "augment": config.augment.model_dump(),

@@ -20,6 +20,8 @@ Array = npt.NDArray[np.float64]
 
 #: Level of the intervals, error rate of the verdicts, power of what "could have been seen".
 LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
+#: Nobody counts further than this.
+MOST_SEEDS = 1000
 #: Bisection stops at this share of the bracket; far below anything that is printed.
 PRECISION = 1e-10
 
@@ -157,7 +159,9 @@ def smallest_visible(n: int, spread: float, alpha: float = ALPHA, power: float =
     return high * spread
 
 
-def seeds_needed(effect: float, spread: float, alpha: float = ALPHA, power: float = POWER, most: int = 1000) -> int:
+def seeds_needed(
+    effect: float, spread: float, alpha: float = ALPHA, power: float = POWER, most: int = MOST_SEEDS
+) -> int:
     """Fewest seeds that see `effect` with the given power; `most` where even those are too few, 2 without any spread."""
     if spread <= 0:
         return 2

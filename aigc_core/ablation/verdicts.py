@@ -180,7 +180,8 @@ def _blindness(effect: Effect, smallest: float) -> str:
         return f"{seen}, and one of {smallest:g} floors or more is ruled out"
     if effect.visible > smallest:
         needed = s.seeds_needed(smallest, effect.gain.spread, s.ALPHA / effect.asked)
-        return f"{seen}, so that one of {smallest:g} floors could have been missed: about {needed} seeds would see it"
+        many = f"about {needed}" if needed < s.MOST_SEEDS else f"more than {s.MOST_SEEDS:,}"
+        return f"{seen}, so that one of {smallest:g} floors could have been missed: {many} seeds would see it"
     return seen
 
 
