@@ -146,7 +146,7 @@ def test_a_killed_worker_is_told_in_one_sentence(paths, monkeypatch):
 
 
 STUDY = """
-import sys
+import signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import study_data as data
@@ -155,6 +155,7 @@ from aigc_core.ablation.runner import run_cells
 from aigc_core.paths import Paths
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background ignores it
     config = data.settings(seeds=3, steps=1500, parallel=2)
     paths = Paths(Path({root!r}))
     run_cells(resolve(config, paths), paths, config, lambda line, fresh: print("cell", flush=True))
