@@ -245,3 +245,9 @@ def test_an_effect_that_no_thousand_seeds_would_see_says_so_instead_of_naming_a_
     assert "more than 1,000 seeds would see it" in v.sentence("curate", noisy, 0.2)
     calm = v.judge([v.measure("fd", np.array([-0.4, 0.3, 0.05, -0.2, 0.35]), np.zeros(5), lost=0, asked=1)])[0]
     assert "about " in v.sentence("curate", calm, 0.2)
+
+
+def test_the_end_of_an_interval_that_leaves_out_zero_does_not_read_as_zero():
+    assert v.figure(-4.5e-5, "cas") == "-0.005"
+    assert v.figure(-1e-7, "cas") == "+0.0"
+    assert v.figure(0.0, "fd", sign=False) == "0.00"

@@ -132,7 +132,10 @@ def amount(value: float, metric: str, sign: bool = True) -> str:
 def figure(value: float, metric: str, sign: bool = True) -> str:
     """The bare number of `amount`."""
     scale, form = (1, ".2f") if metric == PRIMARY else (100, ".1f") if metric in METRICS else (1, ".3g")
-    return f"{scale * value:{'+' if sign else ''}z{form}}"  # z: no minus before a zero
+    plus, shown = "+" if sign else "", scale * value
+    text = f"{shown:{plus}z{form}}"  # z: no minus before a zero
+    # The end of an interval that leaves out 0 must not read as 0.
+    return f"{shown:{plus}.1g}" if float(text) == 0 and abs(shown) >= 0.001 else text
 
 
 def interval(estimate: Estimate, metric: str) -> str:
