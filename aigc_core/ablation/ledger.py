@@ -17,7 +17,13 @@ _NUMBERS = (
     "effect", "low", "high", "p", "p_holm", "p_better", "p_better_low", "p_better_high", "smallest_visible", "spread_paired",
     "spread_unpaired", "control_effect", "control_low", "control_high", "worth_images", "worth_low", "worth_high",
 )  # fmt: skip
-_NOTHING: dict[str, Any] = {"pairs": 0, "lost": 0, "worth": "", **dict.fromkeys(_NUMBERS, math.nan)}
+_NOTHING: dict[str, Any] = {
+    "pairs": 0,
+    "lost": 0,
+    "worth": "",
+    "words": "not measured",
+    **dict.fromkeys(_NUMBERS, math.nan),
+}
 
 
 def line(study: Study, decision: str, metric: str) -> dict[str, Any]:
@@ -40,6 +46,7 @@ def line(study: Study, decision: str, metric: str) -> dict[str, Any]:
     }  # fmt: skip
     one["verdict"] = verdicts.VOID if study.void else effect.verdict
     one["sentence"] = _sentence(study, decision, effect, one["rows_touched"])
+    one["words"] = verdicts.brief(gain, metric)
     return {**_NOTHING, **one, **(_primary_columns(study, decision) if metric == PRIMARY else {})}
 
 

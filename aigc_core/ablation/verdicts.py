@@ -145,6 +145,14 @@ def interval(estimate: Estimate, metric: str) -> str:
     return f"95 % interval {figure(estimate.low, metric)} to {figure(estimate.high, metric)}, {estimate.n} seeds"
 
 
+def brief(estimate: Estimate, metric: str) -> str:
+    """`+0.42 (+0.20 to +0.64)`: the mean with its interval where there is one, without units."""
+    mean = figure(estimate.mean, metric)
+    if math.isnan(estimate.low):
+        return mean
+    return f"{mean} ({figure(estimate.low, metric)} to {figure(estimate.high, metric)})"
+
+
 def sentence(decision: str, effect: Effect, smallest: float, figures: Sequence[Memory] = ()) -> str:
     """What one metric says of a decision. `smallest` is the smallest effect that matters, in floors; fd alone knows it."""
     name, gain = title(decision), effect.gain

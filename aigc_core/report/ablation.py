@@ -100,19 +100,8 @@ def _decision(name: str, lines: Mapping[tuple[str, str], Facts], titles: Mapping
     cells = {}
     for metric in METRICS:
         line = lines[name, metric]
-        cells[metric] = {**line, "state": STATES.get(line["verdict"], ""), "words": _effect_words(line)}
+        cells[metric] = {**line, "state": STATES.get(line["verdict"], "")}
     return {"name": name, "title": titles.get(name, name), "primary": cells["fd"], "cells": cells}
-
-
-def _effect_words(line: Facts) -> str:
-    """`+0.42 (+0.20 to +0.64)`: fd in floors, shares in percentage points."""
-    if line["effect"] is None:
-        return "not measured"
-    scale, form = (1, "+z.2f") if line["metric"] == "fd" else (100, "+z.1f")
-    mean = f"{scale * line['effect']:{form}}"
-    if line["low"] is None:
-        return mean
-    return f"{mean} ({scale * line['low']:{form}} to {scale * line['high']:{form}})"
 
 
 def _memory(study: Facts) -> list[Facts]:
