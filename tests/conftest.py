@@ -56,3 +56,14 @@ class Makers:
 @pytest.fixture
 def make(tmp_path: Path) -> Makers:
     return Makers(tmp_path)
+
+
+@pytest.fixture
+def one_thread():
+    """Training with one thread, whose sums have one order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -21,14 +21,7 @@ from aigc_core.training.session import spec_of
 from aigc_core.training.trainer import update
 
 FAMILIES = ("vae", "gan", "flow")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # -- the guard -------------------------------------------------------------------------------------------------

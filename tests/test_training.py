@@ -29,14 +29,7 @@ from aigc_core.training import checkpoint, ema, session, steps
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vae", "gan", "flow")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # -- outs ------------------------------------------------------------------------------------------------------

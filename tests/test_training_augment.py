@@ -16,14 +16,7 @@ from aigc_core.training.families.gan import GanTrainer
 from aigc_core.training.trainer import Batch
 
 ALL = ["color", "translation", "cutout"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def certain(probability: float = 0.8) -> Ada:
