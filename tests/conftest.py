@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opened import OPEN
 
 from aigc_core.config import Config
 from aigc_core.modalities import image
@@ -67,3 +68,10 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _closed_again():
+    yield
+    while OPEN:
+        OPEN.pop().close()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from opened import kept
 
 from aigc_core.config import Config, Reading, Source, parse
 from aigc_core.data.sources import open_source
@@ -24,19 +25,8 @@ FEATURES = {
 }
 
 
-OPEN = []
-
-
-@pytest.fixture(autouse=True)
-def _closed_again():
-    yield
-    while OPEN:
-        OPEN.pop().close()
-
-
 def opened(kind, path, limit=None, **options):
-    OPEN.append(open_source(kind, path, limit, 0, Reading.model_validate(options)))
-    return OPEN[-1]
+    return kept(open_source(kind, path, limit, 0, Reading.model_validate(options)))
 
 
 def facts(source):

@@ -4,25 +4,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from opened import kept
 
 from aigc_core.data.sources import open_source
 from aigc_core.data.sources.base import Entry, sample
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.modalities import image
 
-OPEN = []
-
-
-@pytest.fixture(autouse=True)
-def _closed_again():
-    yield
-    while OPEN:
-        OPEN.pop().close()
-
 
 def listed(kind, path, limit=None, seed=0):
-    OPEN.append(open_source(kind, path, limit, seed))
-    return OPEN[-1]
+    return kept(open_source(kind, path, limit, seed))
 
 
 def facts(source):

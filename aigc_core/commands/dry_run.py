@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aigc_core.ablation.estimate import clock
 from aigc_core.config import Config
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
@@ -46,7 +47,7 @@ def _costs(found: Outlook, steps: int, batch: int) -> list[str]:
         f"parameters: {found.trained:,} are trained, {found.kept:,} are saved",
         f"memory: about {_size(sum(found.memory.values()))} beside what Python and torch take ({memory})",
         f"disk: about {_size(found.checkpoint)} per checkpoint",
-        f"time: about {_clock(seconds)} ({1000 * found.step_seconds:.1f} ms a step, {batch / found.step_seconds:,.0f} images/s, "
+        f"time: about {clock(seconds)} ({1000 * found.step_seconds:.1f} ms a step, {batch / found.step_seconds:,.0f} images/s, "
         "measured now on this machine); nothing was written",
     ]
 
@@ -58,13 +59,3 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
-
-
-def _clock(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )

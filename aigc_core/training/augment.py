@@ -11,6 +11,7 @@ Legend: B = batch, C = channels (the fourth is alpha and keeps its values), S = 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -25,12 +26,12 @@ DRAWS = 24
 COLOURS = 3  # channels that colour operations change
 
 
-class Augmentation(nn.Module):
+class Augmentation(nn.Module, ABC):
     """What is done to images before the discriminator sees them. Its buffers are part of a checkpoint."""
 
+    @abstractmethod
     def forward(self, images: torch.Tensor, keys: torch.Tensor, seed: int) -> torch.Tensor:
         """(B, C, S, S) to the same, by draws from (seed, key of (B,))."""
-        raise NotImplementedError
 
     def observe(self, real_logits: torch.Tensor, step: int) -> dict[str, torch.Tensor]:  # noqa: ARG002
         """Be told what the discriminator says of augmented real images (B,); returns what a curve should show."""
