@@ -128,6 +128,16 @@ def test_every_gan_loss_learns_and_resumes(gan, tmp_path, monkeypatch):
     assert folder_bytes(broken.model("gan")) == folder_bytes(unbroken.model("gan"))
 
 
+@pytest.mark.parametrize("size", [28, 32])
+def test_the_mnist_preset_trains(size, tmp_path):
+    paths = curated(tmp_path, size=size)
+    train(settings(preset="dcgan-mnist", gan={"steps": 3}, network={"latent": 64, "conv_width": 8}), paths, "gan")
+    spec = load_model(paths.model("gan")).spec
+    assert (spec.architecture, spec.latent, spec.conv_width) == ("dcgan", 100, 8)
+    columns = (paths.model("gan") / "curve.csv").read_text().splitlines()
+    assert columns[1].split(",")[3] == "0", "no R1"
+
+
 @pytest.mark.parametrize("vae", [{"likelihood": "logistic"}, {"likelihood": "bernoulli", "free_bits": 0.1}])
 def test_every_likelihood_learns(vae, tmp_path):
     paths = curated(tmp_path)

@@ -65,6 +65,7 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
         network.mlp_width,
         network.conv_width,
         largest_mlp_side=network.largest_mlp_side,
+        architecture=network.architecture,
         **options.get(family, {}),
     )
 
