@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from aigc_core.config.base import Classes, Count, Positive, Section, Share
+from aigc_core.config.presets import PRESETS, PresetName, filled
 
 
 class Augment(Section):
@@ -34,6 +35,9 @@ class Network(Section):
     largest_mlp_side: Annotated[int, Field(ge=0)] = Field(
         16, description="px; images up to this side go through an MLP, larger ones through convolutions"
     )
+    architecture: Literal["auto", "mlp", "dcgan", "residual"] = Field(
+        "auto", description="auto goes by largest_mlp_side; dcgan: Radford 2016; residual: Gulrajani 2017"
+    )
 
 
 class Vae(Section):
@@ -56,6 +60,8 @@ class Gan(Section):
 
     steps: Count = 2000
     learning_rate: Positive = 0.0005
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Adam: decay of the mean gradient")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="Adam: decay of the mean squared gradient")
     clip_norm: ClipNorm = None
     loss: Literal["nonsaturating", "minimax", "hinge", "wgan-gp", "lsgan"] = Field(
         "nonsaturating", description="formulas and sources are in training/adversarial.py"
@@ -103,6 +109,9 @@ class Flow(Section):
 class Train(Section):
     """Training, for every family."""
 
+    preset: PresetName | None = Field(
+        None, description="a known recipe: values that stand at their default here become its own (config/presets.py)"
+    )
     dataset: Literal["curated", "augmented"] = Field(
         "curated", description="version to train on; what is augmented offline shows in what is generated"
     )
@@ -117,6 +126,17 @@ class Train(Section):
     vae: Vae = Vae()
     gan: Gan = Gan()
     flow: Flow = Flow()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("preset") not in list(PRESETS):
+            return given  # what it is instead is the fields' business
+        return filled(given, PRESETS[given["preset"]], DEFAULTS)
+
+
+#: All of the section as params.yaml shows it.
+DEFAULTS = Train().model_dump()
 
 
 class SecondSource(Section):
