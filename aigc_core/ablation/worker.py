@@ -7,14 +7,12 @@ all cells new.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from aigc_core.ablation.cells import MEMORY, METRICS
 from aigc_core.config import Config
@@ -29,6 +27,7 @@ from aigc_core.tracking import NullTracker
 from aigc_core.training.loop import Schedule, choose_device, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import Trainer, build
+from aigc_core.training.transfer import Start, begin
 
 SHOWN = 8  # samples that are kept of every cell: the same latents and labels for all arms
 
@@ -41,7 +40,7 @@ class Bench:
     family: str
     steps: int
     yardstick: Yardstick
-    start: Mapping[str, torch.Tensor] | None  # pre-trained tensors, for the arms that start from them
+    start: Start | None  # the pre-trained model, for the arms that start from it
     device: str
 
 
@@ -52,7 +51,7 @@ class Task:
     cell: str
     version: Path  # the arm's dataset version
     seed: int
-    from_start: bool  # from the pre-trained tensors
+    from_start: bool  # from the pre-trained model
     out: Path  # <cell>.json; the samples lie beside it
 
 
@@ -87,16 +86,14 @@ def arm_images(folder: Path, classes: tuple[str, ...]) -> ImageSet:
     return load_images(version, "train", size=image["size"], channels=image["channels"], classes=list(classes))
 
 
-def train(
-    data: ImageSet, bench: Bench, seed: int, steps: int, start: Mapping[str, torch.Tensor] | None = None
-) -> Trainer:
+def train(data: ImageSet, bench: Bench, seed: int, steps: int, start: Start | None = None) -> Trainer:
     """A model of the study's family; `seed` draws its initial weights, the order of the rows and the noise."""
     config = bench.config
     version_image = {"size": data.pixels.shape[-1], "channels": data.pixels.shape[1]}
     spec = spec_of(config, bench.family, version_image, data.classes)
     trainer = build(spec, config.train, choose_device(bench.device), seed)
     if start is not None:
-        trainer.start_from(start)
+        begin(trainer, start)
     never = steps + 1  # a cell is short: it is run again rather than resumed
     schedule = Schedule(steps, config.train.batch_size, max(1, steps // 10), never, never, seed)
     fit(trainer, data, schedule, NullTracker(), Path("no-checkpoint"), _no_grid, quiet=True)

@@ -142,7 +142,7 @@ DEFAULTS = Train().model_dump()
 class SecondSource(Section):
     """Another source to pre-train on; `same` takes classes of the main one."""
 
-    kind: Literal["same", "idx", "folder", "parquet"] = "same"
+    kind: Literal["same", "digits", "idx", "folder", "parquet"] = "same"
     path: str = "data/raw"
     limit: Count | None = None
 
@@ -155,9 +155,26 @@ class Pretrain(Section):
     steps: Count = 1000
 
 
+#: What of a pre-trained model may change; training/transfer.py says how.
+FinetuneMode = Literal["full", "freeze_discriminator", "scale_shift"]
+
+
 class Finetune(Section):
     """Fine-tuning on a small target, beside training from scratch on the same target."""
 
     classes: Classes = Field("auto", description="class names; auto is the second half of the sorted classes")
     per_class: Count = Field(50, description="training images per class")
     steps: Count = 600
+    mode: FinetuneMode | dict[Literal["vae", "gan", "flow"], FinetuneMode] = Field(
+        "full",
+        description="what of the pre-trained model is trained; or {family: mode}, where families not named have full",
+    )
+    frozen_layers: Count = Field(
+        2, description="freeze_discriminator: layers of the discriminator that are held, from the image upwards"
+    )
+
+    def mode_of(self, family: str) -> str:
+        """The mode of one family."""
+        if isinstance(self.mode, str):
+            return self.mode
+        return {str(name): mode for name, mode in self.mode.items()}.get(family, "full")
