@@ -53,6 +53,9 @@ class Vae(Section):
     free_bits: Annotated[float, Field(ge=0)] = Field(
         0.0, description="nats per latent dimension below which the KL term does not press"
     )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay per step of the weights' average, which is what is kept; 0 keeps the last weights"
+    )
 
 
 class Gan(Section):
