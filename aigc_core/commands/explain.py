@@ -106,4 +106,4 @@ def _print(told: str, rows: list[dict[str, str | float | int]]) -> None:
             WAYS[str(row["way"])], str(row["rank"]), f"{row['distance']:.3f}", str(row["label"]), str(row["id"])[:16],
             str(row["source"]),
         )  # fmt: skip
-    Console().print(table, highlight=False)
+    Console(markup=False).print(table, highlight=False)
