@@ -134,6 +134,25 @@ def test_fewer_images_mean_fewer_dimensions_for_everything(yardstick):
         Yardstick(wide, yardstick.real, Setting(5, 2, 70, 0))
 
 
+def test_without_two_classes_nothing_is_said_that_needs_labels(yardstick):
+    real = yardstick.real
+    alike = [torch.zeros_like(labels) for labels in (real.train_labels, real.test_labels)]
+    one = Yardstick(
+        yardstick.extractor, Real([""], real.train_pixels, alike[0], real.test_pixels, alike[1]), SETTING
+    )  # fmt: skip
+    found = one.judge(lambda labels, seed: honest(torch.arange(len(labels)) % 3, seed))
+    named = {name for name in found.metrics if name.startswith(("cas", "agreement")) or name.endswith("_worst")}
+    assert named == set()
+    assert set(found.metrics) == {
+        name for name in yardstick.judge(honest).metrics if not name.startswith(("cas", "agreement", "coverage_gap"))
+    }
+    assert found.metrics["coverage"] > 0.8
+    assert (found.worst, [set(line) for line in found.per_class]) == (
+        {}, [{"label", "test_rows", "coverage", "coverage_real"}]
+    )  # fmt: skip
+    assert "cas and agreement need labels" in evaluate_stage.in_words(found.metrics)
+
+
 def test_n_is_the_smaller_split(yardstick):
     few = Real(CLASSES, *tensors(99, 1), *tensors(150, 2))
     assert Yardstick(yardstick.extractor, few, SETTING).n == 99
@@ -240,11 +259,23 @@ def test_without_two_classes_the_extractor_learns_from_images_and_says_where_tha
     paths = make_checkout(tmp_path, labels)
     result = extractor_stage(made_up_config(), paths)
     assert "no two classes to tell apart" in result.summary
-    assert "no model can be trained on them yet" in result.summary
     assert "train_accuracy" not in result.metrics
     card = json.loads((paths.extractor / "extractor.json").read_text())
     assert (card["learnt_from"], card["classes"], card["reference_rows"]) == ("views", [], 89)
     assert load_extractor(paths.extractor).features(tensors(4, 0)[0]).shape == (4, 8)
+
+
+def test_evaluate_takes_rows_without_labels(tmp_path, monkeypatch):
+    paths = make_checkout(tmp_path, [None])
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model([""]))
+    extractor_stage(made_up_config(), paths)
+    result = evaluate_stage.evaluate(made_up_config(), paths, "gan")
+    assert (result.metrics["n"], result.facts["test_rows_left_out"]) == (150, 0)
+    assert result.facts["need_labels"] == ["cas", "agreement"]
+    assert result.metrics["fd_over_floor"] < 5, "the sampler draws such images"
+    assert "need_labels" not in json.loads((paths.evaluation("gan") / "details/facts.json").read_text()).get(
+        "worst", {}
+    )
 
 
 def test_tags_say_what_compares_and_what_is_released(checkout, monkeypatch):

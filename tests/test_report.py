@@ -310,6 +310,29 @@ def test_what_is_missing_is_named_with_the_stage_to_run(paths, missing, stage):
     assert not paths.report.exists()
 
 
+def test_without_labels_the_page_says_what_needs_them(paths, capsys):
+    bare = {name: value for name, value in METRICS.items() if not name.startswith("cas")}
+    for family in FAMILIES:
+        write_json(paths.evaluation(family) / "metrics.json", bare)
+        details = paths.evaluation(family) / "details"
+        known = json.loads((details / "facts.json").read_text())
+        write_json(details / "facts.json", {**known, "need_labels": ["cas", "agreement"], "worst_class": {}})
+        write_json(paths.pretrained(family) / "not_run.json", {"why": "it needs two classes"})
+        write_json(paths.finetuned(family) / "not_run.json", {"why": "it needs two classes"})
+        write_json(paths.evaluation_finetune(family) / "metrics.json", {})
+        write_json(paths.evaluation_finetune(family) / "details/not_run.json", {"why": "it needs two classes"})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    assert Page(text).open == []
+    assert text.count("needs labels") == 2 * len(FAMILIES), "cas and agreement, by family"
+    assert text.count("it needs two classes.") == len(FAMILIES)
+    assert "no accuracy to learn from them" in text
+    summary(Config(), paths)
+    printed = capsys.readouterr().out
+    assert printed.count("needs labels") == len(FAMILIES)
+    assert "fine-tuned" not in printed
+
+
 def test_numbers_from_different_yardsticks_are_refused(paths):
     place = paths.evaluation("gan") / "details/facts.json"
     write_json(place, {**json.loads(place.read_text()), "reference_hash": "other"})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from aigc_core.config.base import Classes, Count, Positive, Section, Share
+from aigc_core.config.presets import PRESETS, PresetName, filled
 
 
 class Augment(Section):
@@ -34,6 +35,9 @@ class Network(Section):
     largest_mlp_side: Annotated[int, Field(ge=0)] = Field(
         16, description="px; images up to this side go through an MLP, larger ones through convolutions"
     )
+    architecture: Literal["auto", "mlp", "dcgan", "residual"] = Field(
+        "auto", description="auto goes by largest_mlp_side; dcgan: Radford 2016; residual: Gulrajani 2017"
+    )
 
 
 class Vae(Section):
@@ -49,6 +53,9 @@ class Vae(Section):
     free_bits: Annotated[float, Field(ge=0)] = Field(
         0.0, description="nats per latent dimension below which the KL term does not press"
     )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay per step of the weights' average, which is what is kept; 0 keeps the last weights"
+    )
 
 
 class Gan(Section):
@@ -56,6 +63,8 @@ class Gan(Section):
 
     steps: Count = 2000
     learning_rate: Positive = 0.0005
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Adam: decay of the mean gradient")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="Adam: decay of the mean squared gradient")
     clip_norm: ClipNorm = None
     loss: Literal["nonsaturating", "minimax", "hinge", "wgan-gp", "lsgan"] = Field(
         "nonsaturating", description="formulas and sources are in training/adversarial.py"
@@ -103,6 +112,9 @@ class Flow(Section):
 class Train(Section):
     """Training, for every family."""
 
+    preset: PresetName | None = Field(
+        None, description="a known recipe: values that stand at their default here become its own (config/presets.py)"
+    )
     dataset: Literal["curated", "augmented"] = Field(
         "curated", description="version to train on; what is augmented offline shows in what is generated"
     )
@@ -118,11 +130,22 @@ class Train(Section):
     gan: Gan = Gan()
     flow: Flow = Flow()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("preset") not in list(PRESETS):
+            return given  # what it is instead is the fields' business
+        return filled(given, PRESETS[given["preset"]], DEFAULTS)
+
+
+#: All of the section as params.yaml shows it.
+DEFAULTS = Train().model_dump()
+
 
 class SecondSource(Section):
     """Another source to pre-train on; `same` takes classes of the main one."""
 
-    kind: Literal["same", "idx", "folder", "parquet"] = "same"
+    kind: Literal["same", "digits", "idx", "folder", "parquet"] = "same"
     path: str = "data/raw"
     limit: Count | None = None
 
@@ -135,9 +158,26 @@ class Pretrain(Section):
     steps: Count = 1000
 
 
+#: What of a pre-trained model may change; training/transfer.py says how.
+FinetuneMode = Literal["full", "freeze_discriminator", "scale_shift"]
+
+
 class Finetune(Section):
     """Fine-tuning on a small target, beside training from scratch on the same target."""
 
     classes: Classes = Field("auto", description="class names; auto is the second half of the sorted classes")
     per_class: Count = Field(50, description="training images per class")
     steps: Count = 600
+    mode: FinetuneMode | dict[Literal["vae", "gan", "flow"], FinetuneMode] = Field(
+        "full",
+        description="what of the pre-trained model is trained; or {family: mode}, where families not named have full",
+    )
+    frozen_layers: Count = Field(
+        2, description="freeze_discriminator: layers of the discriminator that are held, from the image upwards"
+    )
+
+    def mode_of(self, family: str) -> str:
+        """The mode of one family."""
+        if isinstance(self.mode, str):
+            return self.mode
+        return {str(name): mode for name, mode in self.mode.items()}.get(family, "full")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from aigc_core.data.store import Version
+from aigc_core.data.sources.base import OpenSource
+from aigc_core.data.store import Card, Version, natural
 from aigc_core.errors import DataError, DecodeError
 from aigc_core.modalities import image
+from aigc_core.records import row_id
+
+#: The one class of data without any label; a card counts such rows under the same name.
+UNLABELLED = ""
+
+
+def classes_of(card: Card) -> list[str]:
+    """The classes of a version, or the one that stands for having none."""
+    return card.classes or [UNLABELLED]
 
 
 @dataclass
@@ -23,6 +34,13 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def of_classes(self) -> str:
+        """How many classes there are, as a sentence says it."""
+        if self.classes == [UNLABELLED]:
+            return "without labels"
+        return f"of {len(self.classes)} class{'es' if len(self.classes) != 1 else ''}"
+
     def subset(self, index: torch.Tensor) -> ImageSet:
         """The rows at `index` (M,), in that order."""
         ids = [self.ids[position] for position in index.tolist()]
@@ -32,7 +50,10 @@ class ImageSet:
 def load_images(
     version: Version, split: str, *, size: int, channels: int, classes: list[str], ids: set[str] | None = None
 ) -> ImageSet:
-    """Decode the rows of a split whose label is in `classes`. Raises DataError for a row that cannot be decoded."""
+    """Decode the rows of a split whose label is in `classes`; UNLABELLED is the label of rows that have none.
+
+    Raises DataError for a row that cannot be decoded.
+    """
     return _load(version, split, size, channels, classes, ids, skip=False)
 
 
@@ -44,6 +65,35 @@ def load_decodable(version: Version, split: str, *, size: int, channels: int, cl
 def load_unlabelled(version: Version, split: str, *, size: int, channels: int) -> ImageSet:
     """All decodable rows of a split, whatever their label; `classes` is empty and every label number is 0."""
     return _load(version, split, size, channels, None, None, skip=True)
+
+
+def known_classes(source: OpenSource) -> list[str]:
+    """The labels of an open source's rows that are not its own test rows, in natural order."""
+    labels = {entry.label for entry in source.entries if entry.split != "test"}
+    return sorted((label for label in labels if label is not None), key=natural)
+
+
+def read_source(source: OpenSource, *, size: int, channels: int, classes: list[str]) -> tuple[ImageSet, int]:
+    """Rows of an open source that were never ingested: those of `classes`, without its own test rows, in its order.
+
+    Returns also how many could not be decoded, which are left out.
+    """
+    number = {name: index for index, name in enumerate(classes)}
+    pixels, labels, ids, skipped = list[np.ndarray](), list[int](), list[str](), 0
+    for entry in source.entries:
+        if entry.split == "test" or entry.label not in number:
+            continue
+        content, _ = source.fetch(entry)
+        try:
+            decoded = image.decode(content or b"")
+        except DecodeError:
+            skipped += 1
+            continue
+        pixels.append(image.fit(decoded.pixels, size, channels).transpose(2, 0, 1))
+        labels.append(number[entry.label])
+        ids.append(row_id(entry.key))
+    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
+    return ImageSet(stacked, torch.tensor(labels, dtype=torch.int64), ids, classes), skipped
 
 
 def _load(
@@ -59,9 +109,9 @@ def _load(
     rows = version.select(split).sort_by("id")
     number = {name: index for index, name in enumerate(classes or [])}
     labels = {
-        identity: number.get(label, 0)
+        identity: number.get(label or UNLABELLED, 0)
         for identity, label in zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True)
-        if (label in number or classes is None) and (only is None or identity in only)
+        if (classes is None or (label or UNLABELLED) in number) and (only is None or identity in only)
     }
     place = {identity: position for position, identity in enumerate(labels)}
     pixels = torch.zeros((len(labels), channels, size, size), dtype=torch.uint8)

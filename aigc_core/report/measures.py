@@ -58,10 +58,17 @@ MEASURES = (
 
 
 def rows(families: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per measure that all families have: a cell (value and interval) per family, and what real images get."""
+    """One row per measure that all families have: a cell (value and interval) per family, and what real images get.
+
+    What needs labels of two classes has a row that says so, where the facts name it.
+    """
     first = families[0]["metrics"]
     found = []
     for measure in MEASURES:
+        if any(measure.key in family.get("facts", {}).get("need_labels", ()) for family in families):
+            cells = [{"value": "needs labels", "interval": ""} for _ in families]
+            found.append({"measure": measure, "cells": cells, "real": ""})
+            continue
         if any(measure.key not in family["metrics"] for family in families):
             continue
         cells = [_cell(measure, family["metrics"]) for family in families]

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import torch
 
 from aigc_core.config import Config
-from aigc_core.data.loader import load_images
+from aigc_core.data.loader import UNLABELLED, load_images
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
+from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
@@ -107,11 +108,12 @@ def comparison_facts(yardstick: Yardstick, version: Version) -> dict[str, Any]:
         "train_rows": len(yardstick.real.train_labels),
         "test_rows": len(yardstick.real.test_labels),
         "test_rows_left_out": version.select("test")
-        .filter(pc.is_in(version.select("test")["label"], pa.array(yardstick.real.classes)))
+        .filter(pc.is_in(pc.fill_null(version.select("test")["label"], UNLABELLED), pa.array(yardstick.real.classes)))
         .num_rows
         - len(yardstick.real.test_labels),
         "floor_std": yardstick.floor.spread,
         "jackknife_groups": yardstick.setting.jackknife_groups,
+        **({} if yardstick.conditional else {"need_labels": [m.CAS, m.AGREEMENT]}),
     }
 
 
@@ -191,13 +193,19 @@ def write_lines(target: Path, lines: list[dict[str, float | str]]) -> None:
         writer.writerows(lines)
 
 
+def _cas_words(metrics: dict[str, float]) -> str:
+    if m.CAS not in metrics:
+        return "cas and agreement need labels of at least two classes"
+    return f"cas {metrics['cas']:.3f} (real {metrics['cas_real']:.3f})"
+
+
 def in_words(metrics: dict[str, float]) -> str:
     """The metrics as one line for a person."""
     return (
         f"fd {metrics['fd']:.3f} ({metrics['fd_low']:.3f} to {metrics['fd_high']:.3f}), that is {metrics['fd_over_floor']:.2f} times its floor {metrics['fd_floor']:.3f} "
         f"(n {metrics['n']:.0f}, {metrics['fd_dimensions']:.0f} dimensions); coverage {metrics['coverage']:.3f} (real "
         f"{metrics['coverage_real']:.3f}), density {metrics['density']:.3f} (real {metrics['density_real']:.3f}), "
-        f"cas {metrics['cas']:.3f} (real {metrics['cas_real']:.3f}); memorization "
+        f"{_cas_words(metrics)}; memorization "
         f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (C_T {metrics['c_t']:.1f}, copy rate "
         f"{metrics['copy_rate']:.1%}, real {metrics['copy_rate_real']:.1%})"
     )

@@ -18,7 +18,7 @@ from aigc_core.training.trainer import Batch, Losses, transfer, update
 
 
 class GanTrainer:
-    """A loss of `adversarial.losses`, R1 on real images, EMA of the generator; Adam with beta1 = 0 (Mescheder et al. 2018).
+    """A loss of `adversarial.losses`, R1 on real images, EMA of the generator; Adam, by default with beta1 = 0 (Mescheder et al. 2018).
 
     The model holds the averaged generator; the one that is trained is beside it.
     """
@@ -34,7 +34,9 @@ class GanTrainer:
         self.generator = copy.deepcopy(self.gan.generator)
         self.gan.generator.requires_grad_(False)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.0, 0.99), fused=True)
+            name: torch.optim.Adam(
+                network.parameters(), settings.learning_rate, betas=(settings.beta1, settings.beta2), fused=True
+            )
             for name, network in (("generator", self.generator), ("discriminator", self.gan.discriminator))
         }
 
