@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
