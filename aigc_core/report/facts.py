@@ -177,6 +177,7 @@ def evaluations(paths: Paths) -> dict[str, Facts]:
         stage = f"evaluate {family}"
         details, table = folder / "details", folder / "details" / "per_class.csv"
         others = read_json(require(details / "extractors.json", stage))
+        latents = read_json(require(details / "latents.json", stage))
         found[family] = {
             "metrics": read_json(require(folder / "metrics.json", stage)),
             "facts": read_json(require(details / "facts.json", stage)),
@@ -184,6 +185,8 @@ def evaluations(paths: Paths) -> dict[str, Facts]:
             "opinions": others["opinions"],
             "alarms": others["alarms"],
             "likeness": read_json(require(details / "likeness.json", stage)),
+            "latents": latents,
+            "latent_pictures": {name: require(details / f"{name}.png", stage) for name in latents["pictures"]},
             **{name: require(details / f"{name}.png", stage) for name in ("nearest", "classes", "closest")},
             "likeness_sheet": require(details / "likeness.png", stage),
             "per_class": _read_lines(table) if table.exists() else [],

@@ -111,6 +111,17 @@ def worst_words(metrics: Metrics, worst: Mapping[str, str]) -> str:
     return f"Served worst: class {', class '.join(parts)}." if parts else ""
 
 
+def bound_words(metrics: Metrics, likelihood: str) -> str:
+    """How likely a VAE finds held-out images, as a clause; empty where that was not asked."""
+    if "iw_bound" not in metrics:
+        return ""
+    binary = ", images drawn black and white" if likelihood == "bernoulli" else ""
+    return (
+        f"importance-weighted bound {metrics['iw_bound']:.2f} nats per held-out image ({metrics['iw_bound_low']:.2f} to "
+        f"{metrics['iw_bound_high']:.2f}; k {metrics['iw_bound_samples']:.0f}, {likelihood}{binary})"
+    )
+
+
 #: Figure of memorization.json to its name and the limit that it has to keep, by its name in `limits`.
 FIGURES = (
     ("copy_rate", "copy rate", "copy_rate_real", "max_copy_rate", "at most"),

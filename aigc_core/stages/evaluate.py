@@ -28,8 +28,10 @@ from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
+from aigc_core.report.measures import bound_words
 from aigc_core.stages.parts.beside import ask_others, write_checks, write_likeness, write_opinions
 from aigc_core.stages.parts.held_out import independent_test_rows
+from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
 
 #: Pairs of a sample and a training image in closest.png and memorization.json.
@@ -44,6 +46,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
     yardstick = make_yardstick(config, paths, version, list(model.spec.classes), device)
     others = ask_others(config, paths, yardstick)
     judgement = yardstick.judge(model.sample)
+    metrics = judgement.metrics | bound(config, model, yardstick)
     facts = comparison_facts(yardstick, version) | {"model_sha256": model.card["weights_sha256"]}
     target = paths.evaluation(family)
     inputs = [paths.content, paths.curated, paths.verdicts, paths.extractor, paths.model(family)]
@@ -53,15 +56,16 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
             write_details(folder, config, yardstick, judgement, facts)
             write_memorization(folder, yardstick, judgement)
             write_likeness(folder, version, yardstick, judgement)
+            pictures = write_latents(folder, model, yardstick)
             over, alarms = write_opinions(folder / "extractors.json", config, others, yardstick, judgement)
             released = write_checks(folder, alarms)
-        write_json(target / "metrics.json", judgement.metrics)
-        tracker.metrics({**judgement.metrics, **over}, 0)
+        write_json(target / "metrics.json", metrics)
+        tracker.metrics({**metrics, **over}, 0)
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
-        for name in ("nearest", "classes", "closest", "likeness"):
+        for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = "".join(f"; alarm: {text}" for text in alarms)
-    return StageResult(f"{family}: {in_words(judgement.metrics)}{said}", judgement.metrics, facts)
+    said = [in_words(metrics), bound_words(metrics, model.spec.likelihood), *(f"alarm: {text}" for text in alarms)]
+    return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 
 def make_yardstick(
