@@ -60,12 +60,13 @@ def gather(paths: Paths) -> dict[str, Any]:
         "drift": facts.drift_lines(data["gate"]),
         "sheet": page.picture(facts.require(paths.augmented / "sheet.png", "augment")),
         "families": families,
+        "final": _final(facts.final(paths)),
         "measures": measures.rows(families),
         "alarms": alarms(evaluations),
         "versions": versions,
         "ablation": ablation.from_folder(paths.data / "ablation"),
         "extractor": read_json(facts.require(paths.extractor / "extractor.json", "extractor")),
-        "runs": _runs(models),
+        "runs": _runs(models, facts.final(paths)),
     }
 
 
@@ -138,7 +139,22 @@ def _family(
     }
 
 
-def _runs(models: dict[str, Any]) -> list[dict[str, str]]:
+def _final(found: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of the final model."""
+    if not found["made"]:
+        return found
+    copies = found["report"]
+    return {
+        **found,
+        "name": verdict.name_of(found["family"]),
+        "distance": verdict.distance_words(found["evaluated"]),
+        "samples": page.picture(found["samples"]),
+        "closest": page.picture(found["closest"]) if found["closest"] else None,
+        "memorization_rows": measures.memorization_rows(copies) if copies else [],
+    }
+
+
+def _runs(models: dict[str, Any], final: dict[str, Any]) -> list[dict[str, str]]:
     """Every tracked run with what identifies it without an address."""
     lines = [
         {"name": name, "kind": "configuration", "identity": model["card"]["config_digest"]}
@@ -149,4 +165,6 @@ def _runs(models: dict[str, Any]) -> list[dict[str, str]]:
         tuned = models[f"finetune@{family}-tuned"]["card"]["weights_sha256"][:16]
         lines.append({"name": f"evaluate@{family}", "kind": "weights", "identity": weights})
         lines.append({"name": f"evaluate_finetune@{family}", "kind": "tuned weights", "identity": tuned})
+    if final["made"]:
+        lines.append({"name": "final", "kind": "configuration", "identity": final["card"]["config_digest"]})
     return lines
