@@ -181,3 +181,9 @@ class Finetune(Section):
         if isinstance(self.mode, str):
             return self.mode
         return {str(name): mode for name, mode in self.mode.items()}.get(family, "full")
+
+
+class Final(Section):
+    """The released model once more, on every kept row but the reference."""
+
+    enabled: bool = Field(True, description="false leaves it out: one training less, and test rows stay unseen")

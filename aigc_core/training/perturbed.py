@@ -33,7 +33,8 @@ def perturbed(
         return real, fakes
 
     def own_loss(both: torch.Tensor) -> torch.Tensor:
-        return loss(*judge(both).split(len(real)))
+        real_logits, fake_logits = judge(both).chunk(2)
+        return loss(real_logits, fake_logits)
 
-    up_real, up_fakes = rising(torch.cat([real, fakes]), own_loss).split(len(real))
+    up_real, up_fakes = rising(torch.cat([real, fakes]), own_loss).chunk(2)
     return real + radius * up_real, fakes + radius * up_fakes

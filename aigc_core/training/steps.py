@@ -27,6 +27,6 @@ def build(spec: ModelSpec, train: Train, device: torch.device, seed: int) -> Tra
     Weights of convolutions lie with their channels last, which convolutions on processors and tensor cores ask for.
     """
     make: type = trainers[spec.family]
-    model = build_model(spec, seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = build_model(spec, seed).to(memory_format=torch.channels_last)
     trainer: Trainer = make(model, getattr(train, spec.family), device)
     return trainer
