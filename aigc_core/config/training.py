@@ -84,6 +84,10 @@ class Gan(Section):
     )
     ada_target: Share = Field(0.6, description="ada: mean sign of the discriminator on real images that is aimed at")
     ada_images: Count = Field(500_000, description="ada: images in which its probability may rise from 0 to 1")
+    perturb: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="what the discriminator learns from is changed against it, within this radius on [-1, 1]; 0 is off",
+    )
 
     @model_validator(mode="after")
     def _readable_sign(self) -> Gan:
