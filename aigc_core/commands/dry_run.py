@@ -23,7 +23,7 @@ def dry_run(config: Config, paths: Paths, family: str) -> StageResult:
     found = look_ahead(build(spec, config.train, device, config.seed), job.data, batch, config.seed)
     size = f"{spec.size} x {spec.size} px, {spec.channels} channels"
     head = (
-        f"{family} on {len(job.data):,} rows of {len(spec.classes)} classes, {size}: {job.steps:,} steps of {batch} on "
+        f"{family} on {len(job.data):,} rows {job.data.of_classes}, {size}: {job.steps:,} steps of {batch} on "
         f"{device.type}, {job.steps * batch / len(job.data):.1f} passes over the rows"
     )
     facts = {"parameters": found.trained, "step_seconds": found.step_seconds, **found.memory}

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from aigc_core.data.loader import ImageSet, load_images
+from aigc_core.data.loader import ImageSet, classes_of, load_images
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.explain import LIKENESS, Likeness
@@ -74,7 +74,7 @@ def find_version(paths: Paths, wanted: str) -> Version:
 def training_images(version: Version, extractor: Extractor) -> ImageSet:
     """The training rows of a version at the extractor's size."""
     size, channels = extractor.size, extractor.channels
-    return load_images(version, "train", size=size, channels=channels, classes=version.card.classes)
+    return load_images(version, "train", size=size, channels=channels, classes=classes_of(version.card))
 
 
 def draw(sample: Pixels, train: ImageSet, found: dict[str, Likeness], which: int = 0) -> Image.Image:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aigc_core.data.loader import UNLABELLED
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import atomic_file
 from aigc_core.modalities import provenance
@@ -49,11 +50,13 @@ def generate(
     out.mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(names):
         content = provenance.embed(np.ascontiguousarray(pixels[index]), label=name, index=index, **card)
-        _write(out / f"{family}-{_safe(name)}-{index:04d}.png", content)
+        stem = f"{family}-{_safe(name)}" if name else family
+        _write(out / f"{stem}-{index:04d}.png", content)
     sheet = np.asarray(image_grid(pixels, min(SHEET_COLUMNS, count)))
     sheet = sheet[..., None] if sheet.ndim == 2 else sheet
     _write(out / CONTACT_SHEET, provenance.embed(sheet, label=label or "all classes", index=None, **card))
     shown = f"class {label}" if label is not None else f"{min(count, len(model.spec.classes))} classes in turn"
+    shown = "no class" if model.spec.classes == (UNLABELLED,) else shown
     caution = "" if answer == "passed" else f", and that its model's memorization gate is {answer!r}"
     summary = (
         f"wrote {count} images of {shown} and {CONTACT_SHEET} to {out}; each says that it is AI-generated{caution}"
@@ -72,6 +75,8 @@ def _card(model: SampleModel, family: str) -> dict[str, Any]:
 
 def _labels(model: SampleModel, family: str, label: str | None, count: int) -> list[str]:
     known = list(model.spec.classes)
+    if label is not None and known == [UNLABELLED]:
+        raise ConfigError(f"the {family} model learnt without labels: leave --label {label} out")
     if label is not None and label not in known:
         raise ConfigError(f"the {family} model knows no label {label!r}: choose one of {', '.join(known)}")
     return [known[index % len(known)] if label is None else label for index in range(count)]

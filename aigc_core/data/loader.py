@@ -6,9 +6,17 @@ from dataclasses import dataclass
 
 import torch
 
-from aigc_core.data.store import Version
+from aigc_core.data.store import Card, Version
 from aigc_core.errors import DataError, DecodeError
 from aigc_core.modalities import image
+
+#: The one class of data without any label; a card counts such rows under the same name.
+UNLABELLED = ""
+
+
+def classes_of(card: Card) -> list[str]:
+    """The classes of a version, or the one that stands for having none."""
+    return card.classes or [UNLABELLED]
 
 
 @dataclass
@@ -23,6 +31,13 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def of_classes(self) -> str:
+        """How many classes there are, as a sentence says it."""
+        if self.classes == [UNLABELLED]:
+            return "without labels"
+        return f"of {len(self.classes)} class{'es' if len(self.classes) != 1 else ''}"
+
     def subset(self, index: torch.Tensor) -> ImageSet:
         """The rows at `index` (M,), in that order."""
         ids = [self.ids[position] for position in index.tolist()]
@@ -32,7 +47,10 @@ class ImageSet:
 def load_images(
     version: Version, split: str, *, size: int, channels: int, classes: list[str], ids: set[str] | None = None
 ) -> ImageSet:
-    """Decode the rows of a split whose label is in `classes`. Raises DataError for a row that cannot be decoded."""
+    """Decode the rows of a split whose label is in `classes`; UNLABELLED is the label of rows that have none.
+
+    Raises DataError for a row that cannot be decoded.
+    """
     return _load(version, split, size, channels, classes, ids, skip=False)
 
 
@@ -59,9 +77,9 @@ def _load(
     rows = version.select(split).sort_by("id")
     number = {name: index for index, name in enumerate(classes or [])}
     labels = {
-        identity: number.get(label, 0)
+        identity: number.get(label or UNLABELLED, 0)
         for identity, label in zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True)
-        if (label in number or classes is None) and (only is None or identity in only)
+        if (classes is None or (label or UNLABELLED) in number) and (only is None or identity in only)
     }
     place = {identity: position for position, identity in enumerate(labels)}
     pixels = torch.zeros((len(labels), channels, size, size), dtype=torch.uint8)

@@ -44,6 +44,9 @@ AUTHENTIC = "auth_pct"
 AUTH_GAP = "auth_gap"
 COPY_RATE = "copy_rate"
 MEMORIZATION_PASSED = "memorization_passed"
+#: Of a VAE, where evaluate.bound_samples asks for it: nats per held-out image, and its k.
+BOUND = "iw_bound"
+BOUND_SAMPLES = "iw_bound_samples"
 N = "n"
 
 #: Measured on feature arrays alone, in the order in which they are told.

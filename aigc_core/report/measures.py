@@ -58,10 +58,17 @@ MEASURES = (
 
 
 def rows(families: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per measure that all families have: a cell (value and interval) per family, and what real images get."""
+    """One row per measure that all families have: a cell (value and interval) per family, and what real images get.
+
+    What needs labels of two classes has a row that says so, where the facts name it.
+    """
     first = families[0]["metrics"]
     found = []
     for measure in MEASURES:
+        if any(measure.key in family.get("facts", {}).get("need_labels", ()) for family in families):
+            cells = [{"value": "needs labels", "interval": ""} for _ in families]
+            found.append({"measure": measure, "cells": cells, "real": ""})
+            continue
         if any(measure.key not in family["metrics"] for family in families):
             continue
         cells = [_cell(measure, family["metrics"]) for family in families]
@@ -102,6 +109,17 @@ def worst_words(metrics: Metrics, worst: Mapping[str, str]) -> str:
         if key in worst and metrics.get(f"{key}_gap_worst", 0.0) >= 0.005
     ]
     return f"Served worst: class {', class '.join(parts)}." if parts else ""
+
+
+def bound_words(metrics: Metrics, likelihood: str) -> str:
+    """How likely a VAE finds held-out images, as a clause; empty where that was not asked."""
+    if "iw_bound" not in metrics:
+        return ""
+    binary = ", images drawn black and white" if likelihood == "bernoulli" else ""
+    return (
+        f"importance-weighted bound {metrics['iw_bound']:.2f} nats per held-out image ({metrics['iw_bound_low']:.2f} to "
+        f"{metrics['iw_bound_high']:.2f}; k {metrics['iw_bound_samples']:.0f}, {likelihood}{binary})"
+    )
 
 
 #: Figure of memorization.json to its name and the limit that it has to keep, by its name in `limits`.

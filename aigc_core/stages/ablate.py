@@ -17,12 +17,14 @@ from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
 from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config, parse
+from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError
 from aigc_core.evaluation.compare import Yardstick
 from aigc_core.files import atomic_folder, write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.records import Check, StageResult
 from aigc_core.report import ablation as page
+from aigc_core.stages.parts.classes import needs_classes
 from aigc_core.tracking import Child, Tracker, open_tracker
 
 #: Columns of the ledger that Dagster's narrow table shows.
@@ -60,9 +62,12 @@ def ablate(
             f"{plan.name} is frozen and runs as it is: leave out --seeds, --sizes and --budget, or --plan"
         )
     if not config.ablation.enabled and not (plan_only or seeds or sizes or budget or plan):
-        return _not_run(paths)
+        return _not_run(paths, NOT_RUN)
     changes = {"seeds": seeds, "sizes": sizes}
     config = _with(config, {name: value for name, value in changes.items() if value is not None})
+    why = needs_classes(Version.open(paths.curated).card.classes, "the study, which also judges labels,")
+    if why is not None:
+        return _not_run(paths, why)
     layout = check_unchanged(Plan.load(plan), paths) if plan else resolve(config, paths)
     if not plan_only:
         runner.warm_up(runner.workers(config, len(runner.missing_cells(layout.plan, paths))))
@@ -128,15 +133,15 @@ def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:
     return "budget: " + ("; ".join(lines) if lines else "the whole study fits")
 
 
-def _not_run(paths: Paths) -> StageResult:
-    """The outs of a stage that is switched off, saying so."""
-    checks = [Check(name, question, "warning", False, None, NOT_RUN) for name, question in QUESTIONS.items()]
+def _not_run(paths: Paths, why: str) -> StageResult:
+    """The outs of a stage that is switched off or cannot be run, saying so."""
+    checks = [Check(name, question, "warning", False, None, why) for name, question in QUESTIONS.items()]
     with atomic_folder(paths.ablation) as folder:
-        write_json(folder / "plan.json", {"ran": False, "why": NOT_RUN})
-        write_json(folder / "ledger.json", {"ran": False, "why": NOT_RUN})
+        write_json(folder / "plan.json", {"ran": False, "why": why})
+        write_json(folder / "ledger.json", {"ran": False, "why": why})
         write_json(folder / "checks.json", {"checks": [asdict(check) for check in checks]})
         write_table(folder / "cells.parquet", pa.Table.from_pylist([], CELL_SCHEMA))
-    return StageResult(NOT_RUN)
+    return StageResult(why)
 
 
 def write(study: Study, plan: Plan, paths: Paths) -> None:

@@ -43,13 +43,12 @@ class Job:
 
 
 def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list[str]) -> ModelSpec:
-    """The spec of a family for this data. Raises DataError for fewer than two classes."""
-    if len(classes) < 2:
-        names = ", ".join(classes) or "none"
-        raise DataError(
-            f"the training rows have one class or no labels ({names}): class-conditional models need two classes; name "
-            "them by sub-folders or in metadata.csv"
-        )
+    """The spec of a family for this data; one class, which rows without labels have too, makes an unconditional model.
+
+    Raises DataError where there is no class, and so no row.
+    """
+    if not classes:
+        raise DataError("no class is chosen to train on: name some, or give the source rows")
     network = config.train.network
     options: dict[str, dict[str, Any]] = {
         "flow": config.train.flow.model_dump(include={"sampler", "sample_steps", "guidance"}),
