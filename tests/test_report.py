@@ -43,7 +43,8 @@ def write_model(folder, name):
     folder.mkdir(parents=True)
     header = json.dumps({"w": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}}).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(60))
-    write_json(folder / "model.json", {"step": 100, "rows": 80, "config_digest": f"digest{name}", "dataset_version": "v2",
+    start = {"start": {"mode": "scale_shift", "classes_carried": [], "not_carried": []}} if name == "tuned" else {}
+    write_json(folder / "model.json", {**start, "step": 100, "rows": 80, "config_digest": f"digest{name}", "dataset_version": "v2",
                "weights_sha256": "f" * 64})  # fmt: skip
     lines = "\n".join(f"{step},{1 / (step + 1):.4f},0.5" for step in range(0, 100, 10))
     (folder / "curve.csv").write_text(f"step,generator_loss,kl_loss\n{lines}\n")
@@ -155,7 +156,7 @@ def write_outs(paths):
     for family in FAMILIES:
         for place in (paths.model(family), paths.pretrained(family),
                       paths.finetuned(family) / "tuned", paths.finetuned(family) / "scratch"):  # fmt: skip
-            write_model(place, family)
+            write_model(place, "tuned" if place.name == "tuned" else family)
         write_json(paths.finetuned(family) / "target.json", {"classes": ["b<"], "ids": ["1"], "per_class": 1})
         details = paths.evaluation(family) / "details"
         write_json(paths.evaluation(family) / "metrics.json", METRICS)
@@ -372,6 +373,7 @@ def test_numbers_from_different_yardsticks_are_refused(paths):
 
 def test_the_final_model_is_shown_with_the_numbers_of_the_evaluated_one(made, paths):
     text = made.report.read_text()
+    assert text.count("steps on the target in both cases, mode <code>scale_shift</code>.") == 2
     section = text[text.index('<section id="final">') : text.index('<section id="finetuning">')]
     for piece in ("on all 84 kept images", "Not evaluated &lt;itself&gt;.", "1.14 times what real images get", "copies suspected",
                   "Twins &lt;here&gt;.", "-4.250"):  # fmt: skip
