@@ -77,6 +77,10 @@ def test_an_image_is_drawn_black_and_white_by_itself(vae, pixels):
     assert not torch.equal(as_observed(vae, pixels, 1), whole)
     grey = torch.full((1, 1, 100, 100), 64, dtype=torch.uint8)
     assert (as_observed(vae, grey, 0) > 0).float().mean().item() == pytest.approx(64 / 255, abs=0.02)
+    alike = torch.cat([grey, grey])
+    alike[1, 0, 0, 0] += 1
+    two = as_observed(vae, alike, 0)
+    assert (two[0] != two[1]).float().mean() > 0.1, "each image has draws of its own"
     plain = build(ModelSpec("vae", 8, 1, ("a",), 6, 16, 8), 0)
     assert torch.equal(as_observed(plain, pixels, 0), pixels.float() / 127.5 - 1)
     assert len(set(content_keys(torch.cat([pixels, pixels])).tolist())) == 9
