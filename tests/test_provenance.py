@@ -95,7 +95,7 @@ class MadeUp:
     """A model that draws its label and seed."""
 
     class spec:  # noqa: N801
-        classes = ("cat", "dog/wolf")
+        family, classes = "gan", ("cat", "dog/wolf")
 
     def __init__(self):
         self.card = {"weights_sha256": "cd" * 32, "dataset_version": "fedc"}

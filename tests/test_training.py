@@ -131,6 +131,22 @@ def test_every_gan_loss_learns_and_resumes(gan, tmp_path, monkeypatch):
     assert folder_bytes(broken.model("gan")) == folder_bytes(unbroken.model("gan"))
 
 
+def test_an_averaged_vae_resumes_and_is_an_average(tmp_path, monkeypatch):
+    config = settings(vae={"steps": 60, "ema": 0.9}, checkpoint_every=20)
+    unbroken, broken, last = (curated(tmp_path / name) for name in "abc")
+    train(config, unbroken, "vae")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, steps.VaeTrainer, 50)
+        train(config, broken, "vae")
+    train(config, broken, "vae")
+    assert folder_bytes(broken.model("vae")) == folder_bytes(unbroken.model("vae"))
+    train(settings(vae={"steps": 60}, checkpoint_every=20), last, "vae")
+    curves = [(paths.model("vae") / "curve.csv").read_bytes() for paths in (unbroken, last)]
+    assert curves[0] == curves[1], "averaging does not touch what is trained"
+    one, other = (load_model(paths.model("vae")).networks.state_dict() for paths in (unbroken, last))
+    assert all((one[name] != other[name]).any() for name in one if name.endswith("weight"))
+
+
 @pytest.mark.parametrize("size", [28, 32])
 def test_the_mnist_preset_trains(size, tmp_path):
     paths = curated(tmp_path, size=size)
@@ -337,23 +353,6 @@ def test_pretrain_and_finetune_split_the_classes(family, tmp_path):
     assert target["per_class"] == 8
     assert len(set(target["ids"])) == 16
     assert not list(paths.work.rglob("*.pt"))
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_finetuning_takes_over_all_but_the_label_tables(family):
-    spec = session.spec_of(settings(), family, {"size": 8, "channels": 1}, ["a", "b"])
-    cpu = torch.device("cpu")
-    source = steps.build(spec, settings().train, cpu, seed=0).model.state_dict()
-    target = steps.build(spec, settings().train, cpu, seed=1)
-    before = {name: value.clone() for name, value in target.model.state_dict().items()}
-    target.start_from(source)
-    tables = target.model.label_tensors()
-    for name, value in target.model.state_dict().items():
-        assert torch.equal(value, before[name] if name in tables else source[name]), name
-    trained = {"gan": "generator", "flow": "velocity"}.get(family)
-    if trained:  # what is trained starts where its average does
-        average = getattr(target.model, trained).state_dict()
-        assert all(torch.equal(value, average[name]) for name, value in getattr(target, trained).state_dict().items())
 
 
 def test_the_small_target_keeps_its_rows_when_others_go(tmp_path):

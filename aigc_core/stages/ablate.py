@@ -40,6 +40,7 @@ SHORT = (
     "rows_touched",
     "sentence",
 )
+FEW = 4  # failed cells that are named one by one
 NOT_RUN = "not run: ablation.enabled is false in params.yaml; set it to true and run `dvc repro ablate`"
 
 
@@ -79,7 +80,8 @@ def ablate(
             f"planned {layout.plan.digest[:12]}: run it with `aigc ablate --plan {frozen.relative_to(paths.root)}`"
         )
     resolved = {**layout.plan.settings, "plan": layout.plan.digest}
-    inputs = [paths.content, paths.ingested, paths.verdicts, paths.curated, paths.extractor]
+    inputs = [paths.content, paths.ingested, paths.measures, paths.verdicts, paths.curated, paths.extractor]
+    inputs += [paths.pretrained(layout.plan.model)] if layout.plan.start else []
     with open_tracker(config.tracking, paths, "ablate", resolved, inputs) as tracker:
         with live.watching(layout.plan, runner.workers(config, len(layout.plan.cells)), Console()) as watch:
             study = ablation.run(layout.plan, paths, config, watch, yardstick)
@@ -108,7 +110,8 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
         cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
     processes = runner.workers(config, max(1, missing))
     if budget is not None:
-        seeds, steps = estimate.fit_budget(config, len(plan.arms), cost, processes, estimate.seconds_of(budget))
+        known = runner.known_cells(plan, paths)
+        seeds, steps = estimate.fit_budget(plan, known.keys(), cost, processes, estimate.seconds_of(budget))
         before = estimate.look_ahead(plan, paths, config.ablation, cost, processes)
         layout = resolve(_with(config, {"seeds": seeds, "steps": steps}), paths)
         console.print(_price(plan, layout.plan, before), highlight=False, soft_wrap=True)
@@ -121,7 +124,7 @@ def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:
     """What a budget changed, and what that costs."""
     lines = []
     if len(fitting.seeds) < len(wanted.seeds):
-        now = estimate.visible(before.spread, len(fitting.seeds), fitting.decisions)
+        now = estimate.visible(before.spread, len(fitting.seeds), fitting)
         lines.append(
             f"{len(fitting.seeds)} seeds instead of {len(wanted.seeds)}: the smallest effect that can be seen grows from "
             f"{before.visible:.2f} to {now:.2f} floors"
@@ -166,7 +169,7 @@ def track(study: Study, paths: Paths, tracker: Tracker) -> None:
     tracker.tags(
         {"plan": str(study.plan["digest"]), "void": str(bool(study.void)), "headline": study.headline.sentence[:500]}
     )
-    tracker.table("ledger.json", study.to_dict()["ledger"])
+    tracker.table("ledger.json", study.to_dict(timing=True)["ledger"])
     tracker.children([_child(line, study) for line in study.cells.to_dict("records")])
     tracker.artifact(paths.ablation, "study")
 
@@ -183,6 +186,11 @@ def _child(line: dict[Any, Any], study: Study) -> Child:
 
 
 def summary(study: Study) -> str:
-    """The headline, then a sentence per decision on the primary metric."""
+    """The headline, then a sentence per decision on the primary metric, then which cells failed."""
     primary = study.ledger[study.ledger["metric"] == study.plan["primary"]] if len(study.ledger) else study.ledger
-    return "\n".join([study.headline.sentence, *(f"  {text}" for text in primary.get("sentence", []))])
+    failed = study.cells[study.cells["error"].notna()]
+    told = list(primary.get("sentence", []))
+    for error, own in failed.groupby("error"):
+        arms = ", ".join(f"{arm}/{seed}" for arm, seed in zip(own["arm"], own["seed"], strict=True))
+        told.append(f"Failed ({arms if len(own) <= FEW else f'{len(own)} cells'}): {error}.")
+    return "\n".join([study.headline.sentence, *(f"  {text}" for text in told)])

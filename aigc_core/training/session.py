@@ -22,6 +22,7 @@ from aigc_core.training import checkpoint
 from aigc_core.training.guard import UnstableError
 from aigc_core.training.loop import Curve, Schedule, choose_device, fit
 from aigc_core.training.steps import Trainer, build, trainers
+from aigc_core.training.transfer import Start, begin, settle
 
 GRID_COLUMNS = 12
 GRID_ROWS = 10  # classes shown at most
@@ -38,7 +39,7 @@ class Job:
     dataset_version: str
     image: Mapping[str, Any]  # size and channels of the version's card
     steps: int
-    start: Mapping[str, torch.Tensor] | None = None  # tensors to fine-tune from
+    start: Start | None = None  # a model to fine-tune from
     card: Mapping[str, Any] = field(default_factory=dict)  # further facts for model.json
 
 
@@ -74,8 +75,7 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> 
     spec = spec_of(config, job.family, job.image, job.data.classes)
     device = choose_device(config.train.device)
     trainer = build(spec, config.train, device, config.seed)
-    if job.start is not None:
-        trainer.start_from(job.start)
+    began = {} if job.start is None else {"start": begin(trainer, job.start)}
     identity = _identity(job, spec, config)
     work = paths.work / "checkpoints" / job.name.replace("/", "-") / identity
     schedule = Schedule(
@@ -99,11 +99,13 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> 
     except UnstableError as error:
         write_json(work / "stopped.json", {"step": error.step, "why": str(error), "rows": error.rows})
         raise
+    settle(trainer)
     card = {
         "step": job.steps,
         "dataset_version": job.dataset_version,
         "config_digest": identity,
         "rows": len(job.data),
+        **began,
         **job.card,
     }
     save_model(out, trainer.model, card)
@@ -131,7 +133,7 @@ def _identity(job: Job, spec: ModelSpec, config: Config) -> str:
     # log_every decides no weight, but it decides the curve, which is an out too.
     others = set(trainers) - {job.family}
     train = config.train.model_dump(exclude={"checkpoint_every", "grid_every", "keep_checkpoints", "max_loss", *others})
-    start = {name: float(tensor.double().sum()) for name, tensor in (job.start or {}).items()}
+    start = {} if job.start is None else job.start.identity()
     return digest([job.name, spec.to_json(), train, config.seed, job.steps, job.dataset_version, job.data.ids, start])[
         :16
     ]

@@ -22,7 +22,11 @@ trainers.register("vae")(VaeTrainer)
 
 
 def build(spec: ModelSpec, train: Train, device: torch.device, seed: int) -> Trainer:
-    """A trainer with freshly drawn weights, the same for the same seed on any device."""
+    """A trainer with freshly drawn weights, the same for the same seed on any device.
+
+    Weights of convolutions lie with their channels last, which convolutions on processors and tensor cores ask for.
+    """
     make: type = trainers[spec.family]
-    trainer: Trainer = make(build_model(spec, seed), getattr(train, spec.family), device)
+    model = build_model(spec, seed).to(memory_format=torch.channels_last)
+    trainer: Trainer = make(model, getattr(train, spec.family), device)
     return trainer

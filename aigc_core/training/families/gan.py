@@ -14,6 +14,7 @@ from aigc_core.models.blocks import GenerativeModel
 from aigc_core.models.gan import Gan
 from aigc_core.training import adversarial, augment, ema
 from aigc_core.training.chance import mix
+from aigc_core.training.perturbed import perturbed
 from aigc_core.training.trainer import Batch, Losses, transfer, update
 
 
@@ -53,19 +54,20 @@ class GanTrainer:
     def step(self, batch: Batch, noise: torch.Generator, step: int) -> Losses:
         """One update of the discriminator, then one of the generator."""
         discriminator, labels, clip = self.gan.discriminator, batch.labels, self.settings.clip_norm
-        z = torch.randn(2, len(labels), self.model.spec.latent, generator=noise).to(self.device)
+        z = torch.randn(len(labels), self.model.spec.latent, generator=noise).to(self.device)
         show = self._shown(noise, len(labels))
-        with torch.no_grad():
-            fakes = show(self.generator(z[0], labels), None, 1)
+        made = self.generator(z, labels)  # one pass for both: the discriminator's update leaves it as it is
+        fakes = show(made.detach(), None, 1)
         real_images = batch.images.requires_grad_(self.r1 > 0)
         seen = show(real_images, batch.keys, 2)
+        seen, fakes = perturbed(discriminator, self.loss.discriminator, seen, fakes, labels, self.settings.perturb)
         real = discriminator(seen, labels)
         loss_d = self.loss.discriminator(real, discriminator(fakes, labels))
         penalties = self._penalties(real_images, seen, real, fakes, labels, noise)
         whole = loss_d + sum(weight * value for weight, value in penalties.values())
         update(self.optimizers["discriminator"], whole, clip)
         discriminator.requires_grad_(False)  # its gradients are not needed in the generator's pass
-        loss_g = self.loss.generator(discriminator(show(self.generator(z[1], labels), None, 3), labels))
+        loss_g = self.loss.generator(discriminator(show(made, None, 3), labels))
         update(self.optimizers["generator"], loss_g, clip)
         discriminator.requires_grad_(True)
         ema.update(self.gan.generator, self.generator, self.settings.ema, step)
