@@ -61,7 +61,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = [in_words(metrics), bound_words(metrics, model.spec.likelihood), *(f"alarm: {text}" for text in alarms)]
+    said = [in_words(metrics), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
     return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 

@@ -126,7 +126,7 @@ def _family(
         **{name: page.picture(evaluated[name]) for name in ("nearest", "classes", "closest", "likeness_sheet")},
         **{name: evaluated[name] for name in ("opinions", "memorization", "likeness", "latents")},
         "latent_pictures": {name: page.picture(place) for name, place in evaluated["latent_pictures"].items()},
-        "bound": measures.bound_words(evaluated["metrics"], evaluated["latents"].get("likelihood", "")),
+        "bound": measures.bound_words(evaluated["metrics"]),
         "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
         "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
         **_finetuned(family, models, finetunings[family]),
