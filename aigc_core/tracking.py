@@ -188,7 +188,9 @@ def _watched(client: Any, run_id: str) -> Iterator[None]:
     """MLflow's own watch over the machine, below `system/`; cards need the package nvidia-ml-py."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=client.tracking_uri)
+    monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+        run_id, resume_logging=True, tracking_uri=client.tracking_uri
+    )
     monitor.start()
     try:
         yield

@@ -20,8 +20,9 @@ from aigc_core.report.figures import image_grid, save_png
 from aigc_core.tracking import Tracker
 from aigc_core.training import checkpoint, compiled, processes
 from aigc_core.training.chance import Batches
+from aigc_core.training.checkpoint import Curve
 from aigc_core.training.guard import UnstableError
-from aigc_core.training.loop import Curve, Schedule, choose_device, fit
+from aigc_core.training.loop import Schedule, choose_device, fit
 from aigc_core.training.rows import Rows
 from aigc_core.training.steps import Trainer, build, trainers
 from aigc_core.training.transfer import Start, begin, settle

@@ -40,7 +40,7 @@ def use_precision(precision: str, device: torch.device) -> None:
     if device.type == "cuda":
         chosen = "tf32" if precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = chosen
-        torch.backends.cudnn.fp32_precision = chosen  # type: ignore[attr-defined]
+        torch.backends.cudnn.fp32_precision = chosen
     elif precision == "tf32":
         raise ConfigError(
             f"params.yaml: train.precision = 'tf32' is a format of NVIDIA cards, and training runs on {device.type}: take "
