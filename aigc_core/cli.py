@@ -46,6 +46,15 @@ class Family(StrEnum):
     flow = "flow"
 
 
+class Model(StrEnum):
+    """What images can be generated with: a trained family, or what `aigc final` made."""
+
+    vae = "vae"
+    gan = "gan"
+    flow = "flow"
+    final = "final"
+
+
 FamilyArgument = Annotated[Family, typer.Argument(help="Which model family, for example `gan`.")]
 
 PLAIN_STAGES = {
@@ -55,6 +64,7 @@ PLAIN_STAGES = {
     "curate": "Judge every row; quarantine what is useless, with its reason.",
     "validate": "The gate: Great Expectations on measures and verdicts. Exit code 3 when it refuses.",
     "augment": "Apply the offline augmentation policy to the curated training rows.",
+    "final": "Train the released model once more, on every kept row but the reference.",
     "report": "Render everything as one page.",
 }
 FAMILY_STAGES = {
@@ -74,7 +84,7 @@ def _run_stage(name: str, *arguments: str) -> StageResult:
 
 def _say(result: StageResult) -> None:
     # A file may be called `[b].png`: what stages say is text and never markup.
-    Console().print(result.summary, highlight=False, markup=False, soft_wrap=True)
+    Console().print(result.summary, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _add_plain(name: str, text: str) -> None:
@@ -153,7 +163,7 @@ def summary() -> None:
 
 @app.command()
 def generate(
-    model: Annotated[Family, typer.Option(help="Which trained family.")],
+    model: Annotated[Model, typer.Option(help="Which trained family, or `final`: the released one, on all rows.")],
     out: Annotated[Path, typer.Option(help="Folder for the PNG files and the contact sheet.")],
     label: Annotated[str | None, typer.Option(help="Class to generate; all classes in turn without it.")] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many images.")] = 16,
@@ -167,7 +177,7 @@ def generate(
 
     Refused (exit code 3) for a model that the memorization gate of `aigc evaluate` has not passed.
 
-    Example:  aigc generate --model gan --label 7 -n 16 --out samples
+    Example:  aigc generate --model gan --label 7 -n 16 --out samples   |   aigc generate --model final --out samples
     """
     from aigc_core.commands.generate import generate as run
 

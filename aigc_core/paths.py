@@ -131,6 +131,11 @@ class Paths:
         return self.data / "evaluation_finetune" / family
 
     @property
+    def final(self) -> Path:
+        """The released model, trained once more on all rows but the reference; or a card that says why there is none."""
+        return self.data / "final"
+
+    @property
     def ablation(self) -> Path:
         """The data-value study: plan, cells, ledger, pictures."""
         return self.data / "ablation"

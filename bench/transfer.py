@@ -1,6 +1,6 @@
 """What does pre-training buy on few images, and where does it stop buying?
 
-    python bench/transfer.py [--seeds 5] [--steps 300 900] [--cells cells.jsonl] [--write docs/results/training.md]
+    python bench/transfer.py [--seeds 5] [--cells cells.jsonl] [--write docs/results/training.md]
     python bench/transfer.py --small
 
 Targets of 25, 50, 100 and 400 images. Each is trained from nothing and from a pre-trained model, in every mode of
@@ -8,8 +8,8 @@ Targets of 25, 50, 100 and 400 images. Each is trained from nothing and from a p
 evaluation of the product. One seed is one draw of everything: the pre-training, the rows of the target, the initial
 weights, the order. Differences are paired by seed, with t intervals.
 
-Every arm is measured after both numbers of steps and shown at the one that is better for it on average over the seeds:
-few rows are soon learnt by heart, and a model that starts somewhere needs fewer steps than one that starts nowhere.
+Every arm is measured after both numbers of steps of its size and shown at the one that is better for it on average over
+the seeds: few rows are soon learnt by heart, and a model that starts somewhere needs fewer steps than one that starts nowhere.
 
 Everything goes through MLPs of 128 units at 8 or 14 px, so that the whole table is made within 25 minutes on one
 core; what convolutions at 28 px would say is not measured here.
@@ -22,7 +22,6 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,17 +30,11 @@ import numpy as np
 import torch
 from blindness import publish
 from rich.progress import track
+from small_targets import Pair, Target, make_pairs, small_target
 
 from aigc_core.ablation.statistics import Estimate, mean_interval
 from aigc_core.config import Config, load, parse
-from aigc_core.data.loader import ImageSet, known_classes, read_source
-from aigc_core.data.sources import open_source
-from aigc_core.data.splits import unit_hash
-from aigc_core.evaluation import metrics as m
-from aigc_core.evaluation.features import Extractor, Recipe, train_extractor
-from aigc_core.evaluation.floors import Floor, real_floor
-from aigc_core.evaluation.panel import Panel
-from aigc_core.models.zoo import SampleModel
+from aigc_core.data.loader import ImageSet
 from aigc_core.tracking import NullTracker
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
@@ -49,109 +42,15 @@ from aigc_core.training.steps import Trainer, build
 from aigc_core.training.transfer import Start, begin
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared/data"
-SIZES = (25, 50, 100, 400)
+#: Images of a target, and the two numbers of steps after which every arm is measured.
+STEPS = {25: (400, 1000), 50: (400, 1000), 100: (400, 1000), 400: (1000, 2000)}
+#: What a smoke run does instead.
+SMALL_STEPS, SMALL_SEEDS, SMALL_FIRST = {25: (10, 20), 50: (10, 20)}, 2, 30
 #: Up to this size the GAN has to win.
 FEW = 100
 SCRATCH = "from nothing"
-MODES = {"gan": ("full", "freeze_discriminator", "scale_shift"), "vae": ("full", "scale_shift")}
-WIDTH, BATCH, PRETRAIN_BATCH, PRETRAIN_STEPS, MNIST_SIDE = 128, 25, 64, 1500, 14
-#: Rows of a source that is learnt first, and of the target: for the extractor, to train on, to compare with.
-SOURCE_ROWS, MNIST_ROWS = 6000, (2000, 3000, 2000)
-DIGITS_SHARES = (0.2, 0.5, 0.3)
-FLOOR_DRAWS, NEIGHBOURS = 10, 5
-
-
-@dataclass(frozen=True)
-class Target:
-    """What all arms of a target share."""
-
-    pool: ImageSet  # the rows that small targets are drawn from
-    test: ImageSet
-    extractor: Extractor
-    panel: Panel
-    floor: Floor
-
-    def judge(self, trainer: Trainer) -> dict[str, float]:
-        """Distance over its floor and coverage of as many samples as there are test rows."""
-        spec = trainer.model.spec
-        wanted = torch.tensor([spec.classes.index(name) for name in self.pool.classes])
-        samples = SampleModel(spec, {}, trainer.model).sample(wanted[self.test.labels], 1)
-        features = self.extractor.features(samples, self.panel.features.shape[1])
-        support = m.density_coverage(self.panel.features, features, self.panel.neighbours, self.panel.radii)
-        return {"fd": self.panel.fd(features) / self.floor.fd, "coverage": support.coverage}
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """What is learnt first, and the target."""
-
-    name: str
-    source: ImageSet
-    target: Target
-
-
-def read(kind: str, path: str, limit: int | None, side: int) -> ImageSet:
-    """A source as grey images, in an order drawn by a fixed seed."""
-    with closing(open_source(kind, DATA / path, limit, 0)) as source:
-        found, _ = read_source(source, size=side, channels=1, classes=known_classes(source))
-    return found.subset(torch.from_numpy(np.random.default_rng(0).permutation(len(found))))
-
-
-def of_classes(data: ImageSet, classes: list[str]) -> ImageSet:
-    """The rows of some classes, numbered by their place among these."""
-    numbers = [data.classes.index(name) for name in classes]
-    index = torch.isin(data.labels, torch.tensor(numbers)).nonzero().flatten()
-    rows = data.subset(index)
-    return ImageSet(
-        rows.pixels, torch.tensor([numbers.index(label) for label in rows.labels.tolist()]), rows.ids, classes
-    )
-
-
-def make_target(data: ImageSet, cuts: Sequence[int], classes: list[str], config: Config) -> Target:
-    """Cut into reference, pool and test; the extractor learns all classes of the reference."""
-    first, second = cuts
-    reference, pool, test = (
-        data.subset(torch.arange(start, stop)) for start, stop in ((0, first), (first, second), (second, len(data)))
-    )
-    pool, test = of_classes(pool, classes), of_classes(test, classes)
-    recipe = Recipe(**config.extractor.model_dump())
-    extractor = train_extractor(reference.pixels, reference.labels, data.classes, recipe, seed=0, device="cpu")
-    dimensions = m.usable_dimensions(len(test), extractor.dimensions)
-    panel = Panel(extractor.features(test.pixels, dimensions), test.labels.numpy(), NEIGHBOURS, 0)
-    train = extractor.features(pool.pixels, dimensions)
-    floor = real_floor(panel, train, pool.labels.numpy(), draws=FLOOR_DRAWS, seed=0)
-    return Target(pool, test, extractor, panel, floor)
-
-
-def make_pairs(config: Config, *, small: bool) -> list[Pair]:
-    """Between classes, and between sources."""
-    digits = read("digits", "", None, 8)
-    half = digits.classes[:5], digits.classes[5:]
-    cuts = [int(sum(DIGITS_SHARES[: place + 1]) * len(digits)) for place in range(2)]
-    whole = make_target(digits, cuts, half[1], config)
-    learnt = of_classes(digits.subset(torch.arange(cuts[0], cuts[1])), half[0])
-    pairs = [Pair("digits 0-4 -> digits 5-9, 8 px", learnt, whole)]
-    if small:
-        return pairs
-    mnist = read("idx", "mnist", sum(MNIST_ROWS) * 7 // 6, MNIST_SIDE)  # a seventh are its own test rows
-    target = make_target(mnist, np.cumsum(MNIST_ROWS)[:2].tolist(), mnist.classes, config)
-    for name, kind, path in (("digits 8 px", "digits", ""), ("CIFAR-10 grey", "folder", "cifar10.zip")):
-        source = read(kind, path, None if kind == "digits" else SOURCE_ROWS, MNIST_SIDE)
-        pairs.append(Pair(f"{name} -> MNIST, {MNIST_SIDE} px", source, target))
-    return pairs
-
-
-def small_target(pool: ImageSet, count: int, seed: int) -> ImageSet:
-    """`count` rows, the classes in turn, by the lowest hashes: a smaller target lies inside a larger one."""
-    ranked = sorted(range(len(pool)), key=lambda place: unit_hash(f"{seed}:target:{pool.ids[place]}"))
-    turns: dict[int, int] = {}
-    order = []
-    for place in ranked:
-        label = int(pool.labels[place])
-        turns[label] = turns.get(label, 0) + 1
-        order.append((turns[label], place))
-    return pool.subset(torch.tensor(sorted(place for _, place in sorted(order)[:count])))
+MODES = {"gan": ("full", "freeze_discriminator", "scale_shift"), "vae": ("full",)}
+WIDTH, BATCH, PRETRAIN_BATCH, PRETRAIN_STEPS = 128, 25, 64, 1500
 
 
 def train(
@@ -179,10 +78,10 @@ def train(
 class Cells:
     """What every training gave, kept in a file where one is named, so that a run that was stopped goes on."""
 
-    def __init__(self, config: Config, steps: Sequence[int], first: int, file: Path | None) -> None:
-        self.config, self.steps, self.first, self.file = config, tuple(steps), first, file
+    def __init__(self, config: Config, steps: dict[int, tuple[int, int]], first: int, file: Path | None) -> None:
+        self.config, self.steps, self.first, self.file = config, steps, first, file
         lines = file.read_text().splitlines() if file and file.exists() else []
-        self.known = {tuple(key): found for key, found in map(json.loads, lines)}
+        self.known = {tuple(key): (found, taken) for key, found, taken in map(json.loads, lines)}
         self._pretrained = cache(self._pretrain)
 
     def _pretrain(self, pair: Pair, family: str, seed: int) -> Start:
@@ -194,18 +93,24 @@ class Cells:
         """By steps: distance over floor and coverage."""
         # From nothing it is the same training whatever was learnt elsewhere.
         whose = pair.name.split("-> ")[1] if arm == SCRATCH else pair.name
-        key = (whose, family, arm, size, seed, *self.steps)
+        key = (whose, family, arm, size, seed, *self.steps[size])
         if key not in self.known:
-            start = None
+            began, start = time.process_time(), None
             if arm != SCRATCH:
                 begun = self._pretrained(pair, family, seed)
                 start = Start(begun.tensors, begun.classes, arm, self.config.finetune.frozen_layers)
             rows = small_target(pair.target.pool, size, seed)
-            _, self.known[key] = train(rows, family, self.config, self.steps, seed, BATCH, start, pair.target)
+            _, found = train(rows, family, self.config, self.steps[size], seed, BATCH, start, pair.target)
+            self.known[key] = found, time.process_time() - began
             if self.file:
                 with self.file.open("a") as handle:
-                    handle.write(json.dumps([key, self.known[key]]) + "\n")
-        return self.known[key]
+                    handle.write(json.dumps([key, *self.known[key]]) + "\n")
+        return self.known[key][0]
+
+    @property
+    def seconds(self) -> float:
+        """Processor time of all trainings, those of an earlier run as well."""
+        return sum(taken for _, taken in self.known.values())
 
 
 @dataclass(frozen=True)
@@ -287,8 +192,8 @@ def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")
-    parser.add_argument("--steps", type=int, nargs=2, default=[300, 900], help="the second a multiple of the first")
     parser.add_argument("--families", nargs="+", choices=list(MODES), default=list(MODES))
+    parser.add_argument("--modes", nargs="+", choices=list(MODES["gan"]), default=list(MODES["gan"]))
     parser.add_argument("--cells", type=Path, default=None, help="keep finished trainings here, and go on from them")
     parser.add_argument("--small", action="store_true", help="smoke run: digits, two seeds, two sizes, few steps")
     parser.add_argument("--write", type=Path, default=None, metavar="PAGE", help="also put the table into this page")
@@ -297,15 +202,19 @@ def main() -> None:
     raw = load(ROOT / "params.yaml").model_dump()
     raw["train"]["network"]["mlp_width"] = WIDTH
     config = parse(raw)
-    usual = (chosen.seeds, chosen.steps, SIZES, PRETRAIN_STEPS)
-    seeds, steps, sizes, first = (2, [10, 20], (25, 50), 30) if chosen.small else usual
+    usual = (chosen.seeds, STEPS, PRETRAIN_STEPS)
+    seeds, steps, first = (SMALL_SEEDS, SMALL_STEPS, SMALL_FIRST) if chosen.small else usual
     began = time.process_time()
     pairs, cells = make_pairs(config, small=chosen.small), Cells(config, steps, first, chosen.cells)
-    plan = [(pair, family, mode, size) for pair in pairs for family in chosen.families for mode in MODES[family] for size in sizes]  # fmt: skip
+    prepared = time.process_time() - began
+    # What the bar asks for comes first, for a run that is stopped.
+    arms = [(family, mode) for mode in chosen.modes for family in chosen.families if mode in MODES[family]]
+    plan = [(pair, family, mode, size) for family, mode in arms for pair in pairs for size in steps]
     lines = [compare(*one, cells, seeds) for one in track(plan, "comparing")]
-    minutes = (time.process_time() - began) / 60
+    lines.sort(key=lambda line: [pair.name for pair in pairs].index(line.pair))
+    minutes = (prepared + cells.seconds) / 60
     head = (
-        f"`python bench/transfer.py --seeds {seeds} --steps {steps[0]} {steps[1]}`: {seeds} seeds, MLPs of {WIDTH} units, batches of {BATCH}, "
+        f"`python bench/transfer.py --seeds {seeds}`: {seeds} seeds, MLPs of {WIDTH} units, batches of {BATCH}, "
         f"{first} steps of pre-training; {minutes:.0f} core-minutes"
     )
     publish([head, "", *table(lines), "", *where_it_stops(lines)], "transfer", chosen.write)

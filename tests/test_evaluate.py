@@ -24,6 +24,8 @@ from aigc_core.evaluation.metrics import WITH_INTERVAL, frechet_distance
 from aigc_core.evaluation.pictures import class_rows, nearest_training
 from aigc_core.files import write_table
 from aigc_core.modalities.image import RESIZE_MODE, encode_png
+from aigc_core.models.spec import ModelSpec
+from aigc_core.models.zoo import build
 from aigc_core.paths import Paths
 from aigc_core.records import ROW_SCHEMA, VERDICT_SCHEMA, row_id
 from aigc_core.stages import evaluate as evaluate_stage
@@ -233,10 +235,11 @@ def made_up_config(**evaluate):
     )
 
 
-def made_up_model(classes, sampler=honest):
+def made_up_model(classes, sampler=honest, family="gan"):
+    networks = build(ModelSpec(family, 8, 1, tuple(classes), 4, 16, 8), 0).double()
     return SimpleNamespace(
-        spec=SimpleNamespace(classes=tuple(classes)), card={"weights_sha256": "ab" * 32}, sample=sampler
-    )
+        spec=networks.spec, card={"weights_sha256": "ab" * 32}, sample=sampler, networks=networks
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +315,8 @@ def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, mon
     first = {path.name: path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
     assert set(first) == {"metrics.json", "facts.json", "per_class.csv", "nearest.png", "classes.png",
                           "memorization.json", "closest.png", "extractors.json", "likeness.json", "likeness.png",
-                          "checks.json"}  # fmt: skip
+                          "checks.json", "latents.json", "interpolation.png"}  # fmt: skip
+    assert not any(name.startswith("iw_bound") for name in result.metrics)
     others = json.loads(first["extractors.json"])["opinions"]
     assert set(others) == {"domain", "random_conv", "pixel_pca"}
     assert others["domain"]["fd"] == result.metrics["fd"]
@@ -340,11 +344,30 @@ def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, mon
     assert first == {path.name: path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
 
 
+def test_a_vae_has_pictures_of_its_codes_and_a_bound_where_it_is_asked(checkout, monkeypatch):
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES, family="vae"))
+    result = evaluate_stage.evaluate(made_up_config(bound_samples=7), checkout, "vae")
+    place = checkout.evaluation("vae")
+    stored = json.loads((place / "metrics.json").read_text())
+    name = "iw_bound_gaussian_k7"
+    assert stored[f"{name}_low"] < stored[name] < stored[f"{name}_high"]
+    assert f"importance-weighted bound {stored[name]:.2f} nats" in result.summary
+    known = json.loads((place / "details/latents.json").read_text())
+    assert known["pictures"] == ["interpolation", "reconstructions", "traversals"]
+    assert (known["dimensions"], len(known["activity"])) == (4, 4)
+    assert known["active"] == sum(value > 0.01 for value in known["activity"])
+    with Image.open(place / "details/traversals.png") as picture:
+        assert picture.height > 200
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    other = evaluate_stage.evaluate(made_up_config(bound_samples=7), checkout, "vae")
+    assert not any(name.startswith("iw_bound") for name in other.metrics), "a GAN has no likelihood"
+
+
 def test_evaluate_refuses_too_few_and_leaves_nothing(checkout, monkeypatch):
     monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
     with pytest.raises(DataError, match="at least 80 are needed"):
-        evaluate_stage.evaluate(made_up_config(max_samples=79), checkout, "vae")
-    assert not checkout.evaluation("vae").exists()
+        evaluate_stage.evaluate(made_up_config(max_samples=79), checkout, "flow")
+    assert not checkout.evaluation("flow").exists()
 
 
 def test_test_rows_that_look_like_training_rows_are_not_held_out(tmp_path):

@@ -73,4 +73,9 @@ class Evaluate(Section):
     )
     weights: Weights = Weights()
     jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
+    bound_samples: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="k of the importance-weighted bound of a VAE on the test rows (Burda 2016), which takes k passes of "
+        "the decoder per row; 0 leaves it out",
+    )
     memorization: Memorization = Memorization()

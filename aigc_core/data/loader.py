@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,21 @@ def load_images(
     Raises DataError for a row that cannot be decoded.
     """
     return _load(version, split, size, channels, classes, ids, skip=False)
+
+
+def load_splits(
+    version: Version,
+    splits: Sequence[str],
+    *,
+    size: int,
+    channels: int,
+    classes: list[str],
+    ids: set[str] | None = None,
+) -> ImageSet:
+    """As `load_images`, of several splits, one after the other."""
+    parts = [load_images(version, split, size=size, channels=channels, classes=classes, ids=ids) for split in splits]
+    pixels, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("pixels", "labels"))
+    return ImageSet(pixels, labels, [identity for part in parts for identity in part.ids], classes)
 
 
 def load_decodable(version: Version, split: str, *, size: int, channels: int, classes: list[str]) -> ImageSet:

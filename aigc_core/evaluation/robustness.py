@@ -23,7 +23,8 @@ def attacked_accuracy(
     gradient. A radius of 0 attacks nothing.
     """
     device, right = model.head.weight.device, 0
-    for images, truth in zip(*(part.split(batch_images(pixels.shape[-1])) for part in (pixels, labels)), strict=True):
+    size = batch_images(pixels.shape[-1])
+    for images, truth in zip(torch.split(pixels, size), torch.split(labels, size), strict=True):
         truth = truth.to(device)
         changed = pgd(to_float(images.to(device)), lambda x, y=truth: F.cross_entropy(model(x), y), radius, steps)  # type: ignore[misc]
         with torch.no_grad():

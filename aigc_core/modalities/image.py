@@ -149,7 +149,7 @@ def _eight_bits(values: npt.NDArray[np.generic]) -> Pixels:
 def content_hash(pixels: Pixels) -> str:
     """Hex sha256 of shape and pixels: equal for the same picture in two file formats."""
     whole = hashlib.sha256(_hash_header(pixels.shape))
-    whole.update(np.ascontiguousarray(pixels))
+    whole.update(np.ascontiguousarray(pixels).data)
     return whole.hexdigest()
 
 

@@ -177,6 +177,7 @@ def evaluations(paths: Paths) -> dict[str, Facts]:
         stage = f"evaluate {family}"
         details, table = folder / "details", folder / "details" / "per_class.csv"
         others = read_json(require(details / "extractors.json", stage))
+        latents = read_json(require(details / "latents.json", stage))
         found[family] = {
             "metrics": read_json(require(folder / "metrics.json", stage)),
             "facts": read_json(require(details / "facts.json", stage)),
@@ -184,6 +185,8 @@ def evaluations(paths: Paths) -> dict[str, Facts]:
             "opinions": others["opinions"],
             "alarms": others["alarms"],
             "likeness": read_json(require(details / "likeness.json", stage)),
+            "latents": latents,
+            "latent_pictures": {name: require(details / f"{name}.png", stage) for name in latents["pictures"]},
             **{name: require(details / f"{name}.png", stage) for name in ("nearest", "classes", "closest")},
             "likeness_sheet": require(details / "likeness.png", stage),
             "per_class": _read_lines(table) if table.exists() else [],
@@ -233,6 +236,20 @@ def models(paths: Paths) -> dict[str, Facts]:
                 "parameters": parameter_count(require(folder / "model.safetensors", stage)),
             }
     return found
+
+
+def final(paths: Paths) -> Facts:
+    """What `aigc final` made, or why it made nothing: final.json, with card, samples and closest pairs where there are any."""
+    folder = paths.final
+    found: Facts = read_json(require(folder / "final.json", "final"))
+    if not found["made"]:
+        return found
+    return found | {
+        "card": read_json(require(folder / "model.json", "final")),
+        "samples": require(folder / "samples.png", "final"),
+        "closest": folder / "closest.png" if (folder / "closest.png").exists() else None,
+        "report": read_json(folder / "memorization.json") if (folder / "memorization.json").exists() else None,
+    }
 
 
 def parameter_count(path: Path) -> int:

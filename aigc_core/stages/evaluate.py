@@ -20,20 +20,19 @@ from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
 from aigc_core.evaluation.features import load_extractor
-from aigc_core.evaluation.memorization import Limits, Memorization
-from aigc_core.evaluation.neighbours import Index
-from aigc_core.evaluation.pictures import as_pictures, class_rows, nearest_training
+from aigc_core.evaluation.memorization import Limits
+from aigc_core.evaluation.pictures import class_rows, nearest_training
 from aigc_core.files import atomic_folder, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
+from aigc_core.report.measures import bound_words
 from aigc_core.stages.parts.beside import ask_others, write_checks, write_likeness, write_opinions
+from aigc_core.stages.parts.copies import write_copies
 from aigc_core.stages.parts.held_out import independent_test_rows
+from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
-
-#: Pairs of a sample and a training image in closest.png and memorization.json.
-CLOSEST_SHOWN = 32
 
 
 def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
@@ -44,6 +43,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
     yardstick = make_yardstick(config, paths, version, list(model.spec.classes), device)
     others = ask_others(config, paths, yardstick)
     judgement = yardstick.judge(model.sample)
+    metrics = judgement.metrics | bound(config, model, yardstick)
     facts = comparison_facts(yardstick, version) | {"model_sha256": model.card["weights_sha256"]}
     target = paths.evaluation(family)
     inputs = [paths.content, paths.curated, paths.verdicts, paths.extractor, paths.model(family)]
@@ -53,15 +53,16 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
             write_details(folder, config, yardstick, judgement, facts)
             write_memorization(folder, yardstick, judgement)
             write_likeness(folder, version, yardstick, judgement)
+            pictures = write_latents(folder, model, yardstick)
             over, alarms = write_opinions(folder / "extractors.json", config, others, yardstick, judgement)
             released = write_checks(folder, alarms)
-        write_json(target / "metrics.json", judgement.metrics)
-        tracker.metrics({**judgement.metrics, **over}, 0)
+        write_json(target / "metrics.json", metrics)
+        tracker.metrics({**metrics, **over}, 0)
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
-        for name in ("nearest", "classes", "closest", "likeness"):
+        for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = "".join(f"; alarm: {text}" for text in alarms)
-    return StageResult(f"{family}: {in_words(judgement.metrics)}{said}", judgement.metrics, facts)
+    said = [in_words(metrics), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
+    return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 
 def make_yardstick(
@@ -143,37 +144,11 @@ def write_details(
 
 def write_memorization(folder: Path, yardstick: Yardstick, judgement: Judgement, suffix: str = "") -> None:
     """memorization{suffix}.json with verdict, figures, limits and the closest pairs, and their picture."""
-    found, limits = judgement.memorization, yardstick.setting.limits
+    found, limits, real = judgement.memorization, yardstick.setting.limits, yardstick.real
     if found is None or limits is None:
         raise ValueError("memorization is judged by a yardstick with limits only")
-    shown = found.closest(CLOSEST_SHOWN)
-    places = yardstick.seen[torch.from_numpy(found.answers.nearest[shown])]
-    pairs = _pairs(found, shown, [yardstick.real.train_ids[place] for place in places.tolist()])
-    verdict = {"passed": found.passed, "reasons": found.reasons, "figures": found.figures, "limits": vars(limits)}
-    write_json(folder / f"memorization{suffix}.json", {**verdict, "closest": pairs})
-    picture = pair_grid(
-        as_pictures(judgement.samples[torch.from_numpy(shown)]),
-        as_pictures(yardstick.real.train_pixels[places]),
-        4,
-        "sample",
-        "nearest training image; below: its id, rms difference of 255",
-        [f"{pair['train_id'][:10]} {pair['rms']:.0f}" for pair in pairs],
-    )
-    save_png(picture, folder / f"closest{suffix}.png")
-
-
-def _pairs(found: Memorization, shown: Index, ids: list[str]) -> list[dict[str, Any]]:
-    """The closest pairs: which sample, which training row, and how far they are from each other."""
-    answers = found.answers
-    return [
-        {
-            "sample": place,
-            "train_id": identity,
-            "rms": float(answers.distance[place]),
-            "ratio": float(answers.ratio[place]),
-        }
-        for place, identity in zip(shown.tolist(), ids, strict=True)
-    ]
+    nearest = yardstick.seen[torch.from_numpy(found.answers.nearest)]
+    write_copies(folder, found, limits, judgement.samples, real.train_pixels, real.train_ids, nearest, suffix)
 
 
 def draw_classes(target: Path, yardstick: Yardstick, named: list[tuple[str, Judgement]]) -> None:

@@ -35,7 +35,8 @@ def perturbed(
         return real, fakes
 
     def own_loss(both: torch.Tensor) -> torch.Tensor:
-        return loss(*discriminator(both, labels.repeat(2)).split(len(real)))
+        real_logits, fake_logits = discriminator(both, labels.repeat(2)).chunk(2)
+        return loss(real_logits, fake_logits)
 
-    up_real, up_fakes = rising(torch.cat([real, fakes]), own_loss).split(len(real))
+    up_real, up_fakes = rising(torch.cat([real, fakes]), own_loss).chunk(2)
     return real + radius * up_real, fakes + radius * up_fakes
