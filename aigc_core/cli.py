@@ -84,7 +84,7 @@ def _run_stage(name: str, *arguments: str) -> StageResult:
 
 def _say(result: StageResult) -> None:
     # A file may be called `[b].png`: what stages say is text and never markup.
-    Console().print(result.summary, highlight=False, markup=False, soft_wrap=True)
+    Console().print(result.summary, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _add_plain(name: str, text: str) -> None:

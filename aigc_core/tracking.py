@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -173,13 +173,29 @@ def open_tracker(
         run_id = _start(client, tracking, paths, stage, config, config_digest, versions)
     tracker = MlflowTracker(client, run_id)
     try:
-        yield tracker
+        with _watched(client, run_id) if tracking.system_metrics else nullcontext():
+            yield tracker
         tracker.flush()
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
     _remember(paths.run_file(stage), finished=True)
+
+
+@contextmanager
+def _watched(client: Any, run_id: str) -> Iterator[None]:
+    """MLflow's own watch over the machine, below `system/`; cards need the package nvidia-ml-py."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+        run_id, resume_logging=True, tracking_uri=client.tracking_uri
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def input_digests(paths: Paths, inputs: list[Path]) -> dict[str, str]:

@@ -111,7 +111,8 @@ def test_a_cell_that_diverges_is_a_line_that_says_so(paths):
 
 def test_what_else_goes_wrong_costs_one_cell_and_is_tried_again(finished, tmp_path, monkeypatch):
     paths, honest = data.build(Paths(tmp_path)), worker.train
-    errors = iter([RuntimeError("boom\nand more"), MemoryError(), DataError("a shard is gone")])
+    full = OSError(28, "No space left on device", "/home/me/file")
+    errors = iter([RuntimeError("boom\nand more"), MemoryError(), DataError("a shard is gone"), full])
 
     def train(*arguments, **named):
         if (error := next(errors, None)) is not None:
@@ -123,14 +124,15 @@ def test_what_else_goes_wrong_costs_one_cell_and_is_tried_again(finished, tmp_pa
     lines = run_cells(layout, paths, data.settings())
     again = "(not kept: the next study tries this cell again)"
     assert [line["error"] for line in lines if line["error"]] == [
-        f"RuntimeError: boom {again}", f"MemoryError {again}", f"a shard is gone {again}"
+        f"RuntimeError: boom {again}", f"MemoryError {again}", f"a shard is gone {again}",
+        f"OSError: No space left on device {again}",
     ]  # fmt: skip
-    assert len(known_cells(layout.plan, paths)) == 7
-    notes = {line["cell"]: worker.traceback_file(runner.cell_file(paths, line["cell"])) for line in lines[:3]}
+    assert len(known_cells(layout.plan, paths)) == 6
+    notes = {line["cell"]: worker.traceback_file(runner.cell_file(paths, line["cell"])) for line in lines[:4]}
     assert all("in _measure" in note.read_text() for note in notes.values())
     seen = []
     whole = run_cells(layout, paths, data.settings(), lambda line, fresh: seen.append(fresh))
-    assert sorted(seen) == [False] * 7 + [True] * 3
+    assert sorted(seen) == [False] * 6 + [True] * 4
     assert to_frame(whole).equals(to_frame(finished[1]))
     assert not any(note.exists() for note in notes.values())
 

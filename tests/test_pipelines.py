@@ -420,7 +420,7 @@ def test_a_curve_is_thinned_out_and_a_ledger_is_not(tmp_path: Path) -> None:
     (tmp_path / "curve.csv").write_text("\n".join(["step,loss", *(f"{i},1" for i in range(24))]))
     (tmp_path / "long.csv").write_text("\n".join(["decision", *(f"{i}" for i in range(1001))]))
     stage = DvcStage("ablate", "", "", {}, tmp_path, "ablate", (), (tmp_path,), (), (), {})
-    shown = {name: [record.data for record in table.value] for name, table in _tables(stage).items()}
+    shown = {name: [line.data for line in table.value.records] for name, table in _tables(stage).items()}
     assert [line["decision"] for line in shown["ledger.csv"]] == [f"decision_{i}" for i in range(24)]
     assert [line["step"] for line in (shown["curve.csv"][0], shown["curve.csv"][-1])] == ["0", "23"]
     assert len(shown["curve.csv"]) == 10

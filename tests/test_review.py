@@ -85,8 +85,8 @@ def test_only_equal_pixels_read_as_one_and_every_picture_is_there_when_a_page_is
 
 
 def test_a_files_name_is_never_markup_of_the_terminal(capsys):
-    cli._say(StageResult("1/[/best].png is kept: [bold] text"))
-    assert capsys.readouterr().out.strip() == "1/[/best].png is kept: [bold] text"
+    cli._say(StageResult("1/[/best].png is kept: [bold] :cat: text"))
+    assert capsys.readouterr().out.strip() == "1/[/best].png is kept: [bold] :cat: text"
     nearest = {"way": "pixels", "rank": 1, "distance": 0.5, "label": "[/a]", "id": "0" * 64, "source": "[/best].png"}
     explain._print("[/sample].png", [nearest])
     said = capsys.readouterr().out

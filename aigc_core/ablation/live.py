@@ -34,7 +34,7 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
             f"not run: {line['arm']}: {line['why']}", highlight=False, markup=False, style="yellow", soft_wrap=True
         )
     for name, text in in_words(plan, outlook).items():
-        console.print(f"{name:<10} {text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{name:<10} {text}", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class Board:

@@ -109,8 +109,9 @@ def _measure(task: Task, bench: Bench) -> tuple[dict[str, float], dict[str, floa
 
 
 def _in_words(error: Exception) -> str:
-    """What went wrong in one line; the traceback has the rest."""
-    first = next(iter(str(error).strip().splitlines()), "")[:LONGEST_ERROR]
+    """What went wrong in one line, without this machine's paths: it becomes part of an out. The traceback has the rest."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    first = next(iter(text.strip().splitlines()), "")[:LONGEST_ERROR]
     what = first if isinstance(error, AigcError) else ": ".join(filter(None, [type(error).__name__, first]))
     return f"{what} (not kept: the next study tries this cell again)"
 

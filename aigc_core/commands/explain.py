@@ -114,4 +114,4 @@ def _print(told: str, rows: list[dict[str, str | float | int]]) -> None:
             WAYS[str(row["way"])], str(row["rank"]), f"{row['distance']:.3f}", str(row["label"]), str(row["id"])[:16],
             str(row["source"]),
         )  # fmt: skip
-    Console(markup=False).print(table, highlight=False)
+    Console(markup=False, emoji=False).print(table, highlight=False)

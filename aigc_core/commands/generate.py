@@ -23,6 +23,7 @@ CONTACT_SHEET = "contact-sheet.png"
 SHEET_COLUMNS = 8
 #: The name of what `aigc final` made.
 FINAL = "final"
+SHEET_SHOWN = 256  # images on the contact sheet; more of them are files alone
 
 
 def generate(
@@ -35,7 +36,7 @@ def generate(
     *,
     allow_memorized: bool = False,
 ) -> StageResult:
-    """Write `count` marked PNG files and a contact sheet into `out`; without a label, all classes in turn.
+    """Write `count` marked PNG files and a contact sheet (of the first 256) into `out`; without a label, all classes in turn.
 
     `name` is a family, or `final`. Files of the same names are replaced, others stay. Raises ConfigError for an unknown
     label or an `out` that is a file, GateError where the model did not pass the memorization gate and `allow_memorized`
@@ -55,7 +56,7 @@ def generate(
         content = provenance.embed(np.ascontiguousarray(pixels[index]), label=own, index=index, **card)
         stem = f"{name}-{_safe(own)}" if own else name
         _write(out / f"{stem}-{index:04d}.png", content)
-    sheet = np.asarray(image_grid(pixels, min(SHEET_COLUMNS, count)))
+    sheet = np.asarray(image_grid(pixels[:SHEET_SHOWN], min(SHEET_COLUMNS, count)))
     sheet = sheet[..., None] if sheet.ndim == 2 else sheet
     _write(out / CONTACT_SHEET, provenance.embed(sheet, label=label or "all classes", index=None, **card))
     shown = f"class {label}" if label is not None else f"{min(count, len(model.spec.classes))} classes in turn"

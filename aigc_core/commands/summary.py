@@ -27,7 +27,7 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
     page = facts.require(paths.linked_report if paths.linked_report.exists() else paths.report, "report")
     metrics = {family: evaluations[family]["metrics"] for family in FAMILIES}
     headline = verdict.judge(metrics).headline
-    console = Console(markup=False)
+    console = Console(markup=False, emoji=False)
     for title, lines in (
         ("Found", found_lines(data)),
         ("Trained", [*trained_lines(models), ("final", final_words(facts.final(paths)))]),

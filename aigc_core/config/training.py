@@ -129,6 +129,23 @@ class Train(Section):
     checkpoint_every: Count = Field(500, description="steps between checkpoints")
     keep_checkpoints: Count = Field(1, description="the last so many stay while training runs")
     max_loss: Positive = Field(1e8, description="a loss beyond it, in either direction, stops training")
+    validate_every: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="steps between validations on training rows that are put aside; 0 learns from all and takes the last state",
+    )
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="share of the training rows put aside"
+    )
+    patience: Count | None = Field(
+        None, description="validations without a better one after which training stops; null never does"
+    )
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        "float32", description="of products: tf32 on NVIDIA cards alone, bf16 by autocast"
+    )
+    compile: Literal["auto", "off"] = Field(
+        "auto",
+        description="auto: on a card a few steps are timed with compiled networks and without; never on a processor",
+    )
     network: Network = Network()
     vae: Vae = Vae()
     gan: Gan = Gan()

@@ -20,7 +20,7 @@ from aigc_core.config import Config, parse
 from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError
 from aigc_core.evaluation.compare import Yardstick
-from aigc_core.files import atomic_folder, write_json, write_table
+from aigc_core.files import atomic_folder, read_json, write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.records import Check, StageResult
 from aigc_core.report import ablation as page
@@ -102,22 +102,48 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
 
     Returns the yardstick too, where a timed run made one.
     """
-    console, plan, yardstick = Console(), layout.plan, None
-    cost = estimate.past_cost(plan, paths)
-    missing = len(runner.missing_cells(plan, paths))
+    console, wanted, yardstick = Console(), layout.plan, None
+    fitting = _remembered(wanted, paths, budget) if budget is not None else None
+    if fitting:
+        layout = resolve(_with(config, fitting), paths)
+    cost = estimate.past_cost(layout.plan, paths)
     if cost is None:
         yardstick = runner.make_yardstick(layout, paths, config)
         cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
-    processes = runner.workers(config, max(1, missing))
+    processes = runner.workers(config, max(1, len(runner.missing_cells(layout.plan, paths))))
     if budget is not None:
-        known = runner.known_cells(plan, paths)
-        seeds, steps = estimate.fit_budget(plan, known.keys(), cost, processes, estimate.seconds_of(budget))
-        before = estimate.look_ahead(plan, paths, config.ablation, cost, processes)
-        layout = resolve(_with(config, {"seeds": seeds, "steps": steps}), paths)
-        console.print(_price(plan, layout.plan, before), highlight=False, soft_wrap=True)
+        if fitting is None:
+            known = runner.known_cells(wanted, paths)
+            seeds, steps = estimate.fit_budget(wanted, known.keys(), cost, processes, estimate.seconds_of(budget))
+            layout = resolve(_with(config, {"seeds": seeds, "steps": steps}), paths)
+            _remember(wanted, paths, budget, {"seeds": seeds, "steps": steps})
+        before = estimate.look_ahead(wanted, paths, config.ablation, cost, processes)
+        console.print(_price(wanted, layout.plan, before), highlight=False, soft_wrap=True)
     outlook = estimate.look_ahead(layout.plan, paths, config.ablation, cost, processes)
     live.show_plan(layout.plan, outlook, console)
     return layout, yardstick
+
+
+def _budget_file(paths: Paths) -> Path:
+    return paths.work / "ablation" / "budget.json"
+
+
+def _asked(wanted: Plan, budget: str) -> dict[str, Any]:
+    return {"plan": wanted.digest, "seconds": estimate.seconds_of(budget)}
+
+
+def _remembered(wanted: Plan, paths: Paths, budget: str) -> dict[str, Any] | None:
+    """The seeds and steps that this budget led to before: another timed run would choose others, and run all cells anew."""
+    asked = _asked(wanted, budget)
+    try:
+        known = read_json(_budget_file(paths))
+        return dict(known["chosen"]) if known["asked"] == asked else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(wanted: Plan, paths: Paths, budget: str, chosen: dict[str, int]) -> None:
+    write_json(_budget_file(paths), {"asked": _asked(wanted, budget), "chosen": chosen})
 
 
 def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:

@@ -8,13 +8,21 @@ from aigc_core.data.store import Version
 from aigc_core.files import atomic_folder
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.tracking import open_tracker
-from aigc_core.training import session
+from aigc_core.tracking import NullTracker, open_tracker
+from aigc_core.training import processes, session
 
 
 def train(config: Config, paths: Paths, family: str) -> StageResult:
-    """Write data/models/<family>. Raises DataError for fewer rows than a batch."""
+    """Write data/models/<family>; where torchrun started several processes, together. Raises DataError for fewer rows than a batch."""
+    with processes.joined(config.train.device):
+        return _train(config, paths, family)
+
+
+def _train(config: Config, paths: Paths, family: str) -> StageResult:
     job = training_job(config, paths, family)
+    if not processes.is_first():
+        session.run(job, config, paths, NullTracker(), None)
+        return StageResult(f"{family}: one of {processes.count()} processes; the first one writes the model")
     resolved = {"seed": config.seed, "train": config.train.model_dump(), "family": family}
     inputs = [paths.content, paths.data / config.train.dataset]
     with (
@@ -24,7 +32,9 @@ def train(config: Config, paths: Paths, family: str) -> StageResult:
         curve = session.run(job, config, paths, tracker, out)
     session.finished(job, paths)
     losses = ", ".join(f"{name} {value:.3g}" for name, value in curve[-1].items() if name != "step")
-    return StageResult(f"{family}: {job.steps:,} steps on {len(job.data):,} rows {job.data.of_classes}; {losses}")
+    return StageResult(
+        f"{family}: {curve[-1]['step']:,.0f} steps on {len(job.data):,} rows {job.data.of_classes}; {losses}"
+    )
 
 
 def training_job(config: Config, paths: Paths, family: str) -> session.Job:
@@ -33,4 +43,7 @@ def training_job(config: Config, paths: Paths, family: str) -> session.Job:
     image, classes = version.card.image, classes_of(version.card)
     data = load_images(version, "train", size=image["size"], channels=image["channels"], classes=classes)
     steps = getattr(config.train, family).steps
-    return session.Job(f"train@{family}", family, data, version.card.version, image, steps)
+    rows = version.select("train")
+    parents = zip(rows["id"].to_pylist(), rows["parent"].to_pylist(), strict=True)
+    origins = {identity: parent for identity, parent in parents if parent is not None}
+    return session.Job(f"train@{family}", family, data, version.card.version, image, steps, origins=origins)

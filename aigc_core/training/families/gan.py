@@ -12,7 +12,7 @@ from torch import nn
 from aigc_core.config import Gan as GanSettings
 from aigc_core.models.blocks import GenerativeModel
 from aigc_core.models.gan import Gan
-from aigc_core.training import adversarial, augment, ema
+from aigc_core.training import adversarial, augment, ema, processes
 from aigc_core.training.chance import mix
 from aigc_core.training.perturbed import perturbed
 from aigc_core.training.trainer import Batch, Losses, transfer, update
@@ -55,7 +55,7 @@ class GanTrainer:
         """One update of the discriminator, then one of the generator."""
         discriminator, labels, clip = self.gan.discriminator, batch.labels, self.settings.clip_norm
         z = torch.randn(len(labels), self.model.spec.latent, generator=noise).to(self.device)
-        show = self._shown(noise, len(labels))
+        show = self._shown(noise, len(labels), batch.first)
         made = self.generator(z, labels)  # one pass for both: the discriminator's update leaves it as it is
         fakes = show(made.detach(), None, 1)
         real_images = batch.images.requires_grad_(self.r1 > 0)
@@ -73,18 +73,18 @@ class GanTrainer:
         ema.update(self.gan.generator, self.generator, self.settings.ema, step)
         values = {"generator_loss": loss_g, "discriminator_loss": loss_d}
         values |= {name: value for name, (_, value) in penalties.items()}
-        values |= {} if self.augment is None else self.augment.observe(real, step)
+        values |= {} if self.augment is None else self.augment.observe(processes.gathered(real.detach()), step)
         return {name: value.detach() for name, value in values.items()}
 
     def _shown(
-        self, noise: torch.Generator, count: int
+        self, noise: torch.Generator, count: int, first: int
     ) -> Callable[[torch.Tensor, torch.Tensor | None, int], torch.Tensor]:
         """What the discriminator sees of images: (B, C, S, S), their row keys (none: they were generated), a purpose."""
         change = self.augment
         if change is None:
             return lambda images, _keys, _purpose: images
         seed = int(torch.randint(2**62, (), generator=noise))
-        places = torch.arange(count, device=self.device)
+        places = torch.arange(first, first + count, device=self.device)
         return lambda images, keys, purpose: change(images, places if keys is None else keys, mix(seed, 0, purpose))
 
     def _penalties(
