@@ -43,7 +43,8 @@ def write_model(folder, name):
     folder.mkdir(parents=True)
     header = json.dumps({"w": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}}).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(60))
-    write_json(folder / "model.json", {"step": 100, "rows": 80, "config_digest": f"digest{name}", "dataset_version": "v2",
+    start = {"start": {"mode": "scale_shift", "classes_carried": [], "not_carried": []}} if name == "tuned" else {}
+    write_json(folder / "model.json", {**start, "step": 100, "rows": 80, "config_digest": f"digest{name}", "dataset_version": "v2",
                "weights_sha256": "f" * 64})  # fmt: skip
     lines = "\n".join(f"{step},{1 / (step + 1):.4f},0.5" for step in range(0, 100, 10))
     (folder / "curve.csv").write_text(f"step,generator_loss,kl_loss\n{lines}\n")
@@ -111,7 +112,7 @@ def write_beside(details, family):
         others["domain"] = {**others["domain"], "fd": 0.8}
         others["pixel_pca"] = {**others["pixel_pca"], "fd": 0.1}
     write_json(details / "extractors.json", {"opinions": others, "alarms": ["pixel_pca <hardly> sees it."] * failed})
-    vae = {"active": 3, "activity": [1.0], "likelihood": "bernoulli"} if family == "vae" else {}
+    vae = {"active": 3, "activity": [1.0]} if family == "vae" else {}
     names = ["interpolation", *(["reconstructions", "traversals"] if vae else [])]
     for name in names:
         Image.new("L", (30, 30), 90).save(details / f"{name}.png")
@@ -121,7 +122,19 @@ def write_beside(details, family):
     write_json(details / "likeness.json", {"note": "Likeness only.", "dataset_version": "v2", "samples": lines})
 
 
+def write_final(paths):
+    """The GAN passed, and so it was trained once more."""
+    write_model(paths.final, "final")
+    write_json(paths.final / "final.json", {"made": True, "family": "gan", "rows": 84, "note": "Not evaluated <itself>.",
+               "memorization": "failed", "reasons": ["Twins <here>."], "evaluated": METRICS})  # fmt: skip
+    write_json(
+        paths.final / "memorization.json", {"passed": False, "figures": {"c_t": -4.25}, "limits": {"min_c_t": -3.0}}
+    )
+    Image.new("L", (30, 30), 90).save(paths.final / "closest.png")
+
+
 def write_outs(paths):
+    write_final(paths)
     write_json(paths.ablation / "ledger.json", {"ran": False, "why": "The study is switched off."})
     write_rows(paths)
     write_json(
@@ -143,7 +156,7 @@ def write_outs(paths):
     for family in FAMILIES:
         for place in (paths.model(family), paths.pretrained(family),
                       paths.finetuned(family) / "tuned", paths.finetuned(family) / "scratch"):  # fmt: skip
-            write_model(place, family)
+            write_model(place, "tuned" if place.name == "tuned" else family)
         write_json(paths.finetuned(family) / "target.json", {"classes": ["b<"], "ids": ["1"], "per_class": 1})
         details = paths.evaluation(family) / "details"
         write_json(paths.evaluation(family) / "metrics.json", METRICS)
@@ -321,7 +334,8 @@ def test_the_page_shows_what_the_codes_do_and_the_bound_where_it_was_asked(paths
     assert text.count("Each row leads from one draw to another") == 2
     assert text.count("What the most active dimensions do") == text.count("rebuilt from its code") == 1
     assert "importance-weighted bound" not in text
-    asked = {"iw_bound": -88.125, "iw_bound_low": -89, "iw_bound_high": -87.5, "iw_bound_samples": 500}
+    name = "iw_bound_bernoulli_k500"
+    asked = {name: -88.125, f"{name}_low": -89, f"{name}_high": -87.5}
     write_json(paths.evaluation("vae") / "metrics.json", {**METRICS, **asked})
     report(Config(), paths)
     said = "importance-weighted bound -88.12 nats per held-out image (-89.00 to -87.50; k 500, bernoulli, images drawn black and white)"
@@ -358,10 +372,26 @@ def test_numbers_from_different_yardsticks_are_refused(paths):
         report(Config(), paths)
 
 
+def test_the_final_model_is_shown_with_the_numbers_of_the_evaluated_one(made, paths):
+    text = made.report.read_text()
+    assert text.count("steps on the target in both cases, mode <code>scale_shift</code>.") == 2
+    section = text[text.index('<section id="final">') : text.index('<section id="finetuning">')]
+    for piece in ("on all 84 kept images", "Not evaluated &lt;itself&gt;.", "1.14 times what real images get", "copies suspected",
+                  "Twins &lt;here&gt;.", "-4.250"):  # fmt: skip
+        assert piece in section, piece
+    write_json(paths.final / "final.json", {"made": False, "why": "the vae is withheld (copies)"})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    assert "There is none: the vae is withheld (copies)." in text
+    (paths.final / "final.json").unlink()
+    with pytest.raises(DataError, match=r"final/final\.json is missing: run `aigc final` first"):
+        report(Config(), paths)
+
+
 def test_summary_prints_what_was_found_and_where_to_look(made, capsys):
     summary(Config(), made)
     printed = " ".join(capsys.readouterr().out.split())
-    for piece in ("1 corrupt, 1 blank", "corrupt 1/1", "label_flip 0/1", "100 steps on 80 images", "15 parameters",
+    for piece in ("1 corrupt, 1 blank", "corrupt 1/1", "label_flip 0/1", "100 steps on 80 images", "15 parameters", "the GAN again, on all 84 images but the reference; copies suspected",
                   "0.900 (0.950)", "none seen", "The study is switched off.", ".work/report/report.html", "http://127.0.0.1:3000", "http://127.0.0.1:5000"):  # fmt: skip
         assert piece in printed, piece
 

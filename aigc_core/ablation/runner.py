@@ -35,6 +35,7 @@ from aigc_core.files import read_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.training.loop import choose_device
+from aigc_core.training.transfer import Start
 
 Line = dict[str, Any]
 #: Called for every cell that is known: (cell's line, whether it was run just now).
@@ -93,7 +94,7 @@ def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
 def make_bench(layout: Layout, paths: Paths, config: Config, yardstick: Yardstick | None = None) -> Bench:
     """What all cells share; `yardstick` saves making it again."""
     plan, device = layout.plan, choose_device(config.train.device)
-    start = load_model(paths.pretrained(plan.model)).networks.state_dict() if plan.start else None
+    start = Start.of(load_model(paths.pretrained(plan.model))) if plan.start else None
     yardstick = yardstick or make_yardstick(layout, paths, config)
     return Bench(plan.config, plan.model, plan.steps, yardstick, start, device.type)
 

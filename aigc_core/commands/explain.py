@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from aigc_core.data.loader import ImageSet, classes_of, load_images
+from aigc_core.data.loader import ImageSet, classes_of, load_splits
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.explain import LIKENESS, Likeness
@@ -36,7 +37,7 @@ def explain(paths: Paths, sample: Path, neighbours: int) -> StageResult:
     mark, pixels = _read(sample)
     version = find_version(paths, mark.dataset_version)
     extractor = load_extractor(paths.extractor)
-    train = training_images(version, extractor)
+    train = training_images(version, extractor, learnt_from(paths, mark.model_sha256))
     one = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
     found = likeness(one, train, extractor, neighbours)
     rows = describe(found, version, train)
@@ -71,10 +72,17 @@ def find_version(paths: Paths, wanted: str) -> Version:
     return Version.open(there[wanted])
 
 
-def training_images(version: Version, extractor: Extractor) -> ImageSet:
-    """The training rows of a version at the extractor's size."""
+def learnt_from(paths: Paths, weights: str) -> list[str]:
+    """The splits that the model with these weights was trained on: the final one had the test rows too."""
+    card = paths.final / "model.json"
+    facts = read_json(card) if card.is_file() else {}
+    return list(facts["splits"]) if facts.get("weights_sha256") == weights else ["train"]
+
+
+def training_images(version: Version, extractor: Extractor, splits: Sequence[str] = ("train",)) -> ImageSet:
+    """The rows of some splits of a version at the extractor's size."""
     size, channels = extractor.size, extractor.channels
-    return load_images(version, "train", size=size, channels=channels, classes=classes_of(version.card))
+    return load_splits(version, splits, size=size, channels=channels, classes=classes_of(version.card))
 
 
 def draw(sample: Pixels, train: ImageSet, found: dict[str, Likeness], which: int = 0) -> Image.Image:
@@ -106,4 +114,4 @@ def _print(told: str, rows: list[dict[str, str | float | int]]) -> None:
             WAYS[str(row["way"])], str(row["rank"]), f"{row['distance']:.3f}", str(row["label"]), str(row["id"])[:16],
             str(row["source"]),
         )  # fmt: skip
-    Console().print(table, highlight=False)
+    Console(markup=False, emoji=False).print(table, highlight=False)

@@ -17,15 +17,18 @@ from aigc_core.models.zoo import SampleModel, load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid
-from aigc_core.stages.parts.release import require_release
+from aigc_core.stages.parts.release import require_final, require_release
 
 CONTACT_SHEET = "contact-sheet.png"
 SHEET_COLUMNS = 8
+#: The name of what `aigc final` made.
+FINAL = "final"
+SHEET_SHOWN = 256  # images on the contact sheet; more of them are files alone
 
 
 def generate(
     paths: Paths,
-    family: str,
+    name: str,
     label: str | None,
     count: int,
     seed: int,
@@ -33,26 +36,27 @@ def generate(
     *,
     allow_memorized: bool = False,
 ) -> StageResult:
-    """Write `count` marked PNG files and a contact sheet into `out`; without a label, all classes in turn.
+    """Write `count` marked PNG files and a contact sheet (of the first 256) into `out`; without a label, all classes in turn.
 
-    Files of the same names are replaced, others stay. Raises ConfigError for an unknown label or an `out` that is
-    a file, GateError where the model did not pass the memorization gate and `allow_memorized` is not given; the mark
-    says what the gate said.
+    `name` is a family, or `final`. Files of the same names are replaced, others stay. Raises ConfigError for an unknown
+    label or an `out` that is a file, GateError where the model did not pass the memorization gate and `allow_memorized`
+    is not given; the mark says what the gate said.
     """
-    model = load_model(paths.model(family))
-    names = _labels(model, family, label, count)
+    final = require_final(paths, allowed=allow_memorized) if name == FINAL else None
+    model = load_model(paths.final if name == FINAL else paths.model(name))
+    names = _labels(model, name, label, count)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: name a folder")
-    answer = require_release(paths, family, model.card["weights_sha256"], allowed=allow_memorized)
-    numbers = torch.tensor([model.spec.classes.index(name) for name in names])
+    answer = final or require_release(paths, name, model.card["weights_sha256"], allowed=allow_memorized)
+    numbers = torch.tensor([model.spec.classes.index(own) for own in names])
     pixels = model.sample(numbers, seed).permute(0, 2, 3, 1).numpy()
-    card = _card(model, family) | {"seed": seed, "memorization": answer}
+    card = _card(model) | {"seed": seed, "memorization": answer}
     out.mkdir(parents=True, exist_ok=True)
-    for index, name in enumerate(names):
-        content = provenance.embed(np.ascontiguousarray(pixels[index]), label=name, index=index, **card)
-        stem = f"{family}-{_safe(name)}" if name else family
+    for index, own in enumerate(names):
+        content = provenance.embed(np.ascontiguousarray(pixels[index]), label=own, index=index, **card)
+        stem = f"{name}-{_safe(own)}" if own else name
         _write(out / f"{stem}-{index:04d}.png", content)
-    sheet = np.asarray(image_grid(pixels, min(SHEET_COLUMNS, count)))
+    sheet = np.asarray(image_grid(pixels[:SHEET_SHOWN], min(SHEET_COLUMNS, count)))
     sheet = sheet[..., None] if sheet.ndim == 2 else sheet
     _write(out / CONTACT_SHEET, provenance.embed(sheet, label=label or "all classes", index=None, **card))
     shown = f"class {label}" if label is not None else f"{min(count, len(model.spec.classes))} classes in turn"
@@ -64,21 +68,21 @@ def generate(
     return StageResult(summary, {"images": count})
 
 
-def _card(model: SampleModel, family: str) -> dict[str, Any]:
+def _card(model: SampleModel) -> dict[str, Any]:
     """What every file says of the model."""
     return {
-        "family": family,
+        "family": model.spec.family,
         "model_sha256": model.card["weights_sha256"],
         "dataset_version": model.card["dataset_version"],
     }
 
 
-def _labels(model: SampleModel, family: str, label: str | None, count: int) -> list[str]:
+def _labels(model: SampleModel, name: str, label: str | None, count: int) -> list[str]:
     known = list(model.spec.classes)
     if label is not None and known == [UNLABELLED]:
-        raise ConfigError(f"the {family} model learnt without labels: leave --label {label} out")
+        raise ConfigError(f"the {name} model learnt without labels: leave --label {label} out")
     if label is not None and label not in known:
-        raise ConfigError(f"the {family} model knows no label {label!r}: choose one of {', '.join(known)}")
+        raise ConfigError(f"the {name} model knows no label {label!r}: choose one of {', '.join(known)}")
     return [known[index % len(known)] if label is None else label for index in range(count)]
 
 

@@ -27,10 +27,10 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
     page = facts.require(paths.linked_report if paths.linked_report.exists() else paths.report, "report")
     metrics = {family: evaluations[family]["metrics"] for family in FAMILIES}
     headline = verdict.judge(metrics).headline
-    console = Console()
+    console = Console(markup=False, emoji=False)
     for title, lines in (
         ("Found", found_lines(data)),
-        ("Trained", trained_lines(models)),
+        ("Trained", [*trained_lines(models), ("final", final_words(facts.final(paths)))]),
     ):
         console.print(_pairs(title, lines))
     console.print(quality_table(metrics, tunings))
@@ -82,6 +82,17 @@ def trained_lines(models: dict[str, Any]) -> list[tuple[str, str]]:
         )
         for family in FAMILIES
     ]
+
+
+def final_words(final: dict[str, Any]) -> str:
+    """The final model in one line, or why there is none."""
+    if not final["made"]:
+        return f"none: {final['why']}"
+    copies = {"passed": "no copies found", "failed": "copies suspected", "unknown": "copies not judged"}
+    return (
+        f"the {verdict.name_of(final['family'])} again, on all {final['rows']:,} images but the reference; "
+        f"{copies[final['memorization']]}"
+    )
 
 
 def quality_table(metrics: dict[str, Any], tunings: dict[str, Any]) -> Table:

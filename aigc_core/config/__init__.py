@@ -19,7 +19,7 @@ from aigc_core.config.gate import Drift, Expectations, Ranges
 from aigc_core.config.quality import Alike, Blank, Generated, LabelSuspect, NearDuplicate, Quality, Rule, Tail, TooSmall
 from aigc_core.config.source import Columns, Digits, Part, Plant, ReaderKind, Reading, Sheet, Source, SplitShares
 from aigc_core.config.study import Ablation, NamedDecision, OwnDecision
-from aigc_core.config.training import Augment, Finetune, Flow, Gan, Network, Pretrain, SecondSource, Train, Vae
+from aigc_core.config.training import Augment, Final, Finetune, Flow, Gan, Network, Pretrain, SecondSource, Train, Vae
 from aigc_core.errors import ConfigError
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Evaluate",
     "Expectations",
     "Extractor",
+    "Final",
     "Finetune",
     "Flow",
     "Gan",
@@ -96,6 +97,7 @@ class Config(Section):
     pretrain: Pretrain = Pretrain()
     finetune: Finetune = Finetune()
     evaluate: Evaluate = Evaluate()
+    final: Final = Final()
     ablation: Ablation = Ablation()
     tracking: Tracking = Tracking()
 

@@ -53,6 +53,9 @@ class Vae(Section):
     free_bits: Annotated[float, Field(ge=0)] = Field(
         0.0, description="nats per latent dimension below which the KL term does not press"
     )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay per step of the weights' average, which is what is kept; 0 keeps the last weights"
+    )
 
 
 class Gan(Section):
@@ -85,6 +88,10 @@ class Gan(Section):
     )
     ada_target: Share = Field(0.6, description="ada: mean sign of the discriminator on real images that is aimed at")
     ada_images: Count = Field(500_000, description="ada: images in which its probability may rise from 0 to 1")
+    perturb: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="what the discriminator learns from is changed against it, within this radius on [-1, 1]; 0 is off",
+    )
 
     @model_validator(mode="after")
     def _readable_sign(self) -> Gan:
@@ -163,7 +170,7 @@ DEFAULTS = Train().model_dump()
 class SecondSource(Section):
     """Another source to pre-train on; `same` takes classes of the main one."""
 
-    kind: Literal["same", "idx", "folder", "parquet"] = "same"
+    kind: Literal["same", "digits", "idx", "folder", "parquet"] = "same"
     path: str = "data/raw"
     limit: Count | None = None
 
@@ -176,9 +183,32 @@ class Pretrain(Section):
     steps: Count = 1000
 
 
+#: What of a pre-trained model may change; training/transfer.py says how.
+FinetuneMode = Literal["full", "freeze_discriminator", "scale_shift"]
+
+
 class Finetune(Section):
     """Fine-tuning on a small target, beside training from scratch on the same target."""
 
     classes: Classes = Field("auto", description="class names; auto is the second half of the sorted classes")
     per_class: Count = Field(50, description="training images per class")
     steps: Count = 600
+    mode: FinetuneMode | dict[Literal["vae", "gan", "flow"], FinetuneMode] = Field(
+        "full",
+        description="what of the pre-trained model is trained; or {family: mode}, where families not named have full",
+    )
+    frozen_layers: Count = Field(
+        2, description="freeze_discriminator: layers of the discriminator that are held, from the image upwards"
+    )
+
+    def mode_of(self, family: str) -> str:
+        """The mode of one family."""
+        if isinstance(self.mode, str):
+            return self.mode
+        return {str(name): mode for name, mode in self.mode.items()}.get(family, "full")
+
+
+class Final(Section):
+    """The released model once more, on every kept row but the reference."""
+
+    enabled: bool = Field(True, description="false leaves it out: one training less, and test rows stay unseen")

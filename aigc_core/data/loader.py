@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from aigc_core.data.store import Card, Version
+from aigc_core.data.sources.base import OpenSource
+from aigc_core.data.store import Card, Version, natural
 from aigc_core.errors import DataError, DecodeError
 from aigc_core.modalities import image
+from aigc_core.records import row_id
 
 #: Images may take this share of the memory that is free; where they need more, they are mapped to a file.
 MEMORY_SHARE = 0.5
@@ -61,6 +64,21 @@ def load_images(
     return _load(version, split, size, channels, classes, ids, skip=False)
 
 
+def load_splits(
+    version: Version,
+    splits: Sequence[str],
+    *,
+    size: int,
+    channels: int,
+    classes: list[str],
+    ids: set[str] | None = None,
+) -> ImageSet:
+    """As `load_images`, of several splits, one after the other."""
+    parts = [load_images(version, split, size=size, channels=channels, classes=classes, ids=ids) for split in splits]
+    pixels, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("pixels", "labels"))
+    return ImageSet(pixels, labels, [identity for part in parts for identity in part.ids], classes)
+
+
 def load_decodable(version: Version, split: str, *, size: int, channels: int, classes: list[str]) -> ImageSet:
     """As `load_images`, but rows that cannot be decoded are left out: for use before curation."""
     return _load(version, split, size, channels, classes, None, skip=True)
@@ -69,6 +87,35 @@ def load_decodable(version: Version, split: str, *, size: int, channels: int, cl
 def load_unlabelled(version: Version, split: str, *, size: int, channels: int) -> ImageSet:
     """All decodable rows of a split, whatever their label; `classes` is empty and every label number is 0."""
     return _load(version, split, size, channels, None, None, skip=True)
+
+
+def known_classes(source: OpenSource) -> list[str]:
+    """The labels of an open source's rows that are not its own test rows, in natural order."""
+    labels = {entry.label for entry in source.entries if entry.split != "test"}
+    return sorted((label for label in labels if label is not None), key=natural)
+
+
+def read_source(source: OpenSource, *, size: int, channels: int, classes: list[str]) -> tuple[ImageSet, int]:
+    """Rows of an open source that were never ingested: those of `classes`, without its own test rows, in its order.
+
+    Returns also how many could not be decoded, which are left out.
+    """
+    number = {name: index for index, name in enumerate(classes)}
+    pixels, labels, ids, skipped = list[np.ndarray](), list[int](), list[str](), 0
+    for entry in source.entries:
+        if entry.split == "test" or entry.label not in number:
+            continue
+        content, _ = source.fetch(entry)
+        try:
+            decoded = image.decode(content or b"")
+        except DecodeError:
+            skipped += 1
+            continue
+        pixels.append(image.fit(decoded.pixels, size, channels).transpose(2, 0, 1))
+        labels.append(number[entry.label])
+        ids.append(row_id(entry.key))
+    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
+    return ImageSet(stacked, torch.tensor(labels, dtype=torch.int64), ids, classes), skipped
 
 
 def _load(

@@ -54,4 +54,5 @@ def held_out_bound(vae: Vae, pixels: torch.Tensor, labels: torch.Tensor, samples
     values = torch.cat(parts).double()
     mean, spread = float(values.mean()), float(values.std()) / math.sqrt(len(values))
     reach = float(special.ndtri(0.5 + LEVEL / 2)) * spread
-    return {m.BOUND: mean, m.low(m.BOUND): mean - reach, m.high(m.BOUND): mean + reach, m.BOUND_SAMPLES: samples}
+    name = m.bound(vae.spec.likelihood, samples)
+    return {name: mean, m.low(name): mean - reach, m.high(name): mean + reach}

@@ -44,15 +44,17 @@ AUTHENTIC = "auth_pct"
 AUTH_GAP = "auth_gap"
 COPY_RATE = "copy_rate"
 MEMORIZATION_PASSED = "memorization_passed"
-#: Of a VAE, where evaluate.bound_samples asks for it: nats per held-out image, and its k.
-BOUND = "iw_bound"
-BOUND_SAMPLES = "iw_bound_samples"
 N = "n"
 
 #: Measured on feature arrays alone, in the order in which they are told.
 ON_FEATURES = (FD, FD_INF, MMD, KID, PRECISION, RECALL, DENSITY, COVERAGE, DIVERSITY)
 #: With value, real value and interval.
 WITH_INTERVAL = (*ON_FEATURES, AGREEMENT, CAS)
+
+
+def bound(likelihood: str, samples: int) -> str:
+    """Name of a VAE's importance-weighted bound: those of another likelihood or another k do not compare."""
+    return f"iw_bound_{likelihood}_k{samples}"
 
 
 def real(name: str) -> str:

@@ -238,6 +238,20 @@ def models(paths: Paths) -> dict[str, Facts]:
     return found
 
 
+def final(paths: Paths) -> Facts:
+    """What `aigc final` made, or why it made nothing: final.json, with card, samples and closest pairs where there are any."""
+    folder = paths.final
+    found: Facts = read_json(require(folder / "final.json", "final"))
+    if not found["made"]:
+        return found
+    return found | {
+        "card": read_json(require(folder / "model.json", "final")),
+        "samples": require(folder / "samples.png", "final"),
+        "closest": folder / "closest.png" if (folder / "closest.png").exists() else None,
+        "report": read_json(folder / "memorization.json") if (folder / "memorization.json").exists() else None,
+    }
+
+
 def parameter_count(path: Path) -> int:
     """Numbers stored in a safetensors file, from its header alone: a length of 8 bytes, then JSON."""
     with path.open("rb") as handle:

@@ -5,6 +5,7 @@ The keys are those of metrics.json; a measure that a metrics.json lacks is left 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,14 +112,20 @@ def worst_words(metrics: Metrics, worst: Mapping[str, str]) -> str:
     return f"Served worst: class {', class '.join(parts)}." if parts else ""
 
 
-def bound_words(metrics: Metrics, likelihood: str) -> str:
+#: The importance-weighted bound of a likelihood with k draws: iw_bound_bernoulli_k500.
+BOUND = re.compile(r"iw_bound_(?P<likelihood>[a-z]+)_k(?P<samples>\d+)")
+
+
+def bound_words(metrics: Metrics) -> str:
     """How likely a VAE finds held-out images, as a clause; empty where that was not asked."""
-    if "iw_bound" not in metrics:
+    found = next((match for match in map(BOUND.fullmatch, metrics) if match), None)
+    if found is None:
         return ""
+    name, likelihood = found.group(), found["likelihood"]
     binary = ", images drawn black and white" if likelihood == "bernoulli" else ""
     return (
-        f"importance-weighted bound {metrics['iw_bound']:.2f} nats per held-out image ({metrics['iw_bound_low']:.2f} to "
-        f"{metrics['iw_bound_high']:.2f}; k {metrics['iw_bound_samples']:.0f}, {likelihood}{binary})"
+        f"importance-weighted bound {metrics[name]:.2f} nats per held-out image ({metrics[f'{name}_low']:.2f} to "
+        f"{metrics[f'{name}_high']:.2f}; k {found['samples']}, {likelihood}{binary})"
     )
 
 

@@ -20,9 +20,8 @@ from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
 from aigc_core.evaluation.features import load_extractor
-from aigc_core.evaluation.memorization import Limits, Memorization
-from aigc_core.evaluation.neighbours import Index
-from aigc_core.evaluation.pictures import as_pictures, class_rows, nearest_training
+from aigc_core.evaluation.memorization import Limits
+from aigc_core.evaluation.pictures import class_rows, nearest_training
 from aigc_core.files import atomic_folder, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
@@ -30,12 +29,10 @@ from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
 from aigc_core.report.measures import bound_words
 from aigc_core.stages.parts.beside import ask_others, write_checks, write_likeness, write_opinions
+from aigc_core.stages.parts.copies import write_copies
 from aigc_core.stages.parts.held_out import independent_test_rows
 from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
-
-#: Pairs of a sample and a training image in closest.png and memorization.json.
-CLOSEST_SHOWN = 32
 
 
 def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
@@ -64,7 +61,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = [in_words(metrics), bound_words(metrics, model.spec.likelihood), *(f"alarm: {text}" for text in alarms)]
+    said = [in_words(metrics), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
     return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 
@@ -147,37 +144,11 @@ def write_details(
 
 def write_memorization(folder: Path, yardstick: Yardstick, judgement: Judgement, suffix: str = "") -> None:
     """memorization{suffix}.json with verdict, figures, limits and the closest pairs, and their picture."""
-    found, limits = judgement.memorization, yardstick.setting.limits
+    found, limits, real = judgement.memorization, yardstick.setting.limits, yardstick.real
     if found is None or limits is None:
         raise ValueError("memorization is judged by a yardstick with limits only")
-    shown = found.closest(CLOSEST_SHOWN)
-    places = yardstick.seen[torch.from_numpy(found.answers.nearest[shown])]
-    pairs = _pairs(found, shown, [yardstick.real.train_ids[place] for place in places.tolist()])
-    verdict = {"passed": found.passed, "reasons": found.reasons, "figures": found.figures, "limits": vars(limits)}
-    write_json(folder / f"memorization{suffix}.json", {**verdict, "closest": pairs})
-    picture = pair_grid(
-        as_pictures(judgement.samples[torch.from_numpy(shown)]),
-        as_pictures(yardstick.real.train_pixels[places]),
-        4,
-        "sample",
-        "nearest training image; below: its id, rms difference of 255",
-        [f"{pair['train_id'][:10]} {pair['rms']:.0f}" for pair in pairs],
-    )
-    save_png(picture, folder / f"closest{suffix}.png")
-
-
-def _pairs(found: Memorization, shown: Index, ids: list[str]) -> list[dict[str, Any]]:
-    """The closest pairs: which sample, which training row, and how far they are from each other."""
-    answers = found.answers
-    return [
-        {
-            "sample": place,
-            "train_id": identity,
-            "rms": float(answers.distance[place]),
-            "ratio": float(answers.ratio[place]),
-        }
-        for place, identity in zip(shown.tolist(), ids, strict=True)
-    ]
+    nearest = yardstick.seen[torch.from_numpy(found.answers.nearest)]
+    write_copies(folder, found, limits, judgement.samples, real.train_pixels, real.train_ids, nearest, suffix)
 
 
 def draw_classes(target: Path, yardstick: Yardstick, named: list[tuple[str, Judgement]]) -> None:

@@ -14,6 +14,7 @@ from aigc_core.records import StageResult
 from aigc_core.stages.parts.classes import chosen_classes, leave_out, why_not_run
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
+from aigc_core.training.transfer import Start
 
 
 def finetune(config: Config, paths: Paths, family: str) -> StageResult:
@@ -29,12 +30,11 @@ def finetune(config: Config, paths: Paths, family: str) -> StageResult:
     classes = chosen_classes(config.finetune.classes, classes_of(version.card), "finetune", first=False)
     data = small_target(version, classes, config.finetune.per_class, config.seed)
     steps, image = config.finetune.steps, version.card.image
-    start = load_model(paths.pretrained(family)).networks.state_dict()
+    chosen = config.finetune
+    start = Start.of(load_model(paths.pretrained(family)), chosen.mode_of(family), chosen.frozen_layers)
     jobs = [
-        session.Job(
-            f"finetune@{family}/{name}", family, data, version.card.version, image, steps, tensors, {"arm": name}
-        )
-        for name, tensors in (("tuned", start), ("scratch", None))
+        session.Job(f"finetune@{family}/{name}", family, data, version.card.version, image, steps, begin, {"arm": name})
+        for name, begin in (("tuned", start), ("scratch", None))
     ]
     resolved = {
         "seed": config.seed,

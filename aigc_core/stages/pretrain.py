@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 
-import numpy as np
-import torch
-
 from aigc_core.config import Config
-from aigc_core.data.loader import ImageSet, load_images
+from aigc_core.data.loader import ImageSet, known_classes, load_images, read_source
 from aigc_core.data.sources import open_source
 from aigc_core.data.sources.base import OpenSource
-from aigc_core.data.store import Card, Version, natural
-from aigc_core.errors import DecodeError
+from aigc_core.data.store import Card, Version
 from aigc_core.files import atomic_folder
-from aigc_core.modalities import image as images
 from aigc_core.paths import Paths
-from aigc_core.records import StageResult, row_id
+from aigc_core.records import StageResult
 from aigc_core.stages.parts.classes import chosen_classes, leave_out, needs_classes
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
@@ -66,26 +61,7 @@ def _second_source(config: Config, paths: Paths, card: Card) -> tuple[ImageSet, 
 
 
 def _read_second(source: OpenSource, config: Config, card: Card) -> tuple[ImageSet, int]:
-    entries = [entry for entry in source.entries if entry.split != "test" and entry.label is not None]
-    known = sorted({entry.label for entry in entries if entry.label is not None}, key=natural)
-    classes = (
-        known
-        if config.pretrain.classes == "auto"
-        else chosen_classes(config.pretrain.classes, known, "pretrain", first=True)
-    )
-    number = {name: index for index, name in enumerate(classes)}
-    pixels, labels, ids, skipped = list[np.ndarray](), list[int](), list[str](), 0
-    for entry in entries:
-        if entry.label not in number:
-            continue
-        content, _ = source.fetch(entry)
-        try:
-            decoded = images.decode(content or b"")
-        except DecodeError:
-            skipped += 1
-            continue
-        pixels.append(images.fit(decoded.pixels, card.image["size"], card.image["channels"]).transpose(2, 0, 1))
-        labels.append(number[entry.label])
-        ids.append(row_id(entry.key))
-    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
-    return ImageSet(stacked, torch.tensor(labels, dtype=torch.int64), ids, classes), skipped
+    known = known_classes(source)
+    wanted = config.pretrain.classes
+    classes = known if wanted == "auto" else chosen_classes(wanted, known, "pretrain", first=True)
+    return read_source(source, size=card.image["size"], channels=card.image["channels"], classes=classes)

@@ -61,12 +61,13 @@ def gather(paths: Paths) -> dict[str, Any]:
         "sheet": page.picture(facts.require(paths.augmented / "sheet.png", "augment")),
         "families": families,
         "unlabelled": any("need_labels" in family["facts"] for family in families),
+        "final": _final(facts.final(paths)),
         "measures": measures.rows(families),
         "alarms": alarms(evaluations),
         "versions": versions,
         "ablation": ablation.from_folder(paths.data / "ablation"),
         "extractor": read_json(facts.require(paths.extractor / "extractor.json", "extractor")),
-        "runs": _runs(models),
+        "runs": _runs(models, facts.final(paths)),
     }
 
 
@@ -125,7 +126,7 @@ def _family(
         **{name: page.picture(evaluated[name]) for name in ("nearest", "classes", "closest", "likeness_sheet")},
         **{name: evaluated[name] for name in ("opinions", "memorization", "likeness", "latents")},
         "latent_pictures": {name: page.picture(place) for name, place in evaluated["latent_pictures"].items()},
-        "bound": measures.bound_words(evaluated["metrics"], evaluated["latents"].get("likelihood", "")),
+        "bound": measures.bound_words(evaluated["metrics"]),
         "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
         "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
         **_finetuned(family, models, finetunings[family]),
@@ -151,7 +152,22 @@ def _finetuned(family: str, models: dict[str, Any], tuned: dict[str, Any]) -> di
     }
 
 
-def _runs(models: dict[str, Any]) -> list[dict[str, str]]:
+def _final(found: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of the final model."""
+    if not found["made"]:
+        return found
+    copies = found["report"]
+    return {
+        **found,
+        "name": verdict.name_of(found["family"]),
+        "distance": verdict.distance_words(found["evaluated"]),
+        "samples": page.picture(found["samples"]),
+        "closest": page.picture(found["closest"]) if found["closest"] else None,
+        "memorization_rows": measures.memorization_rows(copies) if copies else [],
+    }
+
+
+def _runs(models: dict[str, Any], final: dict[str, Any]) -> list[dict[str, str]]:
     """Every tracked run with what identifies it without an address."""
     lines = [
         {"name": name, "kind": "configuration", "identity": model["card"]["config_digest"]}
@@ -163,4 +179,6 @@ def _runs(models: dict[str, Any]) -> list[dict[str, str]]:
         if f"finetune@{family}-tuned" in models:
             tuned = models[f"finetune@{family}-tuned"]["card"]["weights_sha256"][:16]
             lines.append({"name": f"evaluate_finetune@{family}", "kind": "tuned weights", "identity": tuned})
+    if final["made"]:
+        lines.append({"name": "final", "kind": "configuration", "identity": final["card"]["config_digest"]})
     return lines

@@ -20,10 +20,12 @@ from aigc_core.report.figures import image_grid, save_png
 from aigc_core.tracking import Tracker
 from aigc_core.training import checkpoint, compiled, processes
 from aigc_core.training.chance import Batches
+from aigc_core.training.checkpoint import Curve
 from aigc_core.training.guard import UnstableError
-from aigc_core.training.loop import Curve, Schedule, choose_device, fit
+from aigc_core.training.loop import Schedule, choose_device, fit
 from aigc_core.training.rows import Rows
 from aigc_core.training.steps import Trainer, build, trainers
+from aigc_core.training.transfer import Start, begin, settle
 from aigc_core.training.validation import Validation
 
 GRID_COLUMNS = 12
@@ -41,7 +43,7 @@ class Job:
     dataset_version: str
     image: Mapping[str, Any]  # size and channels of the version's card
     steps: int
-    start: Mapping[str, torch.Tensor] | None = None  # tensors to fine-tune from
+    start: Start | None = None  # a model to fine-tune from
     card: Mapping[str, Any] = field(default_factory=dict)  # further facts for model.json
     origins: Mapping[str, str] = field(default_factory=dict)  # id of a row that was made from another -> id of that
 
@@ -82,9 +84,8 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | No
     spec = spec_of(config, job.family, job.image, job.data.classes)
     device = choose_device(config.train.device)
     trainer = build(spec, config.train, device, config.seed)
+    began = {} if job.start is None else {"start": begin(trainer, job.start)}
     _compile(trainer, job, spec, config, device, tracker)
-    if job.start is not None:
-        trainer.start_from(job.start)
     identity = _identity(job, spec, config)
     work = paths.work / "checkpoints" / job.name.replace("/", "-") / identity
     schedule = Schedule(
@@ -114,11 +115,13 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | No
         raise
     if out is None:
         return curve
+    settle(trainer)
     card = {
         "step": job.steps,
         "dataset_version": job.dataset_version,
         "config_digest": identity,
         "rows": len(job.data),
+        **began,
         **job.card,
         **_judged(validation, curve),
     }
@@ -182,7 +185,7 @@ def _identity(job: Job, spec: ModelSpec, config: Config) -> str:
     # log_every decides no weight, but it decides the curve, which is an out too.
     others = set(trainers) - {job.family}
     train = config.train.model_dump(exclude={"checkpoint_every", "grid_every", "keep_checkpoints", "max_loss", *others})
-    start = {name: float(tensor.double().sum()) for name, tensor in (job.start or {}).items()}
+    start = {} if job.start is None else job.start.identity()
     return digest([job.name, spec.to_json(), train, config.seed, job.steps, job.dataset_version, job.data.ids, start])[
         :16
     ]

@@ -30,7 +30,7 @@ def build(spec: ModelSpec, train: Train, device: torch.device, seed: int) -> Tra
     """
     use_precision(train.precision, device)
     make: type = trainers[spec.family]
-    model = build_model(spec, seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = build_model(spec, seed).to(memory_format=torch.channels_last)
     trainer: Trainer = make(model, getattr(train, spec.family), device)
     return Lowered(trainer, device) if train.precision == "bf16" else trainer
 
@@ -40,7 +40,7 @@ def use_precision(precision: str, device: torch.device) -> None:
     if device.type == "cuda":
         chosen = "tf32" if precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = chosen
-        torch.backends.cudnn.fp32_precision = chosen  # type: ignore[attr-defined]
+        torch.backends.cudnn.fp32_precision = chosen
     elif precision == "tf32":
         raise ConfigError(
             f"params.yaml: train.precision = 'tf32' is a format of NVIDIA cards, and training runs on {device.type}: take "

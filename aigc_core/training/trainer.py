@@ -36,21 +36,15 @@ class Trainer(Protocol):
         """All modules that a checkpoint must hold."""
 
     def start_from(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take over every tensor of equal name and shape but the label embeddings, which belong to other classes."""
+        """Take over these tensors of the saved model by name; what is averaged starts anew at them (`training/transfer.py`)."""
 
     def step(self, batch: Batch, noise: torch.Generator, step: int) -> Losses:
         """Update the weights; `noise` is the chance of this step, which is number `step` from 0."""
 
 
 def transfer(model: GenerativeModel, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Copy the tensors of another model of the family; label embeddings stay as they are."""
-    own, classes = model.state_dict(), model.label_tensors()
-    usable = {
-        name: value
-        for name, value in tensors.items()
-        if name in own and name not in classes and own[name].shape == value.shape
-    }
-    model.load_state_dict({**own, **usable})
+    """Copy tensors into the model, each of a name and shape that it has; the others stay as they are."""
+    model.load_state_dict({**model.state_dict(), **tensors})
 
 
 def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, clip_norm: float | None = None) -> None:

@@ -62,4 +62,4 @@ def _write_codes(folder: Path, vae: Vae, yardstick: Yardstick) -> dict[str, obje
     title = f"one dimension (its activity) from -{latents.REACH:g} to {latents.REACH:g}, the others as they are"
     save_png(image_grid(as_pictures(pixels), latents.STEPS, row_labels=names, title=title), folder / "traversals.png")
     known = [round(float(value), 6) for value in activity]
-    return {"active": int((activity > latents.ACTIVE).sum()), "activity": known, "likelihood": vae.spec.likelihood}
+    return {"active": int((activity > latents.ACTIVE).sum()), "activity": known}

@@ -20,7 +20,7 @@ def likeness(samples: torch.Tensor, train: ImageSet, extractor: Extractor, neigh
 
 def describe(found: dict[str, Likeness], version: Version, train: ImageSet) -> list[list[dict[str, str | float | int]]]:
     """One list per sample: way, rank, id, source, label and distance of every neighbour."""
-    rows = version.select("train")
+    rows = version.rows
     sources = dict(zip(rows["id"].to_pylist(), rows["source"].to_pylist(), strict=True))
     count = len(next(iter(found.values())).index)
     return [

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-from aigc_core.errors import GateError
+from aigc_core.errors import DataError, GateError
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
 from aigc_core.records import Check
@@ -43,6 +43,27 @@ def require_release(paths: Paths, family: str, weights: str, *, allowed: bool) -
     raise GateError(
         f"the {family} model failed the memorization gate ({said}): train it on more or more varied data, or for fewer "
         "steps, or pass --allow-memorized to generate all the same, which the files then say"
+    )
+
+
+def require_final(paths: Paths, *, allowed: bool) -> Memorization:
+    """As `require_release`, of the model that `aigc final` made; its own check decides.
+
+    Raises GateError also where there is none, DataError where the stage has not run.
+    """
+    place = paths.final / "final.json"
+    if not place.is_file():
+        raise DataError("there is no final model yet: run `aigc final`, or `dvc repro`")
+    facts = read_json(place)
+    if not facts["made"]:
+        raise GateError(f"there is no final model to generate with: {facts['why']}")
+    answer: Memorization = facts["memorization"]
+    if answer == "passed" or allowed:
+        return answer
+    said = "; ".join(str(reason).rstrip(".") for reason in facts["reasons"])
+    raise GateError(
+        f"the final model did not pass its memorization check ({said}): generate with `--model {facts['family']}`, which did, "
+        "or pass --allow-memorized to generate all the same, which the files then say"
     )
 
 

@@ -14,6 +14,7 @@ from aigc_core.models.blocks import GenerativeModel
 from aigc_core.models.gan import Gan
 from aigc_core.training import adversarial, augment, ema, processes
 from aigc_core.training.chance import mix
+from aigc_core.training.perturbed import perturbed
 from aigc_core.training.trainer import Batch, Losses, transfer, update
 
 
@@ -60,6 +61,7 @@ class GanTrainer:
         due = self.r1 > 0 and (step + 1) % self.settings.r1_every == 0
         real_images = batch.images.requires_grad_(due)
         seen = show(real_images, batch.keys, 2)
+        seen, fakes = perturbed(discriminator, self.loss.discriminator, seen, fakes, labels, self.settings.perturb)
         real = discriminator(seen, labels)
         loss_d = self.loss.discriminator(real, discriminator(fakes, labels))
         penalties = self._penalties(real_images, seen, real, fakes, labels, noise)
