@@ -75,25 +75,16 @@ FAMILY_STAGES = {
 }
 
 
-def _root() -> Path:
-    """The checkout: the nearest folder upwards that holds params.yaml."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "params.yaml").exists():
-            return folder
-    raise ConfigError(f"no params.yaml in {here} or above it: run aigc inside a checkout of the project")
-
-
 def _run_stage(name: str, *arguments: str) -> StageResult:
-    root = _root()
-    config = configuration.load(root / "params.yaml")
+    setting = _setting()
     stage = getattr(importlib.import_module(f"aigc_core.stages.{name}"), name)
-    result: StageResult = stage(config, Paths(root), *arguments)
+    result: StageResult = stage(*setting, *arguments)
     return result
 
 
 def _say(result: StageResult) -> None:
-    Console().print(result.summary, highlight=False, soft_wrap=True)
+    # A file may be called `[b].png`: what stages say is text and never markup.
+    Console().print(result.summary, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _add_plain(name: str, text: str) -> None:
@@ -147,10 +138,9 @@ def ablate(
     """
     from aigc_core.stages.ablate import ablate as run
 
-    root = _root()
+    config, paths = _setting()
     shares = _shares(sizes) if sizes is not None else None
-    config = configuration.load(root / "params.yaml")
-    _say(run(config, Paths(root), plan_only=plan_only, seeds=seeds, sizes=shares, budget=budget, plan=plan))
+    _say(run(config, paths, plan_only=plan_only, seeds=seeds, sizes=shares, budget=budget, plan=plan))
 
 
 def _shares(text: str) -> list[float]:
@@ -191,7 +181,7 @@ def generate(
     """
     from aigc_core.commands.generate import generate as run
 
-    _say(run(Paths(_root()), model.value, label, count, seed, out, allow_memorized=allow_memorized))
+    _say(run(Paths.here(), model.value, label, count, seed, out, allow_memorized=allow_memorized))
 
 
 @app.command()
@@ -229,12 +219,12 @@ def data_export(
     """
     from aigc_core.commands.export import export as run
 
-    _say(run(Paths(_root()), version.value, folder))
+    _say(run(Paths.here(), version.value, folder))
 
 
 def _setting() -> tuple[configuration.Config, Paths]:
-    root = _root()
-    return configuration.load(root / "params.yaml"), Paths(root)
+    paths = Paths.here()
+    return configuration.load(paths.root / "params.yaml"), paths
 
 
 @quality.command()
@@ -300,7 +290,7 @@ def explain(
     """
     from aigc_core.commands.explain import explain as run
 
-    _say(run(Paths(_root()), sample, neighbours))
+    _say(run(Paths.here(), sample, neighbours))
 
 
 @app.command()
@@ -314,7 +304,7 @@ def compare(
     """
     from aigc_core.commands.compare import compare_results
 
-    _say(compare_results(Paths(_root()), first, second))
+    _say(compare_results(Paths.here(), first, second))
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from aigc_core.errors import ConfigError
+
 FAMILIES = ("vae", "gan")
 
 
@@ -13,6 +15,18 @@ class Paths:
     """The places of one checkout: `root` holds params.yaml and dvc.yaml, outs are under data/."""
 
     root: Path
+
+    @classmethod
+    def here(cls) -> Paths:
+        """The checkout that the current folder is in: the nearest folder upwards that holds params.yaml.
+
+        Raises ConfigError where there is none.
+        """
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / "params.yaml").exists():
+                return cls(folder)
+        raise ConfigError(f"no params.yaml in {here} or above it: run aigc inside a checkout of the project")
 
     @property
     def data(self) -> Path:

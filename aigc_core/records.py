@@ -115,6 +115,10 @@ TRUTH_SCHEMA = pa.schema(
 )
 
 
+#: What a stage leaves that could do nothing: {"why": a sentence}.
+NOT_RUN_FILE = "not_run.json"
+
+
 def row_id(source: str) -> str:
     """Hex sha256 of a row's source-relative path, archive member and index included."""
     return hashlib.sha256(source.encode("utf-8", "backslashreplace")).hexdigest()

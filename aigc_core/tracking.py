@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class Tracker(Protocol):
         """Store lines with equal keys as a table artifact, for example `ledger.json`."""
 
     def children(self, runs: Sequence[Child]) -> None:
-        """Store finished runs below this one; those that it has already are left as they are."""
+        """Store ended runs below this one; those that it has already are left as they are, and end as they did then."""
 
     def flush(self) -> None:
         """Send what was noted."""
@@ -108,8 +108,13 @@ class MlflowTracker:
         self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in values.items()])
 
     def table(self, name: str, lines: list[dict[str, Any]]) -> None:
-        """Store a table; MLflow shows it beside those of other runs."""
-        if lines:
+        """Store a table; MLflow shows it beside those of other runs. It replaces that of a predecessor in this run."""
+        if not lines:
+            return
+        if name in {file.path for file in self.client.list_artifacts(self.run_id)}:  # log_table would append to it
+            data = {"columns": list(lines[0]), "data": [list(line.values()) for line in lines]}
+            self.client.log_dict(self.run_id, data, name)
+        else:
             self.client.log_table(self.run_id, {key: [line[key] for line in lines] for key in lines[0]}, name)
 
     def children(self, runs: Sequence[Child]) -> None:
@@ -118,21 +123,22 @@ class MlflowTracker:
 
         experiment = self.client.get_run(self.run_id).info.experiment_id
         family = f"tags.`{PARENT}` = '{self.run_id}'"
-        known, token = set[str](), None
+        known, token = set[tuple[str | None, str | None, str]](), None
         while token is None or token:
             page = self.client.search_runs([experiment], family, max_results=1000, page_token=token)
-            known |= {f"{run.data.tags.get('arm')}/{run.data.tags.get('digest')}" for run in page}
+            known |= {(run.data.tags.get("arm"), run.data.tags.get("digest"), run.info.status) for run in page}
             token = page.token or ""
         for child in runs:
-            if f"{child.tags.get('arm')}/{child.tags.get('digest')}" in known:
-                continue
+            status = "FAILED" if child.failed else "FINISHED"
+            if (child.tags.get("arm"), child.tags.get("digest"), status) in known:
+                continue  # one that had failed, was tried again and finished is another run
             run = self.client.create_run(experiment, run_name=child.name, tags={PARENT: self.run_id})
             self.client.log_batch(
                 run.info.run_id,
                 metrics=[Metric(name, float(value), 0, 0) for name, value in child.metrics.items()],
                 tags=[RunTag(name, value) for name, value in child.tags.items()],
             )
-            self.client.set_terminated(run.info.run_id, "FAILED" if child.failed else "FINISHED")
+            self.client.set_terminated(run.info.run_id, status)
 
     def flush(self) -> None:
         """Send the waiting points; MLflow takes a thousand at a time."""
@@ -167,13 +173,29 @@ def open_tracker(
         run_id = _start(client, tracking, paths, stage, config, config_digest, versions)
     tracker = MlflowTracker(client, run_id)
     try:
-        yield tracker
+        with _watched(client, run_id) if tracking.system_metrics else nullcontext():
+            yield tracker
         tracker.flush()
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
     _remember(paths.run_file(stage), finished=True)
+
+
+@contextmanager
+def _watched(client: Any, run_id: str) -> Iterator[None]:
+    """MLflow's own watch over the machine, below `system/`; cards need the package nvidia-ml-py."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+        run_id, resume_logging=True, tracking_uri=client.tracking_uri
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def input_digests(paths: Paths, inputs: list[Path]) -> dict[str, str]:

@@ -42,17 +42,19 @@ def _verdict(dataset: str, kind: str, mean: dict[str, float]) -> str:
     return ", ".join(text if met else f"**{text} MISSED**" for _, met, text in asked)
 
 
-def lines(dataset: str, ours: list[Figures], theirs: list[Figures]) -> list[str]:
-    """A Markdown table: ours, cleanvision's, and the bars."""
+def lines(dataset: str, ours: list[Figures], theirs: dict[str, list[Figures]]) -> list[str]:
+    """A Markdown table: ours, those of other tools by their names, and the bars."""
 
     def cells(mean: dict[str, float]) -> str:
         ap = "" if mean["ap"] != mean["ap"] else f"{mean['ap']:.3f}"
         return f"{mean['precision']:.3f} | {mean['recall']:.3f} | {ap} | {mean['pool']:.4f}"
 
-    table = ["| kind | planted | precision | recall | AP | pool | cleanvision: precision | recall | AP | pool | bars |",
-             "| --- |" + " ---: |" * 9 + " --- |"]  # fmt: skip
+    heads = "".join(f" {name}: precision | recall | AP | pool |" for name in theirs)
+    table = [f"| kind | planted | precision | recall | AP | pool |{heads} bars |",
+             "| --- |" + " ---: |" * (5 + 4 * len(theirs)) + " --- |"]  # fmt: skip
     for kind in ours[0]:
         mean = _mean(ours, kind)
-        other = cells(_mean(theirs, kind)) if theirs and kind in theirs[0] else " | | | "
-        table.append(f"| {kind} | {mean['planted']:.0f} | {cells(mean)} | {other} | {_verdict(dataset, kind, mean)} |")
+        parts = [cells(_mean(runs, kind)) if kind in runs[0] else " | | | " for runs in theirs.values()]
+        columns = [kind, f"{mean['planted']:.0f}", cells(mean), *parts, _verdict(dataset, kind, mean)]
+        table.append(f"| {' | '.join(columns)} |")
     return table

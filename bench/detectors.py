@@ -196,8 +196,8 @@ def score(rows: list[Row], said: rivals.Said, native: set[str]) -> Figures:
     return found
 
 
-def run(dataset: str, sizes: argparse.Namespace, seed: int) -> tuple[Figures, Figures | None, str]:
-    """Our figures, cleanvision's (null without it), and a sentence on the audit."""
+def run(dataset: str, sizes: argparse.Namespace, seed: int) -> tuple[Figures, dict[str, Figures], str]:
+    """Our figures, those of other tools by their names, and a sentence on the audit (empty without one)."""
     rows, known, copies = build(dataset, sizes.data, sizes, seed)
     untouched = {row.name: known[row.name].pixels for row in rows if row.name in known}
     labels = {name: known[name].label for name in untouched}
@@ -205,17 +205,17 @@ def run(dataset: str, sizes: argparse.Namespace, seed: int) -> tuple[Figures, Fi
     said, pairs = detect(rows, sizes)
     native = came_with(rows, pairs, audit)
     raised = native & (said[0].get("duplicate_near", set()) | said[0].get("leak", set()))
-    note = f"seed {seed}: {len(rows):,} rows, {copies} exact copies left out, "
-    note += (
-        f"agreement above {audit.limit:.3f} is one photograph, {len(raised)} flagged look-alikes came with the set"
+    note = (
+        f"seed {seed}: {len(rows):,} rows, {copies} exact copies left out, agreement above {audit.limit:.3f} is one photograph, "
+        f"{len(raised)} flagged look-alikes came with the set"
         if audit
-        else "not audited"
+        else ""
     )
-    theirs = None
-    if "cleanvision" not in rivals.missing():
-        other, near = rivals.cleanvision(rows)
-        theirs = score(rows, other, came_with(rows, [(*pair, 1.0) for pair in near], audit))
-    print(note, flush=True)
+    theirs = {
+        name: score(rows, other, came_with(rows, [(*pair, 1.0) for pair in near], audit))
+        for name, (other, near) in rivals.opinions(rows).items()
+    }
+    print(f"seed {seed} done. {note}", flush=True)
     return score(rows, said, native), theirs, note
 
 
@@ -236,19 +236,20 @@ def main() -> None:
     if sizes.small:
         sizes.seeds, sizes.reference, sizes.test, sizes.pool, sizes.base, sizes.per_kind = 1, 1000, 200, 1500, 2500, 40
     everything: dict[str, Any] = {}
-    absent = [f"{name}: not installed" for name in rivals.missing()]
+    absent = [f"{name}: not installed." for name in rivals.missing()]
     for dataset in sizes.datasets:
         found = []
         for seed in range(sizes.seeds):  # the table so far after each: a run takes long
             found.append(run(dataset, sizes, seed))
-            ours, theirs = [one for one, _, _ in found], [other for _, other, _ in found if other is not None]
+            ours = [one for one, _, _ in found]
+            theirs = {name: [other[name] for _, other, _ in found] for name in found[0][1]}
             head = (
                 f"{dataset}: {len(found)} seeds, {sizes.reference:,} reference, {sizes.test:,} test, {sizes.base:,} judged and "
-                f"{sizes.pool:,} pool rows, {sizes.per_kind} planted per kind. {'; '.join(absent)}."
+                f"{sizes.pool:,} pool rows, {sizes.per_kind} planted per kind. {' '.join(absent)}".rstrip()
             )
-            table = [head, "", *lines(dataset, ours, theirs), "", *[f"- {note}" for _, _, note in found]]
+            table = [head, "", *lines(dataset, ours, theirs), "", *[f"- {note}" for _, _, note in found if note]]
             publish(table, f"{dataset}{' moved' if sizes.moved else ''}", sizes.write)
-        everything[dataset] = {"ours": ours, "cleanvision": theirs}
+        everything[dataset] = {"ours": ours, "theirs": theirs}
     if sizes.out:
         sizes.out.write_text(json.dumps(everything, indent=1))
 

@@ -5,7 +5,6 @@ Every planted row says what is wrong with it and which row it was made from. Equ
 
 from __future__ import annotations
 
-import gzip
 import io
 import zipfile
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from real_data import mnist
 from scipy.ndimage import gaussian_filter
 
 from aigc_core.modalities import image, provenance
@@ -48,7 +48,8 @@ def load(dataset: str, folder: Path, count: int, seed: int) -> list[Picture]:
     """`count` random originals, exact copies left out. `dataset` is mnist or cifar10."""
     rng = np.random.default_rng(seed)
     if dataset == "mnist":
-        pixels, labels = (_idx(folder / "mnist", kind) for kind in ("images", "labels"))
+        parts = [mnist(folder, part) for part in ("t10k", "train")]
+        pixels, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
         chosen = rng.permutation(len(labels))[:count]
         return [_png(pixels[n][..., None], str(labels[n])) for n in chosen]
     with zipfile.ZipFile(folder / "cifar10.zip") as archive:
@@ -58,15 +59,6 @@ def load(dataset: str, folder: Path, count: int, seed: int) -> list[Picture]:
             content = archive.read(names[n])
             found.append(Picture(image.decode(content).pixels, names[n].split("/")[-2], content, "jpg"))
         return found
-
-
-def _idx(folder: Path, kind: str) -> np.ndarray:
-    parts = []
-    for path in sorted(folder.glob(f"*{kind}*.gz")):
-        raw = gzip.decompress(path.read_bytes())
-        parts.append(np.frombuffer(raw[16:] if kind == "images" else raw[8:], np.uint8))
-    whole = np.concatenate(parts)
-    return whole.reshape(-1, 28, 28) if kind == "images" else whole
 
 
 def _png(pixels: Pixels, label: str) -> Picture:

@@ -39,11 +39,11 @@ def measured(pieces: list[list[Path]], workers: int) -> int:
     facts = pa.Table.from_batches([part.facts for part in done]).combine_chunks()
     small = Small.zeros(facts.num_rows)
     small.put(0, [part.small for part in done], np.arange(facts.num_rows))
-    pairs = find_pairs(facts, small, [], lambda _: None)
+    pairs = find_pairs(facts, small, [], lambda _: None, workers)
     names = facts["id"].to_pylist()
     rows = facts.append_column("source", facts["id"])
     rows = rows.append_column("split", pa.array(["reference" if n % 5 == 0 else "train" for n in range(len(names))]))
-    rows = rows.append_column("label", pa.array([Path(name).parent.name for name in names]))
+    rows = rows.append_column("label", pa.array([name.rsplit("/", 2)[1] for name in names]))
     return judge(rows, Quality(), pairs).verdicts.num_rows
 
 

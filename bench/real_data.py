@@ -12,17 +12,21 @@ import numpy as np
 from aigc_core.modalities import image
 
 
+def mnist(data: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 28, 28) and labels (N,), uint8, of `train` or `t10k` in the folder that holds mnist/."""
+    read = (
+        gzip.decompress((data / f"mnist/{part}-{kind}.gz").read_bytes())
+        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    images, labels = (np.frombuffer(raw, np.uint8, offset=offset) for raw, offset in zip(read, (16, 8), strict=True))
+    return images.reshape(-1, 28, 28), labels
+
+
 def pictures(data: Path, count: int) -> Iterator[tuple[str, bytes]]:
     """`count` files, half of them MNIST as PNG and half CIFAR-10 as JPEG, by a seeded draw: (name with class, bytes)."""
     draw = np.random.default_rng(0)
-    digits, labels = [], []
-    for part in ("train", "t10k"):
-        whole = gzip.decompress((data / f"mnist/{part}-images-idx3-ubyte.gz").read_bytes())
-        digits.append(np.frombuffer(whole, np.uint8, offset=16).reshape(-1, 28, 28, 1))
-        labels.append(
-            np.frombuffer(gzip.decompress((data / f"mnist/{part}-labels-idx1-ubyte.gz").read_bytes())[8:], np.uint8)
-        )
-    images, classes = np.concatenate(digits), np.concatenate(labels)
+    parts = [mnist(data, part) for part in ("train", "t10k")]
+    images, classes = np.concatenate([i[..., None] for i, _ in parts]), np.concatenate([c for _, c in parts])
     for place in draw.permutation(len(images))[: count // 2]:
         yield f"digit{classes[place]}/{place}.png", image.encode_png(images[place])
     with zipfile.ZipFile(data / "cifar10.zip") as archive:

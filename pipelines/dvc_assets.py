@@ -34,9 +34,9 @@ import dagster as dg
 
 from pipelines.resources import DvcCli, DvcStage, Locked, code_version, read_lock, read_stages
 
-PICTURE_BYTES = 600_000  # one picture; base64 adds a third, and the page loads all of them
-PICTURES_BYTES = 2_000_000
-TABLE_ROWS = 10
+PICTURE_BYTES, PICTURES_BYTES = 600_000, 2_000_000  # of one and of all, which the page loads; base64 adds a third
+TABLE_ROWS = 100
+CURVE_ROWS, STEPS = 10, ("step", "epoch", "iteration")  # a table whose first column is one of these may be thinned out
 
 
 @dataclass(frozen=True)
@@ -287,13 +287,14 @@ def _pictures(stage: DvcStage) -> dict[str, Any]:
 
 
 def _tables(stage: DvcStage) -> dict[str, Any]:
-    """CSV files among the outs; of a long one, lines at equal distances with the first and the last."""
+    """CSV files among the outs: of a curve, lines at equal distances with the first and the last; else the first hundred."""
     found: dict[str, Any] = {}
     for name, path in _files(stage, ".csv"):
         with path.open(newline="") as handle:
             rows = list(csv.DictReader(handle))
-        if len(rows) > TABLE_ROWS:
-            rows = [rows[round(i * (len(rows) - 1) / (TABLE_ROWS - 1))] for i in range(TABLE_ROWS)]
-        if rows:
-            found[name] = dg.MetadataValue.table([dg.TableRecord({k: v or "" for k, v in row.items()}) for row in rows])
+        if len(rows) > CURVE_ROWS and next(iter(rows[0])) in STEPS:
+            rows = [rows[round(i * (len(rows) - 1) / (CURVE_ROWS - 1))] for i in range(CURVE_ROWS)]
+        title = name if len(rows) <= TABLE_ROWS else f"{name} (first {TABLE_ROWS} of {len(rows):,} lines)"
+        shown = [dg.TableRecord({k: v or "" for k, v in row.items()}) for row in rows[:TABLE_ROWS]]
+        found |= {title: dg.MetadataValue.table(shown)} if shown else {}
     return found

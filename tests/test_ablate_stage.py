@@ -112,6 +112,18 @@ def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, 
         ablate(config, paths, plan=frozen)
 
 
+def test_a_study_that_was_cut_to_a_budget_is_the_same_study_when_it_goes_on(study, capsys, monkeypatch):
+    paths, config, _ = study
+    plans = []
+    for step, budget in ((0.01, "60s"), (0.03, "60s"), (0.03, "1m"), (0.03, "61s")):
+        cost = estimate.Cost(step, 2.0, "made up")
+        monkeypatch.setattr(estimate, "past_cost", lambda plan, paths, cost=cost: cost)
+        ablate(Config.model_validate({**config.model_dump(), "seed": 3}), paths, seeds=9, budget=budget, plan_only=True)
+        assert "instead of 9" in capsys.readouterr().out
+        plans.append(read_json(paths.work / "ablation" / "plan.json")["digest"])
+    assert plans[0] == plans[1] == plans[2] != plans[3]
+
+
 def test_a_cell_that_diverges_is_in_the_ledger_the_checks_and_the_page(tmp_path, monkeypatch):
     paths, honest = data.build(Paths(tmp_path)), worker.train
     everything = data.SPLITS["train"] + data.BLANKS + data.COPIES

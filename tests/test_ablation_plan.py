@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import study_data as data
 
@@ -18,11 +19,11 @@ from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import arm_images
 from aigc_core.config import parse
-from aigc_core.data.store import Version
+from aigc_core.data.store import Version, write_version
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import write_json, write_table
 from aigc_core.paths import Paths
-from aigc_core.records import PAIR_SCHEMA, row_id
+from aigc_core.records import PAIR_SCHEMA, ROW_SCHEMA, VERDICT_SCHEMA, row_id
 
 ALL = ["curate", "deduplicate", "fix_labels", "augment", "half_the_data"]
 
@@ -72,7 +73,7 @@ def test_sizes_are_nested_and_keep_the_class_shares(paths):
 
 def test_the_users_own_rows_can_be_taken_away(paths):
     bought = [f"train/{index}.png" for index in range(30)]
-    (paths.root / "bought.csv").write_text("source\n" + "\n".join(bought) + "\n")
+    (paths.root / "bought.csv").write_text("source\n" + "\n".join(bought) + "\n  \n")
     choose = chooser(paths, decisions=[{"name": "bought", "ids": "bought.csv"}])
     full, without, control = (choose.select(recipe, 0) for recipe in
                               (Recipe(), Recipe(off=("bought",)), Recipe(random="bought")))  # fmt: skip
@@ -106,13 +107,19 @@ def test_an_operation_of_the_augmentation_can_be_taken_away_by_itself(paths):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("name\nx\n", "needs a column"), ("id\nnobody\n", "not training rows"), (None, "does not exist")],
+    [
+        ("name\nx\n", "needs a column"),
+        ("id\nnobody\n", "not training rows"),
+        (None, "is no file beside params"),
+        (b"PK\x03\x04\xff\xfe", "save it as CSV"),
+        ("id\n" + "x" * 200_000, "save it as CSV"),
+    ],
 )
 def test_a_csv_that_names_no_training_row_is_refused(paths, text, words):
     path = paths.root / "own.csv"
     path.unlink(missing_ok=True)
     if text:
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=words):
         chooser(paths, decisions=[{"name": "mine", "ids": "own.csv"}])
 
@@ -164,6 +171,55 @@ def test_a_decision_that_changes_no_row_is_named_and_not_run(paths):
     assert not any(arm["decision"] == "fix_labels" for arm in plan.arms)
     with pytest.raises(DataError, match=r"no decision of ablation\.decisions can be measured"):
         ablation.freeze(data.settings(decisions=["fix_labels"]), paths)
+
+
+def test_a_decision_that_changes_no_row_is_told_with_the_way_out(tmp_path):
+    paths = data.build(Paths(tmp_path))
+    (paths.root / "blank.csv").write_text("source\nblank/0.png\n")
+    warn = {"source": "", "reason": "label_suspect", "action": "warn", "measure": "label_probability"}
+    place = paths.verdicts / "part-0.parquet"
+    lines = [{**warn, "id": row_id(f"train/{index}.png")} for index in range(3)]
+    lines += [{**warn, "id": row_id("blank/0.png")}, {**warn, "id": row_id("test/0.png")}]  # gone, and no training row
+    write_table(place, pa.concat_tables([pq.read_table(place), pa.Table.from_pylist(lines, VERDICT_SCHEMA)]))
+    sharp, mirror = {"name": "sharp", "reasons": ["blurry", "noisy"]}, {"name": "mirror", "augment": ["flip"]}
+    mine = {"name": "mine", "ids": "blank.csv"}
+    plan = ablation.freeze(data.settings(decisions=["curate", "fix_labels", sharp, mirror, mine]), paths)
+    told = {line["arm"]: line["why"].split(": ", 1)[-1] for line in plan.skipped if line["arm"].startswith("without")}
+    assert told == {
+        "without_fix_labels": "curation only warns (label_suspect of 3 training rows); to take them out, set "
+        "quality.label_suspect.action to quarantine in params.yaml and run `aigc curate`",
+        "without_sharp": "no training row has blurry or noisy against it",
+        "without_mirror": "the section `augment` has flip at 0, or makes no copies",
+        "without_mine": "none of the rows that blank.csv names is in the full recipe",
+    }
+    assert check_unchanged(plan, paths).plan == plan
+
+
+def test_labels_that_people_corrected_are_part_of_the_full_recipe_and_not_of_one_without(tmp_path):
+    paths = data.build(Paths(tmp_path))
+    changed = {row_id("train/0.png"): "b", row_id("train/3.png"): "c"}
+    rows = Version.open(paths.curated).rows.to_pylist()
+    for row in rows:
+        row |= {"label": changed[row["id"]], "op": "relabel by Ann"} if row["id"] in changed else {}
+    write_version(
+        paths.curated, pa.Table.from_pylist(rows, ROW_SCHEMA), operation="curate", parameters={}, image=data.IMAGE,
+        parent=Version.open(paths.ingested), content=["../content"],
+    )  # fmt: skip
+    config = data.settings(decisions=["curate", "fix_labels", "augment"])
+    layout = resolve(config, paths)
+    writer, labels = ArmWriter(layout.pool, paths, config, layout.plan.code), {}
+    for arm in layout.arms:
+        version = Version.open(writer.write(arm, layout.selections[arm.name, arm.seeds[0]], arm.seeds[0]))
+        labels[arm.name] = {row["id"]: row["label"] for row in version.rows.to_pylist()}
+    for name in ("full", "blanks_10", "random_curate", "without_augment"):
+        assert {one: labels[name].get(one, wanted) for one, wanted in changed.items()} == changed, name
+    for name in ("without_curate", "without_fix_labels"):
+        assert [labels[name][one] for one in changed] == ["a", "a"], name
+    told = {arm["name"]: arm["rows_touched"] for arm in layout.plan.arms}
+    assert told["without_fix_labels"] == 4  # two rows and their copies
+    assert told["without_curate"] == 2 * (data.BLANKS + data.COPIES) + 4
+    skipped = {line["arm"]: line["why"] for line in layout.plan.skipped}
+    assert skipped == {"random_fix_labels": "fix_labels changes labels, not the number of rows, so that chance has nothing to remove"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.05, "fewer than one batch of 16"), (0.001, "is no row")])

@@ -109,6 +109,45 @@ def test_a_cell_that_diverges_is_a_line_that_says_so(paths):
     assert to_frame(lines)["fd"].isna().all()
 
 
+def test_what_else_goes_wrong_costs_one_cell_and_is_tried_again(finished, tmp_path, monkeypatch):
+    paths, honest = data.build(Paths(tmp_path)), worker.train
+    full = OSError(28, "No space left on device", "/home/me/file")
+    errors = iter([RuntimeError("boom\nand more"), MemoryError(), DataError("a shard is gone"), full])
+
+    def train(*arguments, **named):
+        if (error := next(errors, None)) is not None:
+            raise error
+        return honest(*arguments, **named)
+
+    monkeypatch.setattr(worker, "train", train)
+    layout = resolve(data.settings(), paths)
+    lines = run_cells(layout, paths, data.settings())
+    again = "(not kept: the next study tries this cell again)"
+    assert [line["error"] for line in lines if line["error"]] == [
+        f"RuntimeError: boom {again}", f"MemoryError {again}", f"a shard is gone {again}",
+        f"OSError: No space left on device {again}",
+    ]  # fmt: skip
+    assert len(known_cells(layout.plan, paths)) == 6
+    notes = {line["cell"]: worker.traceback_file(runner.cell_file(paths, line["cell"])) for line in lines[:4]}
+    assert all("in _measure" in note.read_text() for note in notes.values())
+    seen = []
+    whole = run_cells(layout, paths, data.settings(), lambda line, fresh: seen.append(fresh))
+    assert sorted(seen) == [False] * 6 + [True] * 4
+    assert to_frame(whole).equals(to_frame(finished[1]))
+    assert not any(note.exists() for note in notes.values())
+
+
+def test_figures_that_are_no_numbers_fail_the_cell_in_words(paths, monkeypatch):
+    monkeypatch.setattr(worker, "remembered", lambda folder, judgement, bench: {"c_t": float("nan")})
+    config = data.settings(steps=4)
+    layout = resolve(config, paths)
+    lines = run_cells(layout, paths, config)
+    assert {line["error"] for line in lines} == {
+        "c_t of its samples is nan: what this training makes cannot be measured"
+    }
+    assert len(known_cells(layout.plan, paths)) == len(lines)
+
+
 def test_pre_training_is_a_start_and_without_it_there_is_none(tmp_path):
     paths = data.build(Paths(tmp_path / "checkout"))
     with pytest.raises(DataError, match="run `aigc pretrain vae` first"):
@@ -201,10 +240,15 @@ def _alive(group: int) -> bool:
     return True
 
 
-def test_run_gives_a_study_and_refuses_data_that_changed_meanwhile(tmp_path):
+def test_run_gives_a_study_and_refuses_data_that_changed_meanwhile(tmp_path, monkeypatch):
     paths = data.build(Paths(tmp_path / "checkout"))
-    plan = ablation.freeze(data.settings(), paths)
-    study = ablation.run(plan, paths, data.settings())
+    with monkeypatch.context() as patch:
+        patch.chdir(paths.data)
+        with pytest.raises(ConfigError, match=r"no params\.yaml"):
+            ablation.freeze(data.settings())
+        (paths.root / "params.yaml").touch()
+        plan = ablation.freeze(data.settings(parallel=1))
+        study = ablation.run(plan, config=data.settings())
     assert set(study.ledger["decision"]) == {"curate"}
     assert {check.name for check in study.checks} >= {"null_quiet", "positive_control_seen"}
 
@@ -222,30 +266,50 @@ def test_costs_come_from_cells_that_ran_here_or_from_a_timed_run(finished, paths
     assert past.judge > 0
     assert "cells that ran" in past.measured
     assert estimate.past_cost(layout.plan, Paths(tmp_path)) is None
+    other = ablation.freeze(data.settings(model="gan"), paths)
+    assert estimate.past_cost(other, paths) is None  # what another training costs says nothing
     timed = estimate.pilot(layout, paths, runner.make_bench(layout, paths, data.settings()))
     assert timed.step > 0
     assert estimate.known_spread(layout.plan, known_cells(layout.plan, paths)) is None  # two pairs tell no spread
     config = data.settings(seeds=3)
     longer = resolve(config, paths)
     run_cells(longer, paths, config)
-    assert estimate.known_spread(longer.plan, known_cells(longer.plan, paths)) > 0
+    known = known_cells(longer.plan, paths)
+    assert estimate.known_spread(longer.plan, known) > 0
+    flat = {cell: {**line, "metrics": {**line["metrics"], "fd_floor": 0.0}} for cell, line in known.items()}
+    assert estimate.known_spread(longer.plan, flat) is None
 
 
 COST = estimate.Cost(step=0.01, judge=2.0, measured="made up")
+
+
+@pytest.fixture(scope="module")
+def long_plan(paths):
+    """Five arms of ten seeds, 600 steps each."""
+    return ablation.freeze(data.settings(seeds=10, steps=600), paths)
 
 
 @pytest.mark.parametrize(
     ("budget", "expected"),
     [(1e9, (10, 600)), (160, (7, 600)), (60, (3, 425))],
 )
-def test_a_budget_gives_up_seeds_first_and_steps_then(budget, expected):
-    config = data.settings(seeds=10, steps=600)
-    assert estimate.fit_budget(config, 5, COST, 2, budget) == expected
+def test_a_budget_gives_up_seeds_first_and_steps_then(long_plan, budget, expected):
+    assert estimate.fit_budget(long_plan, (), COST, 2, budget) == expected
 
 
-def test_a_budget_that_is_too_small_or_no_time_is_refused():
+def test_a_budget_pays_for_no_cell_that_is_done(long_plan):
+    done = [line["cell"] for line in long_plan.cells]
+    assert estimate.fit_budget(long_plan, done, COST, 2, 1) == (10, 600)
+    assert estimate.fit_budget(long_plan, done[4:], COST, 2, 26) == (10, 600)  # four are left, two rounds of 8 s
+    with pytest.raises(ConfigError, match="takes about 26 s"):
+        estimate.fit_budget(long_plan, done[4:], COST, 2, 25)
+
+
+def test_a_budget_that_is_too_small_or_no_time_is_refused(long_plan):
     with pytest.raises(ConfigError, match="the smallest study of these arms takes about 34 s"):
-        estimate.fit_budget(data.settings(seeds=10, steps=600), 5, COST, 2, 20)
+        estimate.fit_budget(long_plan, (), COST, 2, 20)
+    with pytest.raises(ConfigError, match="takes about 30 s"):  # a study that is shorter than what is cut to stays it
+        estimate.fit_budget(replace(long_plan, steps=50), (), COST, 2, 20)
     assert [estimate.seconds_of(text) for text in ("90s", "10m", "1.5h", "45")] == [90, 600, 5400, 45]
     for text in ("soon", "-3m", "0", "10 days"):
         with pytest.raises(ConfigError, match="is no time"):
@@ -258,3 +322,11 @@ def test_the_board_counts_cells_and_failures(finished):
     board.take({"cell": lines[0]["cell"], "error": None}, True)
     board.take({"cell": lines[1]["cell"], "error": "lower the learning rate"}, True)
     assert board.totals_line().startswith("2 of 10 cells done, 2 running, 6 waiting, 1 failed")
+
+
+def test_a_cell_that_two_arms_share_fails_once(paths):
+    plan = ablation.freeze(data.settings(sizes=[1.0]), paths)
+    board = live.Board(plan, 1)
+    board.take({"cell": plan.cells[0]["cell"], "error": "lower the learning rate"}, True)
+    assert (board.failed["full"], board.failed["size_1"]) == (1, 1)
+    assert board.totals_line().startswith("1 of 10 cells done, 1 running, 8 waiting, 1 failed")

@@ -81,6 +81,11 @@ def test_what_cannot_be_fitted_says_why():
     assert "not told in images" in worth(refused, Band(0.1, 0.0, 0.2)).sentence
 
 
+def test_no_seed_with_all_sizes_is_said_in_words():
+    found = fit_curve(np.array([1.0, 2, 3, 4, 5]), np.empty((0, 5)))
+    assert found.refusal.startswith("no seed has all sizes")
+
+
 def test_equal_tables_give_equal_intervals():
     assert fit_curve(ROWS, noisy(3)).gain(2) == fit_curve(ROWS, noisy(3)).gain(2)
 

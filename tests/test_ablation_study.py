@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,7 @@ def test_a_gain_by_copying_is_copying():
     assert "copy_rate became worse" in on(found, "augment").sentence.replace("c_t, ", "")
     # Copying that was there before is not the decision's.
     assert on(found, "curate").verdict == v.PAYS
-    assert "augmentation" in found.headline.sentence.split("Drop")[1]
+    assert re.search(r"Drop augmentation \(\+\S+ floors, by copying\)", found.headline.sentence)
 
 
 def test_a_better_fit_is_not_copying():
@@ -166,6 +167,9 @@ def test_what_cannot_be_compared_is_refused():
     frame.loc[frame.arm == "null", "fd_floor"] *= 1.1
     with pytest.raises(DataError, match="different yardsticks"):
         study(frame)
+    frame = cells().assign(fd_floor=0.0)
+    with pytest.raises(DataError, match="the held-out images are all alike"):
+        study(frame)
     frame = cells()
     frame.loc[frame.arm == "full", ["fd", "error"]] = [np.nan, "diverged at step 12"]
     with pytest.raises(DataError, match="diverged at step 12"):
@@ -217,6 +221,40 @@ def test_hurting_alone_is_a_headline():
     found = study(quiet(without_augment=("treatment", "augment", 1.2, 0.9, 1.0))).headline
     assert found.action == "drop"
     assert found.sentence.startswith("Drop augmentation (-0.")
+    harm = quiet(without_augment=("treatment", "augment", 1.9, 0.9, 1.0))
+    assert on(study(harm), "augment").verdict == v.HURTS
+    assert study(harm).headline.action == "cannot tell", "a tenth of a floor does not matter where a fifth does"
+
+
+def test_a_study_of_sizes_alone_does_not_speak_of_decisions_that_pay():
+    frame = cells(sizes=SIZES, without_curate=None, random_curate=None, without_augment=None, without_deduplicate=None)
+    found = study(frame, decisions=[], smallest_effect=0.6)
+    assert found.headline.sentence.endswith("that matter, and no decision was measured.")
+    assert len(found.ledger) == 0
+    assert found.to_dict()["ledger"] == []
+
+
+def test_an_interval_that_leaves_out_zero_without_a_verdict_says_why():
+    gains = np.array([0.5, 0.1, 0.35, 0.6, 0.05])
+    one, *_ = v.judge(
+        [v.measure("fd", own, np.zeros(5), 0, 3) for own in (gains, gains[::-1], np.array([1, -1, 2, -2, 0.5]))]
+    )
+    assert one.gain.low > 0
+    assert one.verdict == v.NO_EFFECT
+    told = v.sentence("curate", one, 0.2)
+    assert "which leaves out 0 alone but not as one of 3 decisions (p adjusted for them 0." in told
+    alone = v.judge([v.measure("fd", np.array([1, -1, 2, -2, 0.5]), np.zeros(5), 0, 1)])[0]
+    assert "alone" not in v.sentence("curate", alone, 0.2)
+
+
+def test_augmented_copies_are_no_images_of_the_curve():
+    plain, frame = cells(sizes=SIZES), cells(sizes=SIZES)
+    frame["rows"] *= 3
+    arms = [{"name": "full", "copies": 2}]
+    found, known = study(frame, arms=arms), study(plain)
+    assert found.fit.sizes == known.fit.sizes == [100, 180, 320, 560, 1000]
+    assert on(found, "curate").worth == on(known, "curate").worth
+    assert found.to_dict()["scaling"]["largest"] == ROWS
 
 
 def test_equal_cells_give_equal_json_and_times_stay_out():

@@ -50,6 +50,25 @@ def test_split_shares_must_add_up():
         config.parse({"split": {"train": 0.9}})
 
 
+def test_a_preset_fills_what_stands_at_its_default_and_nothing_else():
+    shown = config.Config().model_dump()  # as params.yaml, which names every value
+    shown["train"] |= {"preset": "dcgan-mnist"}
+    shown["train"]["gan"] |= {"learning_rate": 0.001}
+    for raw in (shown, {"train": {"preset": "dcgan-mnist", "gan": {"learning_rate": 0.001}}}):
+        train = config.parse(raw).train
+        assert (train.network.architecture, train.network.latent, train.network.conv_width) == ("dcgan", 100, 64)
+        assert (train.gan.beta1, train.gan.beta2, train.gan.conv_r1, train.gan.ema) == (0.5, 0.999, 0, 0)
+        assert train.gan.learning_rate == 0.001, "the user's"
+        assert train.vae == config.Vae()
+        assert config.parse({"train": train.model_dump()}).train == train, "read again it is the same"
+    assert config.parse({"train": {"preset": None}}).train == config.Train()
+    for wrong in ("dcgan", ["dcgan-mnist"]):
+        with pytest.raises(ConfigError, match=r"train\.preset = .* is refused: Input should be 'dcgan-mnist'$"):
+            config.parse({"train": {"preset": wrong}})
+    with pytest.raises(ConfigError, match=r"train\.network"):
+        config.parse({"train": {"preset": "dcgan-mnist", "network": 3}})
+
+
 def test_class_names_may_look_like_numbers():
     assert config.parse({"finetune": {"classes": [5, "cat"]}}).finetune.classes == ["5", "cat"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from aigc_core.modalities import provenance
+from aigc_core.modalities import containers, provenance
 from aigc_core.modalities.provenance import detect
 
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -141,6 +141,14 @@ LABELLED = {
 def test_a_label_is_found_and_named(case):
     build, words = LABELLED[case]
     assert words in detect(build())
+
+
+def test_a_label_is_found_in_a_large_jpeg_too():
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=95, xmp=resource("trainedAlgorithmicMedia"))
+    assert len(buffer.getvalue()) > containers.SMALL
+    assert "XMP DigitalSourceType" in detect(buffer.getvalue())
 
 
 ORDINARY = {

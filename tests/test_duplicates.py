@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from aigc_core.config import Quality
 from aigc_core.modalities import image
+from aigc_core.quality import duplicates as duplicates_module
 from aigc_core.quality import neighbours as neighbours_module
 from aigc_core.quality.alignment import MOST, similarity
 from aigc_core.quality.clusters import near_groups
@@ -82,13 +83,17 @@ CHANGED = {
 }
 
 
-def pairs_of(pictures, kinds=(), done=None):
+def pairs_of(pictures, kinds=(), done=None, workers=1):
     chunk = Chunk()
     for number, pixels in enumerate(pictures):
         chunk.add(f"{number:04d}", image.encode_png(np.ascontiguousarray(pixels)), None)
     scanned = scan(chunk)
     table = find_pairs(
-        pa.Table.from_batches([scanned.facts]), scanned.small, kinds, [].append if done is None else done.append
+        pa.Table.from_batches([scanned.facts]),
+        scanned.small,
+        kinds,
+        [].append if done is None else done.append,
+        workers,
     )
     assert table.schema.equals(PAIR_SCHEMA)
     return {(int(line["a"]), int(line["b"])): (line["similarity"], line["transform"]) for line in table.to_pylist()}
@@ -222,10 +227,22 @@ def test_neighbours_are_those_of_brute_force_in_blocks(monkeypatch):
     for row in range(50):
         behind = [column for column in range(row + 1, 50) if cosines[row, column] >= 0.1]
         expected |= {(row, column) for column in sorted(behind, key=lambda c: -cosines[row, c])[:3]}
-    found = [pair for left, right, _ in neighbours(vectors, np.arange(50), vectors, 0.1, 3)
-             for pair in zip(left.tolist(), right.tolist(), strict=True)]  # fmt: skip
+    blocks = [neighbours(vectors, np.arange(50), vectors, 0.1, 3, top) for top in range(0, 50, 7)]
+    found = [pair for left, right in blocks for pair in zip(left.tolist(), right.tolist(), strict=True)]
     assert set(found) == expected
     assert len(found) == len(expected) > 30
+
+
+def test_threads_find_the_same_pairs(monkeypatch):
+    monkeypatch.setattr(duplicates_module, "ROWS", 7)
+    monkeypatch.setattr(neighbours_module, "ROWS", 7)
+    pictures = [make(seed) for make in (figure, photograph) for seed in range(15)]
+    pictures += [compressed(one) for one in pictures]
+    done = []
+    alone, threaded = pairs_of(pictures), pairs_of(pictures, done=done, workers=3)
+    assert threaded == alone
+    assert len(alone) >= 20
+    assert sum(done) == len(pictures)
 
 
 def test_many_equal_looking_rows_make_a_bounded_number_of_pairs():

@@ -24,6 +24,8 @@ from aigc_core.evaluation.metrics import WITH_INTERVAL, frechet_distance
 from aigc_core.evaluation.pictures import class_rows, nearest_training
 from aigc_core.files import write_table
 from aigc_core.modalities.image import RESIZE_MODE, encode_png
+from aigc_core.models.spec import ModelSpec
+from aigc_core.models.zoo import build
 from aigc_core.paths import Paths
 from aigc_core.records import ROW_SCHEMA, VERDICT_SCHEMA, row_id
 from aigc_core.stages import evaluate as evaluate_stage
@@ -134,6 +136,25 @@ def test_fewer_images_mean_fewer_dimensions_for_everything(yardstick):
         Yardstick(wide, yardstick.real, Setting(5, 2, 70, 0))
 
 
+def test_without_two_classes_nothing_is_said_that_needs_labels(yardstick):
+    real = yardstick.real
+    alike = [torch.zeros_like(labels) for labels in (real.train_labels, real.test_labels)]
+    one = Yardstick(
+        yardstick.extractor, Real([""], real.train_pixels, alike[0], real.test_pixels, alike[1]), SETTING
+    )  # fmt: skip
+    found = one.judge(lambda labels, seed: honest(torch.arange(len(labels)) % 3, seed))
+    named = {name for name in found.metrics if name.startswith(("cas", "agreement")) or name.endswith("_worst")}
+    assert named == set()
+    assert set(found.metrics) == {
+        name for name in yardstick.judge(honest).metrics if not name.startswith(("cas", "agreement", "coverage_gap"))
+    }
+    assert found.metrics["coverage"] > 0.8
+    assert (found.worst, [set(line) for line in found.per_class]) == (
+        {}, [{"label", "test_rows", "coverage", "coverage_real"}]
+    )  # fmt: skip
+    assert "cas and agreement need labels" in evaluate_stage.in_words(found.metrics)
+
+
 def test_n_is_the_smaller_split(yardstick):
     few = Real(CLASSES, *tensors(99, 1), *tensors(150, 2))
     assert Yardstick(yardstick.extractor, few, SETTING).n == 99
@@ -214,10 +235,11 @@ def made_up_config(**evaluate):
     )
 
 
-def made_up_model(classes, sampler=honest):
+def made_up_model(classes, sampler=honest, family="gan"):
+    networks = build(ModelSpec(family, 8, 1, tuple(classes), 4, 16, 8), 0).double()
     return SimpleNamespace(
-        spec=SimpleNamespace(classes=tuple(classes)), card={"weights_sha256": "ab" * 32}, sample=sampler
-    )
+        spec=networks.spec, card={"weights_sha256": "ab" * 32}, sample=sampler, networks=networks
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -240,11 +262,23 @@ def test_without_two_classes_the_extractor_learns_from_images_and_says_where_tha
     paths = make_checkout(tmp_path, labels)
     result = extractor_stage(made_up_config(), paths)
     assert "no two classes to tell apart" in result.summary
-    assert "no model can be trained on them yet" in result.summary
     assert "train_accuracy" not in result.metrics
     card = json.loads((paths.extractor / "extractor.json").read_text())
     assert (card["learnt_from"], card["classes"], card["reference_rows"]) == ("views", [], 89)
     assert load_extractor(paths.extractor).features(tensors(4, 0)[0]).shape == (4, 8)
+
+
+def test_evaluate_takes_rows_without_labels(tmp_path, monkeypatch):
+    paths = make_checkout(tmp_path, [None])
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model([""]))
+    extractor_stage(made_up_config(), paths)
+    result = evaluate_stage.evaluate(made_up_config(), paths, "gan")
+    assert (result.metrics["n"], result.facts["test_rows_left_out"]) == (150, 0)
+    assert result.facts["need_labels"] == ["cas", "agreement"]
+    assert result.metrics["fd_over_floor"] < 5, "the sampler draws such images"
+    assert "need_labels" not in json.loads((paths.evaluation("gan") / "details/facts.json").read_text()).get(
+        "worst", {}
+    )
 
 
 def test_tags_say_what_compares_and_what_is_released(checkout, monkeypatch):
@@ -281,7 +315,8 @@ def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, mon
     first = {path.name: path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
     assert set(first) == {"metrics.json", "facts.json", "per_class.csv", "nearest.png", "classes.png",
                           "memorization.json", "closest.png", "extractors.json", "likeness.json", "likeness.png",
-                          "checks.json"}  # fmt: skip
+                          "checks.json", "latents.json", "interpolation.png"}  # fmt: skip
+    assert not any(name.startswith("iw_bound") for name in result.metrics)
     others = json.loads(first["extractors.json"])["opinions"]
     assert set(others) == {"domain", "random_conv", "pixel_pca"}
     assert others["domain"]["fd"] == result.metrics["fd"]
@@ -309,11 +344,30 @@ def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, mon
     assert first == {path.name: path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
 
 
+def test_a_vae_has_pictures_of_its_codes_and_a_bound_where_it_is_asked(checkout, monkeypatch):
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES, family="vae"))
+    result = evaluate_stage.evaluate(made_up_config(bound_samples=7), checkout, "vae")
+    place = checkout.evaluation("vae")
+    stored = json.loads((place / "metrics.json").read_text())
+    name = "iw_bound_gaussian_k7"
+    assert stored[f"{name}_low"] < stored[name] < stored[f"{name}_high"]
+    assert f"importance-weighted bound {stored[name]:.2f} nats" in result.summary
+    known = json.loads((place / "details/latents.json").read_text())
+    assert known["pictures"] == ["interpolation", "reconstructions", "traversals"]
+    assert (known["dimensions"], len(known["activity"])) == (4, 4)
+    assert known["active"] == sum(value > 0.01 for value in known["activity"])
+    with Image.open(place / "details/traversals.png") as picture:
+        assert picture.height > 200
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    other = evaluate_stage.evaluate(made_up_config(bound_samples=7), checkout, "vae")
+    assert not any(name.startswith("iw_bound") for name in other.metrics), "a GAN has no likelihood"
+
+
 def test_evaluate_refuses_too_few_and_leaves_nothing(checkout, monkeypatch):
     monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
     with pytest.raises(DataError, match="at least 80 are needed"):
-        evaluate_stage.evaluate(made_up_config(max_samples=79), checkout, "vae")
-    assert not checkout.evaluation("vae").exists()
+        evaluate_stage.evaluate(made_up_config(max_samples=79), checkout, "flow")
+    assert not checkout.evaluation("flow").exists()
 
 
 def test_test_rows_that_look_like_training_rows_are_not_held_out(tmp_path):

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from aigc_core.errors import DecodeError
 from aigc_core.modalities import image
@@ -65,6 +65,44 @@ def test_exif_rotation_is_applied():
     assert decoded.pixels[:2].min() == 255
     assert decoded.pixels[2:].max() == 0
     assert "orientation 6" in decoded.notes[0]
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def turned_by_exif():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def turned_by_text(keyword, value):
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt(keyword, value)
+    return text
+
+
+RAW = "\nexif\n26\n" + turned_by_exif().tobytes().hex()
+CARRIERS = {
+    "PNG, EXIF": ("PNG", lambda: {"exif": turned_by_exif()}),
+    "PNG, XMP": ("PNG", lambda: {"pnginfo": turned_by_text("XML:com.adobe.xmp", XMP.decode())}),
+    "PNG, raw profile": ("PNG", lambda: {"pnginfo": turned_by_text("Raw profile type exif", RAW)}),
+    "JPEG, EXIF": ("JPEG", lambda: {"exif": turned_by_exif()}),
+    "JPEG, XMP": ("JPEG", lambda: {"xmp": XMP}),
+    "WebP, EXIF": ("WEBP", lambda: {"exif": turned_by_exif()}),
+}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_a_rotation_is_seen_wherever_pillow_sees_one(carrier):
+    name, options = CARRIERS[carrier]
+    content = encoded(Image.new("RGB", (8, 4)), name, **options())
+    with Image.open(io.BytesIO(content)) as opened:
+        opened.load()
+        assert opened.getexif()[0x0112] == 6, "the file says so"
+    decoded = image.decode(content)
+    assert decoded.pixels.shape == (8, 4, 3)
+    assert decoded.notes == ("EXIF orientation 6 applied",)
 
 
 def test_animation_gives_its_first_frame():

@@ -128,6 +128,14 @@ def test_model_side(side, expected):
     assert model_side(side) == expected
 
 
+@pytest.mark.parametrize(("side", "expected"), [(None, 32), (64, 64), (40, 40)])
+def test_the_side_can_be_chosen(make, side, expected):
+    path = make.folder({f"{name}.png": make.png(name, side=70) for name in range(3)})
+    config = make.config("folder", source={"kind": "folder", "path": str(path), "side": side})
+    ingest(config, make.paths())
+    assert Version.open(make.paths().ingested).card.image["size"] == expected
+
+
 def test_rare_channels_do_not_decide():
     assert model_channels(Counter({1: 97, 3: 3})) == 1
     assert model_channels(Counter({1: 90, 3: 10})) == 3

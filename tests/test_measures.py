@@ -19,7 +19,7 @@ from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality import hashing, measures, workers
 from aigc_core.quality.hashing import near_pairs, perceptual_hashes
-from aigc_core.quality.measures import histograms, luma_batch, measure_batch, second_differences
+from aigc_core.quality.measures import entropy, histograms, luma_batch, measure_batch, second_differences
 from aigc_core.quality.scan import Chunk, scan
 from aigc_core.quality.thumbnails import thumbnails
 from aigc_core.records import MEASURE_SCHEMA, PAIR_SCHEMA, row_id
@@ -50,7 +50,7 @@ def distance(left: int, right: int) -> int:
 
 def facts_of(pixels: np.ndarray) -> dict:
     columns = measure_batch(pixels[None], luma_batch(pixels[None]))
-    return {name: column[0] for name, column in columns.items()}
+    return {name: column[0] if isinstance(column, np.ndarray) else column for name, column in columns.items()}
 
 
 def test_measures_of_a_half_black_half_white_image():
@@ -74,6 +74,17 @@ def test_entropy_and_percentiles_count_grey_levels():
     assert facts["p99"] == 253 / 255
     flat = facts_of(np.full((5, 5, 1), 77, np.uint8))
     assert (flat["entropy"], flat["std"], flat["p01"], flat["p99"]) == (0, 0, 77 / 255, 77 / 255)
+
+
+def test_a_table_of_logarithms_gives_the_same_entropy_as_logarithms(monkeypatch):
+    draw = np.random.default_rng(0)
+    lumas = [np.minimum(draw.integers(0, 256, (20, 16, 16)), top).astype(np.uint8) for top in (0, 1, 9, 255)]
+    counts = histograms(np.concatenate(lumas))
+    looked_up = entropy(counts, 256)
+    monkeypatch.setattr(measures, "TABLED", 0)
+    np.testing.assert_array_equal(entropy(counts, 256), looked_up)
+    shares = [np.unique(luma, return_counts=True)[1] / 256 for luma in lumas[-1]]
+    np.testing.assert_allclose(looked_up[60:], [-(p * np.log2(p)).sum() for p in shares], atol=1e-9)
 
 
 def test_sharpness_falls_with_blur_and_is_zero_for_flat_or_tiny():

@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from aigc_core.config import Train
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import read_json
-from aigc_core.models.blocks import LabelEmbedding
+from aigc_core.models import residual
+from aigc_core.models.blocks import LabelEmbedding, norm
 from aigc_core.models.spec import ModelSpec
 from aigc_core.models.zoo import SampleModel, build, families, load_model, save_model, to_bytes, to_unit
+from aigc_core.training import steps
+from aigc_core.training.trainer import Batch
 
 SPEC = ModelSpec("gan", 8, 1, ("a", "b", "c"), latent=16, mlp_width=32, conv_width=8)
 FAMILIES = sorted(families)
@@ -31,17 +35,92 @@ def test_families_are_named_in_the_error():
         build(replace(SPEC, family="gam"), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("family", "architecture"), [(family, name) for family in ("gan", "vae") for name in ("auto", "dcgan", "residual")] + [("flow", "auto")]
+)  # fmt: skip
+@pytest.mark.parametrize(("size", "channels"), [(8, 4), (28, 1), (32, 3), (64, 3), (128, 1)])
+def test_every_architecture_takes_one_step_at_every_size(family, architecture, size, channels):
+    sizes = {"size": size, "channels": channels, "conv_width": 2, "sample_steps": 1}
+    spec = replace(SPEC, family=family, architecture=architecture, **sizes)
+    trainer = steps.build(replace(spec, largest_mlp_side=4), Train(), torch.device("cpu"), seed=0)
+    before = [weight.clone() for weight in trainer.optimizers.copy().popitem()[1].param_groups[0]["params"]]
+    noise = torch.Generator().manual_seed(0)
+    images = torch.rand((2, channels, size, size), generator=noise) * 2 - 1
+    values = trainer.step(Batch(images, torch.tensor([0, 1]), torch.tensor([5, 6])), noise, 0)
+    assert all(torch.isfinite(value) for value in values.values())
+    after = trainer.optimizers.popitem()[1].param_groups[0]["params"]
+    moved = [not torch.equal(one, other) for one, other in zip(before, after, strict=True)]
+    assert sum(moved) > len(moved) / 2, "so thin networks have units that are never active"
+    sample = trainer.model.generate(torch.randn(2, trainer.model.noise_size), torch.tensor([0, 1]))
+    assert sample.shape == (2, channels, size, size)
+
+
+@pytest.mark.parametrize(
+    ("size", "plain", "others"), [(20, 2, 2), (28, 2, 2), (32, 2, 3), (48, 2, 3), (64, 3, 4), (128, 4, 5)]
+)
+def test_maps_are_halved_to_a_small_one(size, plain, others):
+    specs = [replace(SPEC, size=size, architecture=name) for name in ("auto", "dcgan", "residual")]
+    assert [spec.halvings for spec in specs] == [plain, others, others]
+    assert [spec.base for spec in specs] == [size >> plain, size >> others, size >> others]
+    assert all(spec.width(0) == 8 for spec in specs)
+    assert [specs[0].width(stage) for stage in range(5)] == [8, 16, 32, 64, 64], "no wider than eight times"
+
+
+def test_dcgan_is_made_of_transposed_convolutions_that_begin_small():
+    networks = build(replace(SPEC, size=28, architecture="dcgan", latent=100), seed=0)
+    ups = [module for module in networks.generator.modules() if isinstance(module, nn.ConvTranspose2d)]
+    downs = [module for module in networks.discriminator.modules() if isinstance(module, nn.Conv2d)]
+    assert [(up.in_channels, up.out_channels, up.stride) for up in ups] == [(16, 8, (2, 2)), (8, 1, (2, 2))]
+    assert [(down.in_channels, down.out_channels, down.stride) for down in downs] == [(1, 8, (2, 2)), (8, 16, (2, 2))]
+    for layer in [*ups, *downs]:
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.15)
+        assert layer.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("side", [6, 7])
+def test_residual_blocks_add_to_what_they_are_given(side):
+    """With the inner weights at zero a block is its skip: the input, resized."""
+    images = torch.randn((2, 3, 2 * side, 2 * side))
+    for block, expected in (
+        (residual.UpBlock(3, 3), nn.functional.interpolate(images, scale_factor=2.0)),
+        (residual.DownBlock(3, 3), nn.functional.avg_pool2d(images, 2)),
+        (residual.DownBlock(3, 3, plain=True), images),
+    ):
+        for weight in block.net.parameters():
+            nn.init.zeros_(weight)
+        for module in block.skip.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.data.copy_(torch.eye(3)[:, :, None, None])
+                nn.init.zeros_(module.bias)
+        torch.testing.assert_close(block(images), expected)
+
+
+@pytest.mark.parametrize("width", [1, 12, 28, 44, 64])
+def test_any_width_is_normalised(width):
+    groups = norm(width).num_groups
+    assert width % groups == 0
+    assert groups == 8 or width != 64
+
+
 def test_shapes_that_no_network_takes_are_refused():
-    with pytest.raises(DataError, match="18 px"):
+    with pytest.raises(DataError, match=r"18 px.*multiple of 4"):
         replace(SPEC, size=18)
+    with pytest.raises(DataError, match=r"14 px.*multiple of 4"):
+        replace(SPEC, size=14, architecture="dcgan")
+    for size in (7, 132):
+        with pytest.raises(DataError, match=f"{size} px: models take sides of 8 to 128 px"):
+            replace(SPEC, size=size)
+    with pytest.raises(DataError, match=r"'vgg'.*auto, mlp, dcgan, residual"):
+        replace(SPEC, architecture="vgg")
+    assert not replace(SPEC, size=90, architecture="mlp").convolutional
     with pytest.raises(DataError, match="2 channels"):
         replace(SPEC, channels=2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("size", [8, 28])
-def test_no_layer_looks_at_the_rest_of_the_batch(family, size):
-    networks = build(replace(SPEC, family=family, size=size), seed=0)
+@pytest.mark.parametrize("spec", [{"size": 8}, {"size": 28}, *({"size": 28, "architecture": name} for name in ("dcgan", "residual"))], ids=str)  # fmt: skip
+def test_no_layer_looks_at_the_rest_of_the_batch(family, spec):
+    networks = build(replace(SPEC, family=family, sample_steps=3, **spec), seed=0)
     assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in networks.modules())
     networks.double()
     noise, labels = torch.randn(6, networks.noise_size, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -53,7 +132,7 @@ def test_no_layer_looks_at_the_rest_of_the_batch(family, size):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("size", [8, 20])
 def test_samples_do_not_depend_on_the_batch_size(family, size, tmp_path):
-    save_model(tmp_path, build(replace(SPEC, family=family, size=size), seed=3), {})
+    save_model(tmp_path, build(replace(SPEC, family=family, size=size, sample_steps=3), seed=3), {})
     model = load_model(tmp_path)
     labels = torch.arange(3).repeat(21)
     whole = model.sample(labels, seed=5)

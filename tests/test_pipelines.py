@@ -23,8 +23,8 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from pipelines.dvc_assets import DvcTranslator, load_assets_from_dvc
-from pipelines.resources import DvcCli, end_group, read_lock, read_stages
+from pipelines.dvc_assets import DvcTranslator, _tables, load_assets_from_dvc
+from pipelines.resources import DvcCli, DvcStage, end_group, read_lock, read_stages
 from pipelines.sensors import build_dvc_sensor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -412,6 +412,19 @@ def test_snapshot_of_the_real_graph() -> None:
     assert found == json.loads(SNAPSHOT.read_text()), (
         "write it again if the change is meant; see this file's first lines"
     )
+
+
+def test_a_curve_is_thinned_out_and_a_ledger_is_not(tmp_path: Path) -> None:
+    ledger = [f"decision_{i},fd,pays" for i in range(24)]
+    (tmp_path / "ledger.csv").write_text("\n".join(["decision,metric,verdict", *ledger]))
+    (tmp_path / "curve.csv").write_text("\n".join(["step,loss", *(f"{i},1" for i in range(24))]))
+    (tmp_path / "long.csv").write_text("\n".join(["decision", *(f"{i}" for i in range(1001))]))
+    stage = DvcStage("ablate", "", "", {}, tmp_path, "ablate", (), (tmp_path,), (), (), {})
+    shown = {name: [line.data for line in table.value.records] for name, table in _tables(stage).items()}
+    assert [line["decision"] for line in shown["ledger.csv"]] == [f"decision_{i}" for i in range(24)]
+    assert [line["step"] for line in (shown["curve.csv"][0], shown["curve.csv"][-1])] == ["0", "23"]
+    assert len(shown["curve.csv"]) == 10
+    assert len(shown["long.csv (first 100 of 1,001 lines)"]) == 100
 
 
 def test_mlflow_link_comes_from_the_run_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,16 @@ def test_generate_writes_marked_files_and_replaces_only_its_own(made_up, tmp_pat
     assert result.metrics == {"images": 3}
 
 
+def test_many_images_do_not_make_an_endless_contact_sheet(made_up, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "SHEET_SHOWN", 8)
+    heights = []
+    for count in (8, 9):
+        stage.generate(Places(tmp_path), "gan", None, count, 5, tmp_path / str(count))
+        assert len(list((tmp_path / str(count)).glob("gan-*.png"))) == count
+        heights.append(provenance.read((tmp_path / str(count) / "contact-sheet.png").read_bytes()).pixels.shape[0])
+    assert heights[0] == heights[1]
+
+
 def test_generate_refuses_an_unknown_label_before_writing(made_up, tmp_path):
     with pytest.raises(ConfigError, match="no label 'x': choose one of cat, dog/wolf"):
         stage.generate(Places(tmp_path), "gan", "x", 3, 5, tmp_path / "out")

@@ -112,6 +112,11 @@ def write_beside(details, family):
         others["domain"] = {**others["domain"], "fd": 0.8}
         others["pixel_pca"] = {**others["pixel_pca"], "fd": 0.1}
     write_json(details / "extractors.json", {"opinions": others, "alarms": ["pixel_pca <hardly> sees it."] * failed})
+    vae = {"active": 3, "activity": [1.0]} if family == "vae" else {}
+    names = ["interpolation", *(["reconstructions", "traversals"] if vae else [])]
+    for name in names:
+        Image.new("L", (30, 30), 90).save(details / f"{name}.png")
+    write_json(details / "latents.json", {"pictures": names, "dimensions": 64, **vae})
     near = {"way": "pixels", "rank": 1, "id": "i" * 64, "source": "x/1.png", "label": "b<", "distance": 12.5}
     lines = [{"sample": 3, "label": "b<", "nearest": [near, {**near, "rank": 2}]}]
     write_json(details / "likeness.json", {"note": "Likeness only.", "dataset_version": "v2", "samples": lines})
@@ -321,6 +326,43 @@ def test_what_is_missing_is_named_with_the_stage_to_run(paths, missing, stage):
     with pytest.raises(DataError, match=stage):
         report(Config(), paths)
     assert not paths.report.exists()
+
+
+def test_the_page_shows_what_the_codes_do_and_the_bound_where_it_was_asked(paths, made):
+    text = made.report.read_text()
+    assert "Of 64 dimensions 3 are active" in text
+    assert text.count("Each row leads from one draw to another") == 2
+    assert text.count("What the most active dimensions do") == text.count("rebuilt from its code") == 1
+    assert "importance-weighted bound" not in text
+    name = "iw_bound_bernoulli_k500"
+    asked = {name: -88.125, f"{name}_low": -89, f"{name}_high": -87.5}
+    write_json(paths.evaluation("vae") / "metrics.json", {**METRICS, **asked})
+    report(Config(), paths)
+    said = "importance-weighted bound -88.12 nats per held-out image (-89.00 to -87.50; k 500, bernoulli, images drawn black and white)"
+    assert said in paths.report.read_text()
+
+
+def test_without_labels_the_page_says_what_needs_them(paths, capsys):
+    bare = {name: value for name, value in METRICS.items() if not name.startswith("cas")}
+    for family in FAMILIES:
+        write_json(paths.evaluation(family) / "metrics.json", bare)
+        details = paths.evaluation(family) / "details"
+        known = json.loads((details / "facts.json").read_text())
+        write_json(details / "facts.json", {**known, "need_labels": ["cas", "agreement"], "worst_class": {}})
+        write_json(paths.pretrained(family) / "not_run.json", {"why": "it needs two classes"})
+        write_json(paths.finetuned(family) / "not_run.json", {"why": "it needs two classes"})
+        write_json(paths.evaluation_finetune(family) / "metrics.json", {})
+        write_json(paths.evaluation_finetune(family) / "details/not_run.json", {"why": "it needs two classes"})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    assert Page(text).open == []
+    assert text.count("needs labels") == 2 * len(FAMILIES), "cas and agreement, by family"
+    assert text.count("it needs two classes.") == len(FAMILIES)
+    assert "no accuracy to learn from them" in text
+    summary(Config(), paths)
+    printed = capsys.readouterr().out
+    assert printed.count("needs labels") == len(FAMILIES)
+    assert "fine-tuned" not in printed
 
 
 def test_numbers_from_different_yardsticks_are_refused(paths):

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from aigc_core import cli
 from aigc_core import config as configuration
+from aigc_core.commands import explain
 from aigc_core.commands.quality_review import review as write_review
 from aigc_core.commands.quality_review import take
 from aigc_core.commands.quality_suite import suite
@@ -17,8 +19,9 @@ from aigc_core.errors import DataError
 from aigc_core.files import write_table
 from aigc_core.modalities import image
 from aigc_core.quality.draft import draft, upper_share
-from aigc_core.records import LEARNED_SCHEMA, VERDICT_SCHEMA, row_id
+from aigc_core.records import LEARNED_SCHEMA, VERDICT_SCHEMA, StageResult, row_id
 from aigc_core.report import groups, review
+from aigc_core.report.page import number
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
@@ -71,6 +74,24 @@ def test_a_sheet_per_reason_that_fetches_nothing(made):
     assert f'data-id="{made.id("blank.png")}"' in pages["blank.html"]
     assert "These images are in quarantine." in pages["blank.html"]
     assert 'href="blank.html"' in pages["index.html"]
+
+
+def test_only_equal_pixels_read_as_one_and_every_picture_is_there_when_a_page_is_printed(made):
+    verdict = {"measure": "similarity", "value": 0.99998, "threshold": 0.993, "score": None}
+    assert review.decided_by(verdict) == "similarity: 0.99998, threshold 0.993"
+    assert review.decided_by({**verdict, "value": 1.0}) == "similarity: 1, threshold 0.993"
+    assert [number(value) for value in (0.999999, 2 + 1e-12, 0.25, 12, 1234.56)] == ["0.999999", "2", "0.25", "12", "1235"]  # fmt: skip
+    assert "lazy" not in made.page("duplicate_exact")
+
+
+def test_a_files_name_is_never_markup_of_the_terminal(capsys):
+    cli._say(StageResult("1/[/best].png is kept: [bold] :cat: text"))
+    assert capsys.readouterr().out.strip() == "1/[/best].png is kept: [bold] :cat: text"
+    nearest = {"way": "pixels", "rank": 1, "distance": 0.5, "label": "[/a]", "id": "0" * 64, "source": "[/best].png"}
+    explain._print("[/sample].png", [nearest])
+    said = capsys.readouterr().out
+    assert "[/best].png" in said
+    assert "[/a]" in said
 
 
 def test_worst_first_and_the_cap_is_said():

@@ -1,12 +1,15 @@
 """Runs in MLflow on a store below tmp_path: sent in batches, continued after a kill, without gaps or doubles."""
 
+import contextlib
+from pathlib import Path
+
 import pytest
 import yaml
 
 from aigc_core.config import Tracking
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
-from aigc_core.tracking import MlflowTracker, NullTracker, input_digests, open_tracker
+from aigc_core.tracking import Child, MlflowTracker, NullTracker, input_digests, open_tracker
 
 # MLflow's own use of its database library warns; that is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -113,6 +116,27 @@ def test_a_failed_run_is_continued_without_gaps_or_doubles(paths):
             second.metrics({"loss": step / 10}, step)
     assert points(second, "loss") == [(5, 0.5), (10, 1.0), (15, 1.5), (20, 2.0)]
     assert second.client.get_run(second.run_id).info.status == "FINISHED"
+
+
+def test_a_continued_run_has_one_table_and_a_child_that_failed_and_finished_twice(paths):
+    def cells(second_failed: bool) -> list[Child]:
+        own = {"one": False, "two": second_failed}
+        return [Child(name, {"fd": 1.0}, {"arm": name, "digest": "d"}, failed) for name, failed in own.items()]
+
+    for failed, fd in ((True, 1.0), (True, 1.0), (False, 2.0)):
+        with contextlib.suppress(KeyboardInterrupt), opened(paths) as tracker:
+            tracker.table("ledger.json", [{"decision": "curate", "fd": fd}])
+            tracker.children(cells(failed))
+            if failed:
+                raise KeyboardInterrupt
+    client, run = tracker.client, tracker.client.get_run(tracker.run_id)
+    table = read_json(Path(client.download_artifacts(tracker.run_id, "ledger.json", str(paths.root))))
+    assert (table["columns"], table["data"]) == (["decision", "fd"], [["curate", 2.0]])
+    assert "ledger.json" in run.data.tags["mlflow.loggedArtifacts"]
+    children = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{tracker.run_id}'")
+    assert sorted((child.info.run_name, child.info.status) for child in children) == [
+        ("one", "FINISHED"), ("two", "FAILED"), ("two", "FINISHED")
+    ]  # fmt: skip
 
 
 def test_finished_runs_and_other_settings_start_a_new_run(paths):

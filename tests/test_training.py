@@ -13,6 +13,8 @@ import pytest
 import torch
 from training_data import curated, folder_bytes, settings, stop_after
 
+from aigc_core.commands.dry_run import dry_run
+from aigc_core.commands.generate import generate
 from aigc_core.config import Config
 from aigc_core.data.loader import load_images
 from aigc_core.data.store import Version
@@ -22,10 +24,12 @@ from aigc_core.modalities import image
 from aigc_core.models.bound import importance_bound
 from aigc_core.models.zoo import load_model, to_unit
 from aigc_core.paths import Paths
+from aigc_core.stages.ablate import ablate
+from aigc_core.stages.evaluate_finetune import evaluate_finetune
 from aigc_core.stages.finetune import finetune, small_target
 from aigc_core.stages.pretrain import pretrain
 from aigc_core.stages.train import train
-from aigc_core.training import checkpoint, ema, steps
+from aigc_core.training import checkpoint, ema, outlook, session, steps
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vae", "gan", "flow")
@@ -126,6 +130,37 @@ def test_every_gan_loss_learns_and_resumes(gan, tmp_path, monkeypatch):
         train(config, broken, "gan")
     train(config, broken, "gan")
     assert folder_bytes(broken.model("gan")) == folder_bytes(unbroken.model("gan"))
+
+
+def test_an_averaged_vae_resumes_and_is_an_average(tmp_path, monkeypatch):
+    config = settings(vae={"steps": 60, "ema": 0.9}, checkpoint_every=20)
+    unbroken, broken, last = (curated(tmp_path / name) for name in "abc")
+    train(config, unbroken, "vae")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, steps.VaeTrainer, 50)
+        train(config, broken, "vae")
+    train(config, broken, "vae")
+    assert folder_bytes(broken.model("vae")) == folder_bytes(unbroken.model("vae"))
+    train(settings(vae={"steps": 60}, checkpoint_every=20), last, "vae")
+    curves = [(paths.model("vae") / "curve.csv").read_bytes() for paths in (unbroken, last)]
+    assert curves[0] == curves[1], "averaging does not touch what is trained"
+    one, other = (load_model(paths.model("vae")).networks.state_dict() for paths in (unbroken, last))
+    assert all((one[name] != other[name]).any() for name in one if name.endswith("weight"))
+
+
+@pytest.mark.parametrize("size", [28, 32])
+def test_the_mnist_preset_trains(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(outlook, "SECONDS", 0.0)
+    paths = curated(tmp_path, size=size)
+    config = settings(preset="dcgan-mnist", gan={"steps": 3}, network={"latent": 64, "conv_width": 8})
+    told = dry_run(config, paths, "gan").summary
+    assert "passes over the rows; preset dcgan-mnist" in told
+    assert "ConvTranspose2d" in told
+    train(config, paths, "gan")
+    spec = load_model(paths.model("gan")).spec
+    assert (spec.architecture, spec.latent, spec.conv_width) == ("dcgan", 100, 8)
+    columns = (paths.model("gan") / "curve.csv").read_text().splitlines()
+    assert columns[1].split(",")[3] == "0", "no R1"
 
 
 @pytest.mark.parametrize("vae", [{"likelihood": "logistic"}, {"likelihood": "bernoulli", "free_bits": 0.1}])
@@ -246,10 +281,53 @@ def test_fewer_rows_than_a_batch(tmp_path):
     assert not paths.model("gan").exists()
 
 
-def test_a_single_class_is_named(tmp_path):
-    paths = curated(tmp_path, classes="a", per_class=40)
-    with pytest.raises(DataError, match=r"one class.*\(a\).*sub-folders"):
-        train(settings(), paths, "vae")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("labelled", "classes", "told"), [(True, ("a",), "of 1 class"), (False, ("",), "without labels")]
+)
+def test_one_class_or_none_trains_and_samples(family, labelled, classes, told, tmp_path):
+    paths = curated(tmp_path, classes="a" if labelled else "abcd", per_class=40, labelled=labelled)
+    result = train(settings(**{family: {"steps": 3}}), paths, family)
+    assert f"on {40 if labelled else 160} rows {told};" in result.summary
+    model = load_model(paths.model(family))
+    assert model.spec.classes == classes
+    assert model.sample(torch.zeros(5, dtype=torch.int64), seed=0).shape == (5, 1, 8, 8)
+    assert generate(paths, family, None, 2, 0, tmp_path / "out", allow_memorized=True).metrics == {"images": 2}
+    name = f"{family}-a-0001.png" if labelled else f"{family}-0001.png"
+    assert (tmp_path / "out" / name).exists()
+    with pytest.raises(ConfigError, match="no label 'q'" if labelled else "learnt without labels: leave --label q out"):
+        generate(paths, family, "q", 2, 0, tmp_path / "out", allow_memorized=True)
+
+
+def test_without_labels_what_needs_classes_says_so_and_the_rest_goes_on(tmp_path):
+    paths, config = curated(tmp_path, labelled=False), settings()
+    why = (
+        "not run: pre-training on other classes (pretrain.source.kind: same) needs at least two classes, and this data has "
+        "no labels"
+    )
+    for stage in (pretrain, finetune, evaluate_finetune):
+        assert stage(config, paths, "gan").summary == why
+    assert read_json(paths.evaluation_finetune("gan") / "metrics.json") == {}
+    assert "needs at least two classes" in ablate(config, paths).summary
+    assert read_json(paths.ablation / "ledger.json")["ran"] is False
+    # Another source has classes to learn from, and the target is then some of the rows.
+    (tmp_path / "other/x").mkdir(parents=True)
+    for index in range(20):
+        pixels = np.random.default_rng(index).integers(0, 255, (8, 8, 1)).astype(np.uint8)
+        (tmp_path / f"other/x/{index}.png").write_bytes(image.encode_png(pixels))
+    source = config.pretrain.source.model_copy(update={"kind": "folder", "path": "other"})
+    config = config.model_copy(update={"pretrain": config.pretrain.model_copy(update={"source": source})})
+    few = config.finetune.model_copy(update={"per_class": 20})
+    config = config.model_copy(update={"finetune": few})
+    pretrain(config, paths, "gan")
+    finetune(config, paths, "gan")
+    assert load_model(paths.finetuned("gan") / "tuned").spec.classes == ("",)
+    assert len(read_json(paths.finetuned("gan") / "target.json")["ids"]) == 20
+
+
+def test_no_class_at_all_is_refused():
+    with pytest.raises(DataError, match="no class is chosen"):
+        session.spec_of(settings(), "vae", {"size": 8, "channels": 1}, [])
 
 
 def test_a_missing_version_names_what_to_run(tmp_path):

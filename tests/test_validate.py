@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +22,7 @@ from aigc_core.records import MEASURE_SCHEMA
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
+from aigc_core.stages.parts import gate_facts
 from aigc_core.stages.validate import validate
 
 SUITE = read_json(expectations.SUITE)
@@ -149,6 +152,16 @@ def test_a_fact_that_may_be_absent_passes_in_words_and_any_other_fails():
     lost = tables()
     lost["facts"] = lost["facts"].drop(columns="rows_kept")
     assert failed(lost).keys() == {"enough_rows"}
+
+
+def test_rows_without_any_label_are_all_of_one_kind():
+    kept = SimpleNamespace(
+        counts={"train": {"": 30}, "test": {"": 10}, "reference": {"": 10}},
+        rows_of=lambda split: np.arange(50) < (30 if split == "train" else 10),
+    )
+    found = gate_facts._classes(kept)
+    assert (found["classes"], found["smallest_class"], found["unlabelled_share"]) == (0, 30, 1)
+    assert (found["class_share_ratio"], found["classes_without_test"], found["smallest_split_share"]) == (1, 0, 0.2)
 
 
 def test_never_refusing_drift_is_a_choice():

@@ -29,7 +29,9 @@ def settings(**train: object) -> Config:
     )  # fmt: skip
 
 
-def curated(root: Path, classes: str = "abcd", per_class: int = 12, size: int = 8, channels: int = 1) -> Paths:
+def curated(
+    root: Path, classes: str = "abcd", per_class: int = 12, size: int = 8, channels: int = 1, *, labelled: bool = True
+) -> Paths:
     """A curated version of noisy stripes: the class decides the direction and the pitch."""
     paths = Paths(root)
     chance = np.random.default_rng(0)
@@ -43,7 +45,7 @@ def curated(root: Path, classes: str = "abcd", per_class: int = 12, size: int = 
                 noisy = base[..., None] + chance.integers(0, 55, (size, size, channels))
                 pixels = noisy.astype(np.uint8)
                 writer.add(row_id(source), image.encode_png(pixels))
-                row = {"id": row_id(source), "content_hash": image.content_hash(pixels), "label": name,
+                row = {"id": row_id(source), "content_hash": image.content_hash(pixels), "label": name if labelled else None,
                        "split": "train", "source": source}  # fmt: skip
                 for column in columns:
                     columns[column].append(row.get(column))

@@ -8,8 +8,8 @@ Chance is keyed by (seed, purpose, row id): removing a row changes no other row'
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import ChainMap, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aigc_core.ablation import cells
@@ -21,6 +21,8 @@ from aigc_core.errors import DataError
 HALF = "half_the_data"
 AUGMENT = "augment"
 PRETRAIN = "pretrain"
+#: Decisions without which rows have the label that they came with: a person's corrections are part of them.
+CORRECTS = frozenset({"curate", "fix_labels"})
 #: What a decision of this name removes: rows quarantined for nothing but these reasons. `curate` is all reasons.
 REASONS = {
     "deduplicate": frozenset({"duplicate_exact", "duplicate_near"}),
@@ -63,6 +65,9 @@ class Selection:
     ] = ()  # ids of the rows beside which blanks are planted, as many as the row has copies and one
     start: bool = False  # from the pre-trained weights
     still: tuple[str, ...] = ()  # operations of the augmentation that the copies are made without
+    uncorrected: tuple[
+        str, ...
+    ] = ()  # ids of the rows with the label that they came with, whatever a person said since
 
     @property
     def rows(self) -> int:
@@ -123,7 +128,10 @@ class Chooser:
         copies = self.augment.copies if self._augments() and AUGMENT not in recipe.off else 0
         planted = _lowest(ids, f"{seed}:blanks", round(recipe.blanks * len(ids)))
         start = PRETRAIN in self.names and PRETRAIN not in recipe.off
-        return Selection(ids, copies, tuple(sorted(planted)), start, self._still(recipe.off) if copies else ())
+        old = self.pool.given.keys() & set(ids) if CORRECTS & set(recipe.off) else ()
+        return Selection(
+            ids, copies, tuple(sorted(planted)), start, self._still(recipe.off) if copies else (), tuple(sorted(old))
+        )
 
     def _augments(self) -> bool:
         """Whether the full recipe has augmented copies: a decision about them is listed."""
@@ -167,9 +175,16 @@ class Chooser:
                 forgiven |= self.pool.all_reasons
             else:
                 forgiven |= REASONS.get(name, frozenset())
+        known = set(self.pool.classes)
+        if CORRECTS & set(off):  # a label that no class of the curated rows has teaches nothing
+            taken |= {identity for identity, label in self.pool.given.items() if label not in known}
         for identity in self.pool.labels:
             if identity not in taken and self.pool.reasons.get(identity, frozenset()) <= forgiven:
                 yield identity
+
+    def labels(self, selection: Selection) -> Mapping[str, str]:
+        """Id to class, as the rows of a selection have it."""
+        return ChainMap({one: str(self.pool.given[one]) for one in selection.uncorrected}, self.pool.labels)
 
     def _share(self, ids: tuple[str, ...], share: float, seed: int) -> tuple[str, ...]:
         """The same share of every class, the lowest hashes first: a smaller share is part of a larger one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,8 @@ from aigc_core.ablation.runner import Line, known_cells, one_thread
 from aigc_core.ablation.statistics import ALPHA, smallest_visible
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, arm_images, train
-from aigc_core.config import Ablation, Config
+from aigc_core.config import Ablation
 from aigc_core.errors import ConfigError
-from aigc_core.files import read_json
 from aigc_core.models.zoo import SampleModel
 from aigc_core.paths import Paths
 
@@ -66,19 +66,13 @@ class Outlook:
 
 
 def past_cost(plan: Plan, paths: Paths) -> Cost | None:
-    """From cells of the same family that ran here; the slower half decides, because other work may come again."""
-    steps, judges = [], []
-    for file in sorted((paths.work / "ablation" / "cells").glob("*.json")):
-        try:
-            line = read_json(file)
-            if line["family"] == plan.model and line["error"] is None:
-                steps.append(line["seconds"]["train"] / line["steps"])
-                judges.append(line["seconds"]["judge"] + line["seconds"]["load"])
-        except (ValueError, KeyError, TypeError):
-            continue  # no cell: the runner makes it again
-    if not steps:
+    """The median of the plan's own cells that ran here; None before the first. Cells of other data cost something else."""
+    done = [line for line in known_cells(plan, paths).values() if line["error"] is None]
+    if not done:
         return None
-    return Cost(float(np.median(steps)), float(np.median(judges)), f"{len(steps)} cells that ran on this machine")
+    step = np.median([line["seconds"]["train"] / line["steps"] for line in done])
+    judge = np.median([line["seconds"]["judge"] + line["seconds"]["load"] for line in done])
+    return Cost(float(step), float(judge), f"{len(done)} cells that ran on this machine")
 
 
 def pilot(layout: Layout, paths: Paths, bench: Bench) -> Cost:
@@ -108,8 +102,8 @@ def known_spread(plan: Plan, known: dict[str, Line]) -> float | None:
     values: dict[str, dict[int, float]] = {}
     for planned in plan.cells:
         line = known.get(planned["cell"])
-        if line and line["error"] is None:
-            floor = line["metrics"][columns.METRICS[1]]
+        floor = line["metrics"].get(columns.METRICS[1], 0.0) if line else 0.0
+        if line and floor > 0:
             values.setdefault(planned["arm"], {})[planned["seed"]] = line["metrics"][plan.primary] / floor
     full = values.pop("full", {})
     variances = []
@@ -127,12 +121,13 @@ def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, process
     spread = known_spread(plan, known)
     told = "assumed: ablation.planning_spread" if spread is None else "of the cells that are done"
     spread = settings.planning_spread if spread is None else spread
-    return Outlook(cost, processes, left, len(known), spread, told, visible(spread, len(plan.seeds), plan.decisions))
+    return Outlook(cost, processes, left, len(known), spread, told, visible(spread, len(plan.seeds), plan))
 
 
-def visible(spread: float, seeds: int, decisions: list[str]) -> float:
-    """Smallest effect in floors that so many seeds see with power .8, corrected for the number of decisions."""
-    return smallest_visible(seeds, spread, ALPHA / max(1, len(decisions)))
+def visible(spread: float, seeds: int, plan: Plan) -> float:
+    """Smallest effect in floors that so many seeds see with power .8, corrected for the decisions that are measured."""
+    asked = sum(arm["kind"] == columns.TREATMENT for arm in plan.arms)
+    return smallest_visible(seeds, spread, ALPHA / max(1, asked))
 
 
 def seconds_of(text: str) -> float:
@@ -143,30 +138,33 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def fit_budget(config: Config, arms: int, cost: Cost, processes: int, budget: float) -> tuple[int, int]:
-    """Seeds and steps whose study fits `budget` seconds: as many of the configured seeds as possible, then steps.
+def fit_budget(plan: Plan, known: Collection[str], cost: Cost, processes: int, budget: float) -> tuple[int, int]:
+    """Seeds and steps whose study fits `budget` seconds: as many of the plan's seeds as possible, then fewer steps.
 
-    Raises ConfigError where the smallest study does not fit.
+    Cells that are `known` cost nothing; with fewer steps all cells are new. Raises ConfigError where the smallest study
+    does not fit.
     """
-    settings = config.ablation
-    steps = settings.steps or int(getattr(config.train, settings.model).steps)
 
-    def fits(seeds: int, steps: int) -> bool:
-        return START_S + math.ceil(arms * seeds / processes) * cost.cell(steps) <= budget
+    def rounds(seeds: int, done: Collection[str]) -> int:
+        kept = {*plan.seeds[:seeds], *plan.null_seeds[:seeds]}
+        left = {line["cell"] for line in plan.cells if line["seed"] in kept}.difference(done)
+        return math.ceil(len(left) / processes)
 
-    for seeds in range(settings.seeds, min(LEAST_SEEDS, settings.seeds) - 1, -1):
-        if fits(seeds, steps):
-            return seeds, steps
-    seeds = min(LEAST_SEEDS, settings.seeds)
-    room = (budget - START_S) / math.ceil(arms * seeds / processes) - cost.judge
-    fewer = int(room / cost.step) if room > 0 else 0
-    if fewer < LEAST_STEPS:
-        least = START_S + math.ceil(arms * seeds / processes) * cost.cell(LEAST_STEPS)
+    fewest = min(LEAST_SEEDS, len(plan.seeds))
+    for seeds in range(len(plan.seeds), fewest - 1, -1):
+        waiting = rounds(seeds, known)
+        if not waiting or START_S + waiting * cost.cell(plan.steps) <= budget:
+            return seeds, plan.steps
+    waiting = rounds(fewest, ())
+    room = (budget - START_S) / waiting - cost.judge
+    fewer, fewest_steps = int(room / cost.step) if room > 0 else 0, min(LEAST_STEPS, plan.steps)
+    if fewer < fewest_steps:
+        least = START_S + min(waiting * cost.cell(fewest_steps), rounds(fewest, known) * cost.cell(plan.steps))
         raise ConfigError(
-            f"--budget: {budget:.0f} s are too few for {arms} arms x {seeds} seeds; the smallest study of these arms takes "
+            f"--budget: {budget:.0f} s are too few for {len(plan.arms)} arms x {fewest} seeds; the smallest study of these arms takes "
             f"about {least:.0f} s on this machine: allow more time or list fewer decisions and sizes"
         )
-    return seeds, fewer
+    return fewest, fewer
 
 
 def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:

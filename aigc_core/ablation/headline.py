@@ -38,7 +38,8 @@ class Finding:
 
     def words(self) -> str:
         """`curation (+0.80 floors)`."""
-        return f"{title(self.decision)} ({self.effect.gain.mean:+.2f} floors)"
+        how = ", by copying" if self.effect.verdict == COPYING else ""
+        return f"{title(self.decision)} ({self.effect.gain.mean:+.2f} floors{how})"
 
 
 def headline(
@@ -55,10 +56,11 @@ def headline(
         (one for one in findings if one.effect.verdict == PAYS and one.effect.gain.mean >= smallest),
         key=lambda one: (-one.effect.gain.mean, one.decision),
     )
-    hurting = [one for one in findings if one.effect.verdict in (HURTS, COPYING) and one.decision != AMOUNT]
+    hurting = [one for one in findings if one.decision != AMOUNT and _costs(one.effect, smallest)]
     asked = [one for one in paying if one.decision != AMOUNT]
     more = _more_data(fit, smallest)
-    action, sentence = _choose(asked, hurting, more, fit, distance, smallest)
+    none = "no decision {}" if findings else "no decision was measured"
+    action, sentence = _choose(asked, hurting, more, fit, distance, smallest, none)
     amount = [one for one in paying if one.decision == AMOUNT]
     if amount and more == "unknown":
         sentence += f" The second half of the data bought {amount[0].effect.gain.mean:+.2f} floors"
@@ -68,10 +70,21 @@ def headline(
     return Headline(action, sentence, evidence)
 
 
+def _costs(effect: Effect, smallest: float) -> bool:
+    """Whether a decision is better dropped: it costs as much as matters, or pays by copying."""
+    return effect.verdict == COPYING or (effect.verdict == HURTS and effect.gain.mean <= -smallest)
+
+
 def _choose(
-    asked: Sequence[Finding], hurting: Sequence[Finding], more: str, fit: Fit, distance: Band, smallest: float
+    asked: Sequence[Finding],
+    hurting: Sequence[Finding],
+    more: str,
+    fit: Fit,
+    distance: Band,
+    smallest: float,
+    none: str,
 ) -> tuple[str, str]:
-    """Action and sentence; the largest gain comes first."""
+    """Action and sentence; the largest gain comes first. `none` begins what is said where no decision pays."""
     best = asked[0].effect.gain.mean if asked else 0.0
     if more == "yes" and fit.gain(2).value > best:
         also = f" {_names(asked)} {'pays' if len(asked) == 1 else 'pay'} too." if asked else ""
@@ -87,7 +100,7 @@ def _choose(
     if distance.high <= 1 + smallest:
         return (
             STOP,
-            "Stop: the samples are as near to real images as this instrument can tell, and no decision improves them.",
+            f"Stop: the samples are as near to real images as this instrument can tell, and {none.format('improves them')}.",
         )
     if hurting:
         return (
@@ -97,11 +110,11 @@ def _choose(
     if more == "no":
         return (
             STOP,
-            f"Stop, more of this data is a bubble: {_gain_words(fit)}, less than the {smallest:g} that matter, and no decision pays.",
+            f"Stop, more of this data is a bubble: {_gain_words(fit)}, less than the {smallest:g} that matter, and {none.format('pays')}.",
         )
     return (
         CANNOT_TELL,
-        f"This study cannot tell: no decision shows an effect that matters, and {_about_more(more, fit, smallest)}.",
+        f"This study cannot tell: {none.format('shows an effect that matters')}, and {_about_more(more, fit, smallest)}.",
     )
 
 

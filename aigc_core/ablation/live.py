@@ -30,9 +30,11 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
         table.add_row(arm["name"], f"{arm['rows']:,}", f"{arm['rows_touched']:,}", f"{own[0]}-{own[-1]}")
     console.print(table)
     for line in plan.skipped:
-        console.print(f"not run: {line['arm']}: {line['why']}", highlight=False, style="yellow", soft_wrap=True)
+        console.print(
+            f"not run: {line['arm']}: {line['why']}", highlight=False, markup=False, style="yellow", soft_wrap=True
+        )
     for name, text in in_words(plan, outlook).items():
-        console.print(f"{name:<10} {text}", highlight=False, soft_wrap=True)
+        console.print(f"{name:<10} {text}", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class Board:
@@ -45,7 +47,7 @@ class Board:
         self.totals = {arm["name"]: sum(arm["name"] in owners for owners in self.arms.values()) for arm in plan.arms}
         self.done = dict.fromkeys(self.totals, 0)
         self.failed = dict.fromkeys(self.totals, 0)
-        self.processes, self.finished, self.fresh = processes, 0, 0
+        self.processes, self.finished, self.fresh, self.failures = processes, 0, 0, 0
         self.began = time.monotonic()
 
     @property
@@ -57,6 +59,7 @@ class Board:
         """Count one finished cell; `fresh` ones tell the pace."""
         self.finished += 1
         self.fresh += fresh
+        self.failures += line["error"] is not None
         for arm in self.arms[line["cell"]]:
             self.done[arm] += 1
             self.failed[arm] += line["error"] is not None
@@ -70,10 +73,9 @@ class Board:
     def totals_line(self) -> str:
         """One line for both kinds of display."""
         running = min(self.processes, self.left)
-        failed = sum(self.failed.values())
         return (
             f"{self.finished} of {len(self.arms)} cells done, {running} running, {self.left - running} waiting, "
-            f"{failed} failed; {self.time_left()} left"
+            f"{self.failures} failed; {self.time_left()} left"
         )
 
     def __rich__(self) -> Table:

@@ -13,11 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from aigc_core.ablation import cells as columns
+from aigc_core.ablation.advice import nothing_to_measure
 from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of
 from aigc_core.ablation.pool import Pool, open_pool
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
-from aigc_core.config import Config
+from aigc_core.config import Config, parse
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import digest, read_json, sha256_file, write_json
 from aigc_core.models.zoo import families
@@ -52,7 +53,7 @@ class Plan:
     null_seeds: list[int]
     decisions: list[str]
     sizes: list[float]
-    arms: list[dict[str, Any]]  # name, kind, decision, share, rows, rows_touched, recipe
+    arms: list[dict[str, Any]]  # name, kind, decision, share, rows (copies of each included), rows_touched, recipe
     cells: list[dict[str, Any]]  # cell, arm, seed, rows
     skipped: list[dict[str, str]]  # arm, why: arms that were asked for and cannot be run
     test_rows: int
@@ -71,8 +72,14 @@ class Plan:
 
     @property
     def config(self) -> Config:
-        """The settings as the pipeline takes them."""
-        return Config.model_validate(self.settings)
+        """The settings as the pipeline takes them. Raises ConfigError where this version knows other ones."""
+        try:
+            return parse(self.settings)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the plan {self.digest[:12]} was frozen by another version of aigc ({error}): plan again with "
+                "`aigc ablate --plan-only`"
+            ) from None
 
     def to_dict(self) -> dict[str, Any]:
         """As plan.json holds it."""
@@ -194,9 +201,7 @@ def _check_rows(
     """Raise DataError for an arm that would measure nothing, or cannot be trained."""
     changes = arm.kind in (columns.TREATMENT, columns.RANDOM_CONTROL, columns.POSITIVE_CONTROL)
     if changes and all(selection == full for selection in found.values()):
-        raise DataError(
-            f"{arm.decision or arm.name} changes no training row of this data, so there is nothing to measure"
-        )
+        raise DataError(_idle(arm, chooser))
     batch = config.train.batch_size
     for selection in found.values():
         if selection.rows < batch:
@@ -204,12 +209,24 @@ def _check_rows(
                 f"{selection.rows} training rows are fewer than one batch of {batch}: take a larger share or lower "
                 "train.batch_size"
             )
-        counts = dict.fromkeys(chooser.pool.classes, 0)
+        counts, labels = dict.fromkeys(chooser.pool.classes, 0), chooser.labels(selection)
         for identity in selection.ids:
-            counts[chooser.pool.labels[identity]] += 1
+            counts[labels[identity]] += 1
         label, least = min(counts.items(), key=lambda item: item[1])
         if least < LEAST_CLASS_ROWS:
-            raise DataError(f"class {label!r} would have {least} training rows, fewer than {LEAST_CLASS_ROWS}")
+            raise DataError(
+                f"class {label!r} would have {least} training row{'' if least == 1 else 's'}, fewer than {LEAST_CLASS_ROWS}: "
+                "take a larger share, or bring in images of this class"
+            )
+
+
+def _idle(arm: Arm, chooser: Chooser) -> str:
+    """Why an arm has the very rows of the full recipe."""
+    if arm.kind == columns.RANDOM_CONTROL:
+        return f"{arm.decision} changes labels, not the number of rows, so that chance has nothing to remove"
+    if arm.decision is None:
+        return f"{arm.name} plants no row into this few: raise ablation.blanks"
+    return nothing_to_measure(arm.decision, chooser)
 
 
 def _describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Selection]) -> dict[str, Any]:
@@ -217,7 +234,7 @@ def _describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Sele
     selection, full = selections[arm.name, arm.seeds[0]], chooser.select(Recipe(), 0)
     return {
         "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
-        "rows": selection.rows, "rows_touched": touched(selection, full),
+        "rows": selection.rows, "copies": selection.copies, "rows_touched": touched(selection, full),
         "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},
     }  # fmt: skip
 
@@ -228,7 +245,8 @@ def touched(selection: Selection, full: Selection) -> int:
     ids = len(mine - theirs) * (1 + selection.copies) + len(theirs - mine) * (1 + full.copies)
     changed = selection.copies if selection.still != full.still else 0  # copies of the same rows, made otherwise
     copies = len(mine & theirs) * max(changed, abs(selection.copies - full.copies))
-    return ids + copies + len(selection.blanks) * (1 + selection.copies)
+    labels = len(theirs.intersection(selection.uncorrected)) * (1 + min(selection.copies, full.copies))
+    return ids + copies + labels + len(selection.blanks) * (1 + selection.copies)
 
 
 def _settings(config: Config) -> dict[str, Any]:

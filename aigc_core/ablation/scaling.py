@@ -128,7 +128,8 @@ def fit_curve(rows: Array, table: Array, seed: int = 0, draws: int = DRAWS) -> F
         reason = f"a curve needs at least {MIN_SIZES} sizes and this study has {len(set(sizes))}: dots only"
         return Fit(None, reason, sizes, seeds)
     if seeds < 2:
-        return Fit(None, f"{seeds} seed has all sizes and a curve needs at least 2: dots only", sizes, seeds)
+        have = "1 seed has" if seeds else "no seed has"
+        return Fit(None, f"{have} all sizes and a curve needs at least 2: dots only", sizes, seeds)
     means = table.mean(0)
     noise = _t_draws(table, draws, np.random.default_rng(seed))
     curves = _fit_many(rows, np.concatenate([means[None], means[None] + noise]), means)

@@ -57,9 +57,14 @@ class Study:
     def _one_floor(self) -> float:
         floors = self.finished["fd_floor"].to_numpy(np.float64)
         low, high = float(floors.min()), float(floors.max())
-        if not low > 0 or high - low > SAME_FLOOR * high:
+        if not low > 0:
             raise DataError(
-                f"the cells were held to different yardsticks, or to none: their fd_floor reaches from {low:g} to {high:g}; "
+                f"the floor of fd is {low:g}, so that nothing can be counted in floors: the held-out images are all alike to "
+                "the extractor; give the source test images that differ"
+            )
+        if high - low > SAME_FLOOR * high:
+            raise DataError(
+                f"the cells were held to different yardsticks: their fd_floor reaches from {low:g} to {high:g}; "
                 "delete .work/ablation/cells and run `aigc ablate` again"
             )
         return low
@@ -194,12 +199,22 @@ class Study:
         last = Check(name, verdicts.QUESTIONS[name], "warning", failed == 0, f"{failed} failed", "0 failed cells")
         return [*found, last]
 
+    @property
+    def _copies(self) -> int:
+        """Augmented copies of every image in the full recipe, and in a part of it."""
+        return next((int(arm["copies"]) for arm in self.plan.get("arms", ()) if arm["name"] == FULL), 0)
+
     @cached_property
     def curve_points(self) -> pd.DataFrame:
-        """Finished cells of the sizes and of the full recipe: share, rows, seed, fd in floors; one line each."""
+        """Finished cells of the sizes and of the full recipe: share, rows, seed, fd in floors; one line each.
+
+        `rows` are images here: an augmented copy is no further one.
+        """
         lines = self.finished[self.finished["kind"].isin([c.SIZE, c.BASELINE])]
         lines = lines.drop_duplicates(["share", "seed"])
-        points = lines[["share", "rows", "seed"]].assign(fd=lines[PRIMARY] / self.floor)
+        points = lines[["share", "seed"]].assign(
+            rows=lines["rows"] // (1 + self._copies), fd=lines[PRIMARY] / self.floor
+        )
         return points.sort_values(["share", "seed"], kind="stable").reset_index(drop=True)
 
     @cached_property

@@ -164,11 +164,11 @@ def sentence(decision: str, effect: Effect, smallest: float, figures: Sequence[M
         nearer = ", ".join(one.metric for one in figures if one.speaks_of_copying())
         text = f"{name} pays: {measured}{_too_small(effect, smallest, 'gains')}"
         if nearer:
-            text += f"; {nearer} became worse with it, which better or smoother samples explain: the share of copies is not raised"
+            text += f"; {nearer} became worse with it, as better or smoother samples make it too: no rise of the copy rate is seen"
     elif effect.verdict == HURTS:
         text = f"{name} hurts: {measured}{_too_small(effect, smallest, 'costs')}"
     elif effect.verdict == NO_EFFECT:
-        text = f"{name} has no measurable effect: {measured}; {_blindness(effect, smallest)}"
+        text = f"{name} has no measurable effect: {measured}{_corrected(effect)}; {_blindness(effect, smallest)}"
     else:
         text = f"{name}: no verdict, {measured}: at least two seeds have to finish both arms"
     return f"{text}.{_lost(effect.lost)}"
@@ -178,6 +178,13 @@ def _too_small(effect: Effect, smallest: float, verb: str) -> str:
     if effect.metric != PRIMARY or abs(effect.gain.mean) >= smallest:
         return ""
     return f"; it {verb} less than the {smallest:g} floors that were called the smallest that matters"
+
+
+def _corrected(effect: Effect) -> str:
+    """Why an interval that leaves out 0 is no verdict: it is that of one decision alone."""
+    if not effect.gain.excludes_zero():
+        return ""
+    return f", which leaves out 0 alone but not as one of {effect.asked} decisions (p adjusted for them {effect.adjusted:.2f})"
 
 
 def _blindness(effect: Effect, smallest: float) -> str:

@@ -32,8 +32,10 @@ def rows_digest(pool: Pool, selection: Selection, seed: int, augment: Augment, a
     `seed` is the cell's: it enters where blanks are planted, whose grey levels it draws.
     """
     whole = hashlib.sha256()
+    uncorrected = set(selection.uncorrected)
     for identity in selection.ids:
-        whole.update(f"{identity}\t{pool.hashes[identity]}\t{pool.labels[identity]}\n".encode())
+        label = pool.given[identity] if identity in uncorrected else pool.labels[identity]
+        whole.update(f"{identity}\t{pool.hashes[identity]}\t{label}\n".encode())
     if selection.copies:
         whole.update(digest([_without(augment, selection).model_dump(), augment_seed, selection.copies]).encode())
     if selection.blanks:
@@ -59,7 +61,7 @@ class ArmWriter:
         target = self.folder / digest([what, arm.name, self.pool.ingested.card.version, self.code])[:16]
         if (target / "card.json").exists():
             return target
-        rows = self.pool.rows(frozenset(selection.ids))
+        rows = self.pool.rows(selection.ids, selection.uncorrected)
         content = [os.path.relpath(self.paths.content, target)]
         copies: list[dict[str, Any]] = []
         if selection.copies:
@@ -89,7 +91,7 @@ class ArmWriter:
         if target.exists():
             return target
         apply = policy(own, self.seed)
-        sources = {row["id"]: row["source"] for row in self.pool.rows(frozenset(selection.ids)).to_pylist()}
+        sources = {row["id"]: row["source"] for row in self.pool.rows(selection.ids).to_pylist()}
         with ContentWriter(target) as writer:
             for identity, content in self.pool.ingested.contents(sources.keys()):
                 pixels = image.decode(content or b"").pixels

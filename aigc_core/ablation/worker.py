@@ -6,7 +6,9 @@ all cells new.
 
 from __future__ import annotations
 
+import math
 import time
+import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +20,7 @@ from aigc_core.ablation.cells import MEMORY, METRICS
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_images
 from aigc_core.data.store import Version
-from aigc_core.errors import AigcError
+from aigc_core.errors import AigcError, TrainingError
 from aigc_core.evaluation.compare import Judgement, Yardstick
 from aigc_core.evaluation.memorization import MIN_IMAGES, Limits, Witness
 from aigc_core.files import atomic_file, write_json
@@ -29,6 +31,7 @@ from aigc_core.training.session import spec_of
 from aigc_core.training.steps import Trainer, build
 from aigc_core.training.transfer import Start, begin
 
+LONGEST_ERROR = 300  # characters of an error that is told in a line
 SHOWN = 8  # samples that are kept of every cell: the same latents and labels for all arms
 
 
@@ -56,26 +59,61 @@ class Task:
 
 
 def run_cell(task: Task, bench: Bench) -> dict[str, Any]:
-    """Run a cell and write it, whole or not at all. What went wrong in it becomes its `error`."""
+    """Run a cell and write it, whole or not at all. What went wrong in it becomes its `error`, and ends no other cell.
+
+    A training that goes astray does so again, and its line is kept as an answer. Any other error (memory, disk, a bug) is
+    no answer: its traceback is written in the place of the cell, and the next study tries the cell again.
+    """
     began, busy = time.perf_counter(), time.process_time()
     line: dict[str, Any] = {
         "cell": task.cell, "seed": task.seed, "family": bench.family, "steps": bench.steps, "error": None, "metrics": {},
         "seconds": {},
     }  # fmt: skip
+    traced = ""
     try:
-        data = arm_images(task.version, tuple(bench.yardstick.real.classes))
-        loaded = time.perf_counter()
-        trainer = train(data, bench, task.seed, bench.steps, start=bench.start if task.from_start else None)
-        trained = time.perf_counter()
-        judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample)
-        line["metrics"] = figures(judgement) | remembered(task.version, judgement, bench)
-        _write_samples(task.out.with_suffix(".npy"), judgement)
-        line["seconds"] = {"load": loaded - began, "train": trained - loaded, "judge": time.perf_counter() - trained}
-    except AigcError as error:
+        line["metrics"], line["seconds"] = _measure(task, bench)
+    except TrainingError as error:
         line["error"] = str(error)
+    except Exception as error:
+        line["error"], traced = _in_words(error), traceback.format_exc()
     line["seconds"] |= {"all": time.perf_counter() - began, "cpu": time.process_time() - busy}
-    write_json(task.out, line)
+    note = traceback_file(task.out)
+    if traced:
+        with atomic_file(note) as scratch:
+            scratch.write_text(traced)
+    else:
+        note.unlink(missing_ok=True)
+        write_json(task.out, line)
     return line
+
+
+def traceback_file(cell: Path) -> Path:
+    """Where the traceback of a cell lies that has to be tried again; `cell` is where it would lie itself."""
+    return cell.with_suffix(".traceback.txt")
+
+
+def _measure(task: Task, bench: Bench) -> tuple[dict[str, float], dict[str, float]]:
+    """Train and judge: the figures of the cell, and what its parts took in seconds."""
+    began = time.perf_counter()
+    data = arm_images(task.version, tuple(bench.yardstick.real.classes))
+    loaded = time.perf_counter()
+    trainer = train(data, bench, task.seed, bench.steps, start=bench.start if task.from_start else None)
+    trained = time.perf_counter()
+    judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample)
+    found = figures(judgement) | remembered(task.version, judgement, bench)
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise TrainingError(f"{name} of its samples is {value}: what this training makes cannot be measured")
+    _write_samples(task.out.with_suffix(".npy"), judgement)
+    return found, {"load": loaded - began, "train": trained - loaded, "judge": time.perf_counter() - trained}
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong in one line, without this machine's paths: it becomes part of an out. The traceback has the rest."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    first = next(iter(text.strip().splitlines()), "")[:LONGEST_ERROR]
+    what = first if isinstance(error, AigcError) else ": ".join(filter(None, [type(error).__name__, first]))
+    return f"{what} (not kept: the next study tries this cell again)"
 
 
 @lru_cache(maxsize=1)

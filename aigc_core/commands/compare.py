@@ -39,7 +39,7 @@ def compare_results(paths: Paths, first: str, second: str) -> StageResult:
         "evaluate both with the same data, extractor and parameters, then compare",
     )
     found = compare(one.metrics, two.metrics)
-    Console().print(_table(first, second, found), highlight=False)
+    Console(markup=False, emoji=False).print(_table(first, second, found), highlight=False)
     fd = next(line for line in found if line.name == "fd")
     summary = (
         f"{second} is {abs(fd.second - fd.first):.3f} {'farther from' if fd.second > fd.first else 'nearer to'} real images "

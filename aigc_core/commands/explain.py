@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from aigc_core.data.loader import ImageSet, load_splits
+from aigc_core.data.loader import ImageSet, classes_of, load_splits
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.explain import LIKENESS, Likeness
@@ -81,7 +81,8 @@ def learnt_from(paths: Paths, weights: str) -> list[str]:
 
 def training_images(version: Version, extractor: Extractor, splits: Sequence[str] = ("train",)) -> ImageSet:
     """The rows of some splits of a version at the extractor's size."""
-    return load_splits(version, splits, size=extractor.size, channels=extractor.channels, classes=version.card.classes)
+    size, channels = extractor.size, extractor.channels
+    return load_splits(version, splits, size=size, channels=channels, classes=classes_of(version.card))
 
 
 def draw(sample: Pixels, train: ImageSet, found: dict[str, Likeness], which: int = 0) -> Image.Image:
@@ -113,4 +114,4 @@ def _print(told: str, rows: list[dict[str, str | float | int]]) -> None:
             WAYS[str(row["way"])], str(row["rank"]), f"{row['distance']:.3f}", str(row["label"]), str(row["id"])[:16],
             str(row["source"]),
         )  # fmt: skip
-    Console().print(table, highlight=False)
+    Console(markup=False, emoji=False).print(table, highlight=False)

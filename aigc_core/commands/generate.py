@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aigc_core.data.loader import UNLABELLED
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import atomic_file
 from aigc_core.modalities import provenance
@@ -22,6 +23,7 @@ CONTACT_SHEET = "contact-sheet.png"
 SHEET_COLUMNS = 8
 #: The name of what `aigc final` made.
 FINAL = "final"
+SHEET_SHOWN = 256  # images on the contact sheet; more of them are files alone
 
 
 def generate(
@@ -34,7 +36,7 @@ def generate(
     *,
     allow_memorized: bool = False,
 ) -> StageResult:
-    """Write `count` marked PNG files and a contact sheet into `out`; without a label, all classes in turn.
+    """Write `count` marked PNG files and a contact sheet (of the first 256) into `out`; without a label, all classes in turn.
 
     `name` is a family, or `final`. Files of the same names are replaced, others stay. Raises ConfigError for an unknown
     label or an `out` that is a file, GateError where the model did not pass the memorization gate and `allow_memorized`
@@ -52,11 +54,13 @@ def generate(
     out.mkdir(parents=True, exist_ok=True)
     for index, own in enumerate(names):
         content = provenance.embed(np.ascontiguousarray(pixels[index]), label=own, index=index, **card)
-        _write(out / f"{name}-{_safe(own)}-{index:04d}.png", content)
-    sheet = np.asarray(image_grid(pixels, min(SHEET_COLUMNS, count)))
+        stem = f"{name}-{_safe(own)}" if own else name
+        _write(out / f"{stem}-{index:04d}.png", content)
+    sheet = np.asarray(image_grid(pixels[:SHEET_SHOWN], min(SHEET_COLUMNS, count)))
     sheet = sheet[..., None] if sheet.ndim == 2 else sheet
     _write(out / CONTACT_SHEET, provenance.embed(sheet, label=label or "all classes", index=None, **card))
     shown = f"class {label}" if label is not None else f"{min(count, len(model.spec.classes))} classes in turn"
+    shown = "no class" if model.spec.classes == (UNLABELLED,) else shown
     caution = "" if answer == "passed" else f", and that its model's memorization gate is {answer!r}"
     summary = (
         f"wrote {count} images of {shown} and {CONTACT_SHEET} to {out}; each says that it is AI-generated{caution}"
@@ -75,6 +79,8 @@ def _card(model: SampleModel) -> dict[str, Any]:
 
 def _labels(model: SampleModel, name: str, label: str | None, count: int) -> list[str]:
     known = list(model.spec.classes)
+    if label is not None and known == [UNLABELLED]:
+        raise ConfigError(f"the {name} model learnt without labels: leave --label {label} out")
     if label is not None and label not in known:
         raise ConfigError(f"the {name} model knows no label {label!r}: choose one of {', '.join(known)}")
     return [known[index % len(known)] if label is None else label for index in range(count)]

@@ -27,7 +27,7 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
     page = facts.require(paths.linked_report if paths.linked_report.exists() else paths.report, "report")
     metrics = {family: evaluations[family]["metrics"] for family in FAMILIES}
     headline = verdict.judge(metrics).headline
-    console = Console()
+    console = Console(markup=False, emoji=False)
     for title, lines in (
         ("Found", found_lines(data)),
         ("Trained", [*trained_lines(models), ("final", final_words(facts.final(paths)))]),
@@ -103,12 +103,13 @@ def quality_table(metrics: dict[str, Any], tunings: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     rows = {verdict.name_of(family): metrics[family] for family in FAMILIES}
     for family in FAMILIES:
-        rows[f"{verdict.name_of(family)}, fine-tuned"] = tunings[family]["tuned"]
-        rows[f"{verdict.name_of(family)}, from scratch"] = tunings[family]["scratch"]
+        if "why" not in tunings[family]:
+            rows[f"{verdict.name_of(family)}, fine-tuned"] = tunings[family]["tuned"]
+            rows[f"{verdict.name_of(family)}, from scratch"] = tunings[family]["scratch"]
     for name, m in rows.items():
         table.add_row(
             name, f"{m['fd']:.3f}", f"{m['fd_floor']:.3f}", f"{m['fd_over_floor']:.2f}",
-            f"{m['coverage']:.3f} ({m['coverage_real']:.3f})", f"{m['cas']:.3f} ({m['cas_real']:.3f})",
+            f"{m['coverage']:.3f} ({m['coverage_real']:.3f})", f"{m['cas']:.3f} ({m['cas_real']:.3f})" if "cas" in m else "needs labels",
             "suspected" if verdict.withheld(m) else "none seen",
         )  # fmt: skip
     return table

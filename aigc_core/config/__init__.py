@@ -79,6 +79,7 @@ class Tracking(Section):
 
     enabled: bool = True
     experiment: str = "aigc"
+    system_metrics: bool = Field(False, description="load of processor, memory, disk and card in MLflow, every 10 s")
 
 
 class Config(Section):

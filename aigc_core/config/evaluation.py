@@ -16,6 +16,10 @@ class Extractor(Section):
     steps: Count = 800
     batch_size: Count = 64
     learning_rate: Positive = 0.002
+    perturb: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="adversarial training within this radius (largest change of a value on [-1, 1]); 0 is off"
+    )
+    perturb_steps: Count = Field(1, description="steps of the attack in training; 1 is the fast gradient sign method")
 
 
 class Weights(Section):
@@ -69,4 +73,9 @@ class Evaluate(Section):
     )
     weights: Weights = Weights()
     jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
+    bound_samples: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="k of the importance-weighted bound of a VAE on the test rows (Burda 2016), which takes k passes of "
+        "the decoder per row; 0 leaves it out",
+    )
     memorization: Memorization = Memorization()

@@ -63,6 +63,9 @@ class Source(Reading):
         "data/raw", description="file or folder, relative to params.yaml; `digits` and a name on the Hub do not read it"
     )
     limit: Count | None = Field(None, description="seeded, class-stratified sample of this many rows; null reads all")
+    side: Annotated[int, Field(ge=8, le=128)] | None = Field(
+        None, description="px that models see; convolutions need a multiple of 4; null follows the images, up to 32"
+    )
     sources: list[Part] = Field([], description="mix: {kind, path, weight, label} of each source")
 
     @model_validator(mode="after")

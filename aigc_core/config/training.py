@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from aigc_core.config.base import Classes, Count, Positive, Section, Share
+from aigc_core.config.presets import PRESETS, PresetName, filled
 
 
 class Augment(Section):
@@ -34,6 +35,9 @@ class Network(Section):
     largest_mlp_side: Annotated[int, Field(ge=0)] = Field(
         16, description="px; images up to this side go through an MLP, larger ones through convolutions"
     )
+    architecture: Literal["auto", "mlp", "dcgan", "residual"] = Field(
+        "auto", description="auto goes by largest_mlp_side; dcgan: Radford 2016; residual: Gulrajani 2017"
+    )
 
 
 class Vae(Section):
@@ -49,6 +53,9 @@ class Vae(Section):
     free_bits: Annotated[float, Field(ge=0)] = Field(
         0.0, description="nats per latent dimension below which the KL term does not press"
     )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay per step of the weights' average, which is what is kept; 0 keeps the last weights"
+    )
 
 
 class Gan(Section):
@@ -56,6 +63,8 @@ class Gan(Section):
 
     steps: Count = 2000
     learning_rate: Positive = 0.0005
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Adam: decay of the mean gradient")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="Adam: decay of the mean squared gradient")
     clip_norm: ClipNorm = None
     loss: Literal["nonsaturating", "minimax", "hinge", "wgan-gp", "lsgan"] = Field(
         "nonsaturating", description="formulas and sources are in training/adversarial.py"
@@ -75,6 +84,10 @@ class Gan(Section):
     )
     ada_target: Share = Field(0.6, description="ada: mean sign of the discriminator on real images that is aimed at")
     ada_images: Count = Field(500_000, description="ada: images in which its probability may rise from 0 to 1")
+    perturb: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="what the discriminator learns from is changed against it, within this radius on [-1, 1]; 0 is off",
+    )
 
     @model_validator(mode="after")
     def _readable_sign(self) -> Gan:
@@ -103,6 +116,9 @@ class Flow(Section):
 class Train(Section):
     """Training, for every family."""
 
+    preset: PresetName | None = Field(
+        None, description="a known recipe: values that stand at their default here become its own (config/presets.py)"
+    )
     dataset: Literal["curated", "augmented"] = Field(
         "curated", description="version to train on; what is augmented offline shows in what is generated"
     )
@@ -113,10 +129,38 @@ class Train(Section):
     checkpoint_every: Count = Field(500, description="steps between checkpoints")
     keep_checkpoints: Count = Field(1, description="the last so many stay while training runs")
     max_loss: Positive = Field(1e8, description="a loss beyond it, in either direction, stops training")
+    validate_every: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="steps between validations on training rows that are put aside; 0 learns from all and takes the last state",
+    )
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="share of the training rows put aside"
+    )
+    patience: Count | None = Field(
+        None, description="validations without a better one after which training stops; null never does"
+    )
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        "float32", description="of products: tf32 on NVIDIA cards alone, bf16 by autocast"
+    )
+    compile: Literal["auto", "off"] = Field(
+        "auto",
+        description="auto: on a card a few steps are timed with compiled networks and without; never on a processor",
+    )
     network: Network = Network()
     vae: Vae = Vae()
     gan: Gan = Gan()
     flow: Flow = Flow()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("preset") not in list(PRESETS):
+            return given  # what it is instead is the fields' business
+        return filled(given, PRESETS[given["preset"]], DEFAULTS)
+
+
+#: All of the section as params.yaml shows it.
+DEFAULTS = Train().model_dump()
 
 
 class SecondSource(Section):

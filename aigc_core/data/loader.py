@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import math
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from aigc_core.data.sources.base import OpenSource
-from aigc_core.data.store import Version, natural
+from aigc_core.data.store import Card, Version, natural
 from aigc_core.errors import DataError, DecodeError
 from aigc_core.modalities import image
 from aigc_core.records import row_id
 
+#: Images may take this share of the memory that is free; where they need more, they are mapped to a file.
+MEMORY_SHARE = 0.5
+#: The one class of data without any label; a card counts such rows under the same name.
+UNLABELLED = ""
+
+
+def classes_of(card: Card) -> list[str]:
+    """The classes of a version, or the one that stands for having none."""
+    return card.classes or [UNLABELLED]
+
 
 @dataclass
 class ImageSet:
-    """Images of one split, in the order of their ids, whole in memory as bytes."""
+    """Images of one split, in the order of their ids, whole in memory as bytes, or in a file where memory is short."""
 
     pixels: torch.Tensor  # (N, C, S, S) uint8
     labels: torch.Tensor  # (N,) int64, indices into `classes`
@@ -26,6 +40,13 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def of_classes(self) -> str:
+        """How many classes there are, as a sentence says it."""
+        if self.classes == [UNLABELLED]:
+            return "without labels"
+        return f"of {len(self.classes)} class{'es' if len(self.classes) != 1 else ''}"
 
     def subset(self, index: torch.Tensor) -> ImageSet:
         """The rows at `index` (M,), in that order."""
@@ -36,7 +57,10 @@ class ImageSet:
 def load_images(
     version: Version, split: str, *, size: int, channels: int, classes: list[str], ids: set[str] | None = None
 ) -> ImageSet:
-    """Decode the rows of a split whose label is in `classes`. Raises DataError for a row that cannot be decoded."""
+    """Decode the rows of a split whose label is in `classes`; UNLABELLED is the label of rows that have none.
+
+    Raises DataError for a row that cannot be decoded.
+    """
     return _load(version, split, size, channels, classes, ids, skip=False)
 
 
@@ -107,12 +131,12 @@ def _load(
     rows = version.select(split).sort_by("id")
     number = {name: index for index, name in enumerate(classes or [])}
     labels = {
-        identity: number.get(label, 0)
+        identity: number.get(label or UNLABELLED, 0)
         for identity, label in zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True)
-        if (label in number or classes is None) and (only is None or identity in only)
+        if (classes is None or (label or UNLABELLED) in number) and (only is None or identity in only)
     }
     place = {identity: position for position, identity in enumerate(labels)}
-    pixels = torch.zeros((len(labels), channels, size, size), dtype=torch.uint8)
+    pixels = _empty((len(labels), channels, size, size), version.folder.parent)
     filled = torch.zeros(len(labels), dtype=torch.bool)
     for identity, content in version.contents(labels):
         try:
@@ -128,3 +152,20 @@ def _load(
         raise DataError(f"row {missing[:12]} of {version.folder.name} has no content in the store: run `aigc ingest`")
     found = ImageSet(pixels, torch.tensor(list(labels.values()), dtype=torch.int64), list(labels), classes or [])
     return found if bool(filled.all()) else found.subset(filled.nonzero().flatten())
+
+
+def free_memory() -> int:
+    """Bytes that can be had without pushing others out."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # no Linux: all that there is
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _empty(shape: tuple[int, ...], folder: Path) -> torch.Tensor:
+    """Zeros (uint8) in memory, or mapped to a file in `folder` that goes with the tensor: it never has a name."""
+    if math.prod(shape) <= free_memory() * MEMORY_SHARE:
+        return torch.zeros(shape, dtype=torch.uint8)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from torch import nn
 
 from aigc_core.errors import ConfigError
 from aigc_core.evaluation.batches import batch_images, in_batches
+from aigc_core.models.perturb import pgd
 
 #: Up to this side the network is an MLP, above it a small convolutional one (px).
 MLP_SIDE = 16
@@ -108,12 +110,17 @@ def fit_classifier(
     learning_rate: float,
     seed: int,
     device: str = "cpu",
+    perturb: float = 0.0,
+    perturb_steps: int = 1,
 ) -> Classifier:
     """Train a classifier on uint8 pixels (N, C, S, S) and int64 labels (N,) in [0, K).
 
     AdamW with a cosine schedule to zero, cross-entropy. Images receive Gaussian noise and, from 16 px, a shift of up
     to a sixteenth of the side, because a few hundred images would otherwise be learnt by heart. All chance comes
     from one CPU generator seeded with `seed`: on a CPU the same call gives the same weights.
+
+    `perturb` above 0 trains adversarially (Madry et al. 2018, section 2): every batch is first changed against the network
+    as it is by `perturb_steps` steps within that radius, on the scale [-1, 1]; one step is the fast gradient sign method.
     """
     place = pick_device(device)
     with seeded(seed):
@@ -123,11 +130,17 @@ def fit_classifier(
 
     def loss() -> torch.Tensor:
         index = torch.randint(len(labels), (min(batch_size, len(labels)),), generator=chance).to(place)
-        batch = _augmented(to_float(images[index]), chance)
-        return F.cross_entropy(model(batch), targets[index])
+        batch, truth = _augmented(to_float(images[index]), chance), targets[index]
+        if perturb > 0:  # noise has left [-1, 1] already
+            batch = pgd(batch, partial(_loss, model, truth), perturb, perturb_steps, bounds=None)
+        return _loss(model, truth, batch)
 
     descend(model.parameters(), loss, steps, learning_rate)
     return model.eval().requires_grad_(False)
+
+
+def _loss(model: Classifier, labels: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(model(images), labels)
 
 
 @contextmanager

@@ -91,9 +91,15 @@ class Yardstick:
         self.floor = real_floor(
             self.panel, train, real.train_labels.numpy(), draws=setting.floor_draws, seed=setting.seed
         )
-        self.cas_real = self._accuracies(real.train_pixels, real.train_labels)
-        self.agreement_real = self._agreement(self.test_pixels, self.test_labels)
+        if self.conditional:
+            self.cas_real = self._accuracies(real.train_pixels, real.train_labels)
+            self.agreement_real = self._agreement(self.test_pixels, self.test_labels)
         self.witness = self._witness()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether there are classes to tell apart; with one, or without labels, nothing says what an image is of."""
+        return len(self.real.classes) > 1
 
     @property
     def reference_hash(self) -> str:
@@ -131,22 +137,17 @@ class Yardstick:
         """Hold a sampler to this yardstick.
 
         What is measured in features, and memorization, use n samples with the labels of the test rows; `cas` uses as
-        many samples as there are training rows, with their labels (Ravuri & Vinyals 2019), from another seed.
+        many samples as there are training rows, with their labels (Ravuri & Vinyals 2019), from another seed. With fewer
+        than two classes there is neither `cas` nor `agreement`, and no class is the worst.
         """
         samples = sampler(self.test_labels, self.setting.seed + 1)
-        lessons = sampler(self.real.train_labels, self.setting.seed + 2)
         features = self.extractor.features(samples, self.dimensions)
         reading = self.panel.read(features, self.panel.labels)
-        right = self._accuracies(lessons, self.real.train_labels)
-        agreement = self._agreement(samples, self.test_labels)
-        lines = self._per_class(reading, right, agreement)
-        worst, gaps = by_class.worst(lines)
+        named, lines, worst = self._by_label(sampler, samples, reading)
         memorization = self.witness.judge(samples.flatten(1)) if self.witness else None
         metrics = {
             **self._on_features(reading, features),
-            **_share(m.AGREEMENT, agreement, self.agreement_real),
-            **_share(m.CAS, right, self.cas_real),
-            **gaps,
+            **named,
             **_remembered(memorization),
             m.FD_DIMENSIONS: self.dimensions,
             m.N: self.n,
@@ -165,14 +166,23 @@ class Yardstick:
         over = found[m.FD] / max(floor.fd, 1e-12)
         return found | {m.FD_FLOOR: floor.fd, m.FD_FLOOR_STD: floor.fd_std, m.FD_OVER_FLOOR: over}
 
-    def _per_class(self, reading: Reading, right: np.ndarray, agreement: np.ndarray) -> list[dict[str, float | str]]:
+    def _by_label(
+        self, sampler: Sampler, samples: torch.Tensor, reading: Reading
+    ) -> tuple[dict[str, float], list[by_class.Line], dict[str, str]]:
+        """What labels are needed for: metrics, a line per class, and the class that is served worst by metric."""
         chosen, whole = self.test_labels.numpy(), self.real.test_labels.numpy()
-        table = {
-            m.COVERAGE: (chosen, reading.covered, self.floor.covered),
-            m.CAS: (whole, right, self.cas_real),
-            m.AGREEMENT: (chosen, agreement, self.agreement_real),
-        }
-        return by_class.lines(self.real.classes, whole, table)
+        table: dict[str, by_class.Columns] = {m.COVERAGE: (chosen, reading.covered, self.floor.covered)}
+        if not self.conditional:
+            return {}, by_class.lines(self.real.classes, whole, table), {}
+        lessons = sampler(self.real.train_labels, self.setting.seed + 2)
+        right = self._accuracies(lessons, self.real.train_labels)
+        agreement = self._agreement(samples, self.test_labels)
+        table[m.CAS] = (whole, right, self.cas_real)
+        table[m.AGREEMENT] = (chosen, agreement, self.agreement_real)
+        lines = by_class.lines(self.real.classes, whole, table)
+        worst, gaps = by_class.worst(lines)
+        shares = {**_share(m.AGREEMENT, agreement, self.agreement_real), **_share(m.CAS, right, self.cas_real)}
+        return {**shares, **gaps}, lines, worst
 
 
 def _share(name: str, found: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -198,4 +208,6 @@ def _choose(rows: int, n: int, seed: int) -> torch.Tensor:
 def _check(real: Real) -> None:
     for name, labels in (("train", real.train_labels), ("test", real.test_labels)):
         if len(labels) == 0:
-            raise DataError(f"no {name} image of the classes {', '.join(real.classes)} is left to compare with")
+            raise DataError(
+                f"no {name} image of the classes {', '.join(real.classes) or 'without label'} is left to compare with"
+            )

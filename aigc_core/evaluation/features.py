@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load, save
 
-from aigc_core.errors import DataError
+from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.classifier import Classifier, accuracy, fit_classifier
 from aigc_core.evaluation.invariance import fit_invariant
 from aigc_core.evaluation.statistics import principal_axes
@@ -43,13 +43,20 @@ class Recipe:
     steps: int
     batch_size: int
     learning_rate: float
+    perturb: float = 0.0
+    perturb_steps: int = 1
 
     def fit(self, pixels: torch.Tensor, labels: torch.Tensor, n_classes: int, seed: int, device: str) -> Classifier:
         """A classifier of uint8 pixels (N, C, S, S) and labels (N,)."""
         return fit_classifier(
             pixels, labels, n_classes, dimensions=self.dimensions, steps=self.steps, batch_size=self.batch_size,
-            learning_rate=self.learning_rate, seed=seed, device=device,
+            learning_rate=self.learning_rate, seed=seed, device=device, perturb=self.perturb,
+            perturb_steps=self.perturb_steps,
         )  # fmt: skip
+
+    def stored(self) -> dict[str, Any]:
+        """What the card says: adversarial training only where there was some, so that other cards stay as they were."""
+        return {name: value for name, value in vars(self).items() if self.perturb > 0 or not name.startswith("perturb")}
 
 
 @dataclass
@@ -105,12 +112,21 @@ def train_extractor(
     """Learn an extractor from the reference rows: uint8 pixels (N, C, S, S), labels (N,) indices into `classes`.
 
     With fewer than two classes present it learns from views of the images instead, and knows no class. Raises
-    DataError where there are too few images for that.
+    DataError where there are too few images for that, and ConfigError where it should be trained adversarially.
     """
     if len({classes[index] for index in labels.tolist()} if classes else set()) >= 2:
         model, known = recipe.fit(pixels, labels, len(classes), seed, device), classes
     elif len(pixels) >= MIN_UNLABELLED:
-        model, known = fit_invariant(pixels, **vars(recipe), seed=seed, device=device), []
+        if recipe.perturb > 0:
+            raise ConfigError(
+                f"params.yaml: extractor.perturb = {recipe.perturb:g}, but there are no two classes whose labels a change "
+                "could be against: set it to 0"
+            )
+        model = fit_invariant(
+            pixels, dimensions=recipe.dimensions, steps=recipe.steps, batch_size=recipe.batch_size,
+            learning_rate=recipe.learning_rate, seed=seed, device=device,
+        )  # fmt: skip
+        known = []
     else:
         raise DataError(
             f"the reference split holds {len(pixels)} images without two classes to tell apart, and learning from "
@@ -139,7 +155,7 @@ def save_extractor(extractor: Extractor, folder: Path, facts: dict[str, Any] | N
         "learnt_from": extractor.learnt_from,
         "dimensions": extractor.dimensions,
         "scale": extractor.scale,
-        "recipe": vars(extractor.recipe),
+        "recipe": extractor.recipe.stored(),
         **(facts or {}),
     }
     write_json(folder / CARD, card)

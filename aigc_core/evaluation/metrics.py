@@ -52,6 +52,11 @@ ON_FEATURES = (FD, FD_INF, MMD, KID, PRECISION, RECALL, DENSITY, COVERAGE, DIVER
 WITH_INTERVAL = (*ON_FEATURES, AGREEMENT, CAS)
 
 
+def bound(likelihood: str, samples: int) -> str:
+    """Name of a VAE's importance-weighted bound: those of another likelihood or another k do not compare."""
+    return f"iw_bound_{likelihood}_k{samples}"
+
+
 def real(name: str) -> str:
     """Name of what real images get."""
     return f"{name}_real"

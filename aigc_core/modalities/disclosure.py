@@ -50,6 +50,8 @@ def detect(content: bytes) -> str | None:
     and WebP, and of other formats 1 MiB at either end is searched.
     """
     metadata = read_metadata(content)
+    if not metadata:
+        return None
     return next((found for find in _FINDERS if (found := find(metadata)) is not None), None)
 
 

@@ -11,7 +11,10 @@ import hashlib
 import io
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +30,8 @@ RESIZE_MODE = "lanczos-cover"
 MAX_PIXELS = 64_000_000
 #: Rows of wide grey that are scaled at once.
 STRIP_ROWS = 256
+#: Where a PNG or JPEG may say that it is turned; without one of these Pillow has no rotation to find.
+ROTATED_BY = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
 #: Colour that lies behind transparent pixels where one luma is needed; grey is as far from black as from white.
 BACKDROP = 128
 
@@ -40,21 +45,33 @@ class Decoded:
     format: str | None = None
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow warns of bombs and odd metadata; the limit on pixels is ours, and what it could read is taken."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def decode(content: bytes) -> Decoded:
     """Decode one encoded image to 1, 3 or 4 channels of 8 bits.
 
     EXIF rotation is applied, palettes and CMYK become RGB(A), 16 bits become 8, of an animation the first frame is
     taken; each leaves a note. Raises DecodeError, with the reason, for anything that is not a whole image.
     """
+    with quiet():
+        return decode_quietly(content)
+
+
+def decode_quietly(content: bytes) -> Decoded:
+    """`decode` for a caller that holds `quiet` over many images."""
     if not content:
         raise DecodeError("zero bytes")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of bombs and odd metadata; the limit below is ours
-            with Image.open(io.BytesIO(content), formats=_safe_formats()) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DecodeError(f"{image.width}x{image.height} px is more than {MAX_PIXELS:,} px")
-                return _normalise(image)
+        with Image.open(io.BytesIO(content), formats=_safe_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DecodeError(f"{image.width}x{image.height} px is more than {MAX_PIXELS:,} px")
+            return _normalise(image)
     except (DecodeError, MemoryError):  # a full memory says nothing of the image
         raise
     except Image.DecompressionBombError:
@@ -69,9 +86,10 @@ def decode(content: bytes) -> Decoded:
 @functools.cache
 def _safe_formats() -> tuple[str, ...]:
     """Every format that Pillow reads by itself, the usual ones first: EPS would hand foreign bytes to Ghostscript."""
-    Image.preinit()  # each format is asked in this order, and by name PNG would be the thirtieth
+    Image.preinit()
     Image.init()
-    return tuple(name for name in Image.OPEN if name != "EPS")
+    usual = ("PNG", "JPEG")  # each format is asked in this order, and by name PNG would be the thirtieth
+    return (*usual, *(name for name in Image.OPEN if name not in ("EPS", *usual)))
 
 
 def _normalise(image: Image.Image) -> Decoded:
@@ -81,7 +99,7 @@ def _normalise(image: Image.Image) -> Decoded:
     mode = image.mode
     transparent = "transparency" in image.info
     image.load()
-    rotation = image.getexif().get(0x0112, 1)
+    rotation = _rotation(image)
     upright: Image.Image = image
     if rotation != 1:
         upright = ImageOps.exif_transpose(image)  # copies also where nothing is turned
@@ -93,8 +111,16 @@ def _normalise(image: Image.Image) -> Decoded:
     if target != mode:
         notes.append(f"mode {mode} read as {target}")
         upright = upright.convert(target)
-    pixels = np.asarray(upright, dtype=np.uint8)
-    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, tuple(notes), image.format)
+    # What np.asarray does as well, by a longer way.
+    pixels = np.frombuffer(upright.tobytes(), np.uint8).reshape(upright.height, upright.width, -1)
+    return Decoded(pixels, tuple(notes), image.format)
+
+
+def _rotation(image: Image.Image) -> Any:
+    """EXIF's orientation, 1 where there is none. Building Pillow's Exif for every file costs more than looking first."""
+    if image.format in ("PNG", "JPEG") and ROTATED_BY.isdisjoint(image.info):
+        return 1
+    return image.getexif().get(0x0112, 1)
 
 
 def _target_mode(mode: str, transparent: bool) -> str:
@@ -122,8 +148,14 @@ def _eight_bits(values: npt.NDArray[np.generic]) -> Pixels:
 
 def content_hash(pixels: Pixels) -> str:
     """Hex sha256 of shape and pixels: equal for the same picture in two file formats."""
-    header = ",".join(str(side) for side in pixels.shape).encode()
-    return hashlib.sha256(header + b":" + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    whole = hashlib.sha256(_hash_header(pixels.shape))
+    whole.update(np.ascontiguousarray(pixels).data)
+    return whole.hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _hash_header(shape: tuple[int, ...]) -> bytes:
+    return ",".join(str(side) for side in shape).encode() + b":"
 
 
 @dataclass(frozen=True)
@@ -137,19 +169,18 @@ class Identity:
 
 def identify(contents: list[bytes | None]) -> list[Identity]:
     """The identities of encoded images, in their order; an undecodable one has the reason as its note, a null one nothing."""
-    found = []
-    for content in contents:
-        if content is None:
-            found.append(Identity(None, None, None))
-            continue
-        try:
-            decoded = decode(content)
-        except DecodeError as failure:
-            found.append(Identity(None, str(failure), None))
-            continue
-        note = "; ".join(decoded.notes) or None
-        found.append(Identity(content_hash(decoded.pixels), note, decoded.pixels.shape))
-    return found
+    with quiet():
+        return [_identity(content) for content in contents]
+
+
+def _identity(content: bytes | None) -> Identity:
+    if content is None:
+        return Identity(None, None, None)
+    try:
+        decoded = decode_quietly(content)
+    except DecodeError as failure:
+        return Identity(None, str(failure), None)
+    return Identity(content_hash(decoded.pixels), "; ".join(decoded.notes) or None, decoded.pixels.shape)
 
 
 def to_pil(pixels: Pixels) -> Image.Image:

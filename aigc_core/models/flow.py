@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -102,27 +103,29 @@ class ConvBlock(nn.Module):
 
 
 class UnetBody(nn.Module):
-    """For larger sides: a U-Net (Ronneberger et al. 2015) of three resolutions."""
+    """For larger sides: a U-Net (Ronneberger et al. 2015) of three resolutions, above 32 px of more."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        width = spec.conv_width
-        self.inner = nn.Conv2d(spec.channels, width, 3, padding=1)
+        widths = [spec.width(stage) for stage in range(spec.halvings + 1)]
+        pairs = list(pairwise(widths))
+        self.inner = nn.Conv2d(spec.channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
-            [ConvBlock(width, width), ConvBlock(width, 2 * width), ConvBlock(2 * width, 4 * width)]
+            [ConvBlock(widths[0], widths[0]), *(ConvBlock(larger, smaller) for larger, smaller in pairs)]
         )
-        self.middle = ConvBlock(4 * width, 4 * width)
-        self.up = nn.ModuleList([ConvBlock(6 * width, 2 * width), ConvBlock(3 * width, width)])
-        self.outer = nn.Sequential(norm(width), nn.SiLU(), nn.Conv2d(width, spec.channels, 3, padding=1))
+        self.middle = ConvBlock(widths[-1], widths[-1])
+        self.up = nn.ModuleList([ConvBlock(larger + smaller, larger) for larger, smaller in reversed(pairs)])
+        self.outer = nn.Sequential(norm(widths[0]), nn.SiLU(), nn.Conv2d(widths[0], spec.channels, 3, padding=1))
 
     def forward(self, images: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        """(N, C, S, S), (N, D) to (N, C, S, S); S is a multiple of 4."""
-        whole = self.down[0](self.inner(images), told)
-        half = self.down[1](F.avg_pool2d(whole, 2), told)
-        quarter = self.middle(self.down[2](F.avg_pool2d(half, 2), told), told)
-        half = self.up[0](torch.cat([F.interpolate(quarter, scale_factor=2.0), half], dim=1), told)
-        whole = self.up[1](torch.cat([F.interpolate(half, scale_factor=2.0), whole], dim=1), told)
-        velocity: torch.Tensor = self.outer(whole)
+        """(N, C, S, S), (N, D) to (N, C, S, S); S halves as often as the spec says."""
+        maps = [self.down[0](self.inner(images), told)]
+        for block in self.down[1:]:
+            maps.append(block(F.avg_pool2d(maps[-1], 2), told))
+        features = self.middle(maps.pop(), told)
+        for block in self.up:
+            features = block(torch.cat([F.interpolate(features, scale_factor=2.0), maps.pop()], dim=1), told)
+        velocity: torch.Tensor = self.outer(features)
         return velocity
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from aigc_core.models.blocks import Analysis, GenerativeModel, LabelEmbedding, Synthesis, limit_spectrum
+from aigc_core.models.blocks import GenerativeModel, LabelEmbedding, limit_spectrum
+from aigc_core.models.bodies import Analysis, Synthesis
 from aigc_core.models.spec import ModelSpec
 
 LABEL_FEATURES = 32

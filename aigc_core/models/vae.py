@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from aigc_core.models.blocks import Analysis, GenerativeModel, LabelEmbedding, Synthesis
+from aigc_core.models.blocks import GenerativeModel, LabelEmbedding
+from aigc_core.models.bodies import Analysis, Synthesis
 from aigc_core.models.likelihoods import likelihoods
 from aigc_core.models.spec import ModelSpec
 

@@ -75,7 +75,7 @@ def to_bytes(images: torch.Tensor) -> torch.Tensor:
 
 def to_unit(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 in [0, 255] to float32 in [-1, 1]."""
-    return pixels.float() / 127.5 - 1
+    return torch.div(pixels, 127.5).sub_(1)
 
 
 def save_model(folder: Path, networks: GenerativeModel, facts: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Legend: M pairs of lumas (M, H, W) of one size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,15 @@ import numpy.typing as npt
 
 #: Largest move that is tried, in px each way.
 REACH = 2
+MOVES = 2 * REACH + 1
 #: The highest similarity of pictures that differ; 1 is for equal pixels alone.
 MOST = 0.999999
 #: Pictures that correlate less than this as they are are no copies: their edges are not compared.
 PLAIN = 0.85
 #: How often a picture is blurred at most before its edges are compared.
 BLURS = 2
+#: The sum of a blur's weights, (1 + 4 + 1) squared.
+UNBLURRED = 36
 
 Lumas = npt.NDArray[np.uint8]
 
@@ -48,48 +51,60 @@ def _placed(left: Lumas, right: Lumas) -> tuple[Wide, Places, Places]:
     height, width = left.shape[1] - 2 * REACH, left.shape[2] - 2 * REACH
     fixed = _standard(left[:, REACH:-REACH, REACH:-REACH].astype(np.float32))
     values = right.astype(np.float32)
-    best, row, column = np.full(len(left), -1.0), np.zeros(len(left), np.int64), np.zeros(len(left), np.int64)
-    for y, x, norm in _windows(right, height, width):
+    scores = _norms(right, height, width)
+    for place, norm in enumerate(scores):
+        y, x = divmod(place, MOVES)
         # `fixed` has no mean, so the window's own drops out of the product.
-        score = np.einsum("nij,nij->n", fixed, values[:, y : y + height, x : x + width]) / norm
-        better = score > best
-        best[better], row[better], column[better] = score[better], y, x
-    return best, row, column
+        norm[:] = np.einsum("nij,nij->n", fixed, values[:, y : y + height, x : x + width]) / norm
+    chosen = scores.argmax(axis=0)
+    row, column = np.divmod(chosen, MOVES)
+    return np.maximum(scores[chosen, np.arange(len(left))], -1.0), row, column
 
 
-def _windows(values: Lumas, height: int, width: int) -> Iterator[tuple[int, int, Wide]]:
-    """Each window's corner and its norm (M,) about its mean, from sums over all rectangles that begin at the corner."""
-    sums = np.zeros((2, len(values), values.shape[1] + 1, values.shape[2] + 1), np.int32)
-    whole = values.astype(np.int32)
-    for power, part in enumerate((whole, whole**2)):
-        sums[power, :, 1:, 1:] = part.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32)
-    for y in range(2 * REACH + 1):
-        for x in range(2 * REACH + 1):
-            low, high = sums[:, :, y], sums[:, :, y + height]
-            first, second = (high[..., x + width] - high[..., x] - low[..., x + width] + low[..., x]).astype(np.float64)
-            yield y, x, np.sqrt(np.maximum(second - first**2 / (height * width), 1.0))
+def _norms(values: Lumas, height: int, width: int) -> Wide:
+    """The norm (MOVES * MOVES, M) of each window about its mean, from its sums, whole numbers that float64 holds exactly."""
+    down, across = _spans(values.shape[1], height), _spans(values.shape[2], width).T
+    whole = values.astype(np.float64)
+    first, second = (
+        (down @ (part.reshape(-1, part.shape[2]) @ across).reshape(*part.shape[:2], MOVES)).reshape(len(values), -1)
+        for part in (whole, whole * whole)
+    )
+    return np.ascontiguousarray(np.sqrt(np.maximum(second - first**2 / (height * width), 1.0)).T)
+
+
+@functools.lru_cache(maxsize=64)
+def _spans(side: int, length: int) -> Wide:
+    """Which of `side` places each of the MOVES windows of a length covers, (MOVES, side) of 0 and 1."""
+    places = np.arange(side) - np.arange(MOVES)[:, None]
+    return ((places >= 0) & (places < length)).astype(np.float64)
 
 
 def _edges_compared(a: Lumas, b: Lumas, row: Places, column: Places) -> Wide:
     """The best correlation (M,) of the gradients of the middles of `a` with those of windows of `b`, over BLURS of each."""
     sizes = (a.shape[1] - 2 * REACH, a.shape[2] - 2 * REACH)
-    windows = a[:, REACH:-REACH, REACH:-REACH].astype(np.float64), _cut(b, row, column, sizes).astype(np.float64)
-    fixed, moved = (_edges(window) for window in windows)
-    scores = [np.einsum("nij,nij->n", one, other) for one in fixed for other in moved]
-    return np.asarray(np.max(scores, axis=0))
+    (fixed, lengths), (moved, others) = (
+        _edges(window) for window in (a[:, REACH:-REACH, REACH:-REACH], _cut(b, row, column, sizes))
+    )
+    scores = (fixed @ moved.swapaxes(1, 2)) / (lengths[:, :, None] * others[:, None])
+    return np.asarray(scores.max(axis=(1, 2)))
 
 
-def _edges(window: Wide) -> list[Wide]:
-    """Gradients (M, 2, D) of windows (M, H, W), each of length 1 in all, of the window and of its BLURS blurred versions."""
-    found = []
-    for _ in range(BLURS + 1):
-        down = window[:, 2:, 1:-1] - window[:, :-2, 1:-1]
-        across = window[:, 1:-1, 2:] - window[:, 1:-1, :-2]
-        both = np.stack([down.reshape(len(window), -1), across.reshape(len(window), -1)], axis=1)
-        length = np.sqrt(np.einsum("nij,nij->n", both, both))
-        found.append(both / np.maximum(length, 1)[:, None, None])
-        window = _blurred(window)
-    return found
+def _edges(window: Lumas) -> tuple[Wide, Wide]:
+    """Gradients (M, BLURS + 1, D) of windows (M, H, W) and of their blurred versions, and their lengths (M, BLURS + 1).
+
+    Each blur multiplies by UNBLURRED instead of dividing: whole numbers, which float32 holds exactly.
+    """
+    count, height, width = window.shape
+    found = np.empty((count, BLURS + 1, 2, height - 2, width - 2), np.float32)
+    values = window.astype(np.float32)
+    for blurs in range(BLURS + 1):
+        if blurs:
+            values = _blurred(values)
+        np.subtract(values[:, 2:, 1:-1], values[:, :-2, 1:-1], out=found[:, blurs, 0])
+        np.subtract(values[:, 1:-1, 2:], values[:, 1:-1, :-2], out=found[:, blurs, 1])
+    edges = found.reshape(count, BLURS + 1, -1).astype(np.float64)
+    lengths = np.sqrt(np.einsum("nki,nki->nk", edges, edges))
+    return edges, np.maximum(lengths, float(UNBLURRED) ** np.arange(BLURS + 1))
 
 
 def _standard(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -98,11 +113,17 @@ def _standard(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(values / np.maximum(np.sqrt(np.einsum("nij,nij->n", values, values)), 1)[:, None, None])
 
 
-def _blurred(values: Wide) -> Wide:
-    """Each pixel with its neighbours, weights 1 4 1 both ways; the border is repeated outwards."""
-    wide = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = wide[:, :-2] + 4 * wide[:, 1:-1] + wide[:, 2:]
-    return np.asarray((rows[:, :, :-2] + 4 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 36)
+def _blurred(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Each pixel with its neighbours, weights 1 4 1 both ways, undivided; the border is repeated outwards."""
+    for axis in (1, 2):
+        lines = values.swapaxes(1, axis)
+        found = 4 * lines
+        found[:, 1:] += lines[:, :-1]
+        found[:, :-1] += lines[:, 1:]
+        found[:, 0] += lines[:, 0]
+        found[:, -1] += lines[:, -1]
+        values = found.swapaxes(1, axis)
+    return values
 
 
 def _cut(values: Lumas, row: Places, column: Places, sizes: tuple[int, int]) -> Lumas:

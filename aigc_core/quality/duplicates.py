@@ -7,6 +7,7 @@ changes a fifth of its bits): see fingerprints.py for what finds candidates and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +26,10 @@ from aigc_core.quality.fingerprints import (
     is_native,
     unpadded,
 )
-from aigc_core.quality.neighbours import neighbours
+from aigc_core.quality.neighbours import ROWS, neighbours
 from aigc_core.quality.thumbnails import Lumas, thumbnails
 from aigc_core.quality.transforms import SAME, Transform, chosen
+from aigc_core.quality.workers import threaded_map
 from aigc_core.records import PAIR_SCHEMA
 
 #: Pairs below this similarity are not stored; a threshold above it needs no image again.
@@ -40,7 +42,7 @@ LEAST = 0.6
 #: A picture that varies less (standard deviation of the luma in [0, 1]) looks like every other such picture.
 FLAT = 0.01
 #: Pictures that are looked at together: what is in between stays in the cache.
-ROWS = 128
+TOGETHER = 128
 
 Places = npt.NDArray[np.int64]
 Advance = Callable[[int], None]
@@ -51,7 +53,7 @@ class _Pictures:
 
     def __init__(self, small: Small, rows: Places, heights: Places, widths: Places) -> None:
         self.small, self.rows = small, rows
-        native = np.array([is_native(h, w) for h, w in zip(heights.tolist(), widths.tolist(), strict=True)], np.bool_)
+        native = is_native(heights, widths)
         #: Size (px) of what a canvas holds, by row; 0 for a thumbnail.
         self.sizes = np.where(native[:, None], np.stack([heights, widths], axis=1), 0)
 
@@ -67,13 +69,14 @@ class _Pictures:
         return unpadded(self.small.canvases[self.rows[places]], *size)
 
 
-def find_pairs(facts: pa.Table, small: Small, kinds: Sequence[str], advance: Advance) -> pa.Table:
+def find_pairs(facts: pa.Table, small: Small, kinds: Sequence[str], advance: Advance, workers: int = 1) -> pa.Table:
     """Pairs (PAIR_SCHEMA, by a and b) with a similarity of at least FLOOR.
 
     `facts` are rows by id with id, content_hash, std, width and height; row i is row i of `small`. `kinds` names the
     transforms (flip, rotate, crop) that are tried beside the picture itself. Of rows with equal pixels the first is
     compared with others, and each further one makes a pair of similarity 1 with it. `advance` is told how many rows are
-    done, `len(chosen(kinds))` times the rows in the end. Memory: 400 bytes a row beside `small`.
+    done, `len(chosen(kinds))` times the rows in the end. `workers` is the number of threads: nearly all of the time numpy
+    computes without Python's lock. Memory: 400 bytes a row beside `small`.
     """
     first, copies = _by_content(facts["content_hash"])
     std = facts["std"].to_numpy()[first]
@@ -83,7 +86,7 @@ def find_pairs(facts: pa.Table, small: Small, kinds: Sequence[str], advance: Adv
     names = [transform.name for transform in chosen(kinds)]
     found = [_Found(*copies, np.ones(len(copies[0])), np.zeros(len(copies[0]), np.int64))]
     for number, transform in enumerate(chosen(kinds)):
-        for left, right, score in _similar(pictures, transform, advance):
+        for left, right, score in _similar(pictures, transform, advance, workers):
             a, b = np.sort([rows[left], rows[right]], axis=0)
             found.append(_Found(a, b, score, np.full(len(a), number)))
     best = _best(_Found(*(np.concatenate(column) for column in zip(*found, strict=True))))
@@ -122,7 +125,7 @@ def _by_content(hashes: pa.ChunkedArray) -> tuple[Places, tuple[Places, Places]]
 
 
 def _similar(
-    pictures: _Pictures, transform: Transform, advance: Advance
+    pictures: _Pictures, transform: Transform, advance: Advance, workers: int
 ) -> Iterator[tuple[Places, Places, npt.NDArray[np.float64]]]:
     """Places (left, right) where the transformed left picture looks like the right one, with their similarity."""
     for figure, least in ((True, LEAST_FLOATING), (False, LEAST)):
@@ -135,16 +138,30 @@ def _similar(
             own, most = np.searchsorted(members, asking, side="right") - 1, MOST
         else:
             own, most = np.full(len(asking), -1), MOST + 1
-        done = 0
-        for left, right, seen in neighbours(queries, own, known, least, most):
-            left, right = asking[left], members[right]
-            other = left != right
-            left, right = left[other], right[other]
-            score = _confirm(pictures, transform, left, right)
-            kept = score >= FLOOR
-            yield left[kept], right[kept], score[kept]
-            advance(int(fresh[done:seen].sum()))
-            done = seen
+        blocks = range(0, len(asking), ROWS)
+        search = partial(_block, pictures, transform, (asking, queries, own), (members, known), (least, most))
+        for top, found in zip(blocks, threaded_map(search, blocks, workers), strict=True):
+            yield found
+            advance(int(fresh[top : top + ROWS].sum()))
+
+
+def _block(
+    pictures: _Pictures,
+    transform: Transform,
+    queries: tuple[Places, Fingerprints, Places],
+    known: tuple[Places, Fingerprints],
+    bounds: tuple[float, int],
+    top: int,
+) -> tuple[Places, Places, npt.NDArray[np.float64]]:
+    """`_similar` for the ROWS queries (places, fingerprints, own places among the known) from `top` on."""
+    (asking, vectors, own), (members, others) = queries, known
+    left, right = neighbours(vectors, own, others, *bounds, top)
+    left, right = asking[left], members[right]
+    different = left != right
+    left, right = left[different], right[different]
+    score = _confirm(pictures, transform, left, right)
+    kept = score >= FLOOR
+    return left[kept], right[kept], score[kept]
 
 
 def _seen(
@@ -168,8 +185,8 @@ def _fingerprinted(
 ) -> tuple[Fingerprints, Kinds]:
     """Fingerprints and kinds of the pictures at `places` as they look after the transform."""
     vectors, kinds = np.zeros((len(places), DIMENSIONS), np.int16), np.zeros(len(places), np.uint8)
-    for top in range(0, len(places), ROWS):
-        block = np.arange(top, min(top + ROWS, len(places)))
+    for top in range(0, len(places), TOGETHER):
+        block = np.arange(top, min(top + TOGETHER, len(places)))
         for members, (size,) in pictures.groups(places[block]):
             turned = thumbnails(transform.apply(pictures.take(places[block[members]], size)))
             vectors[block[members]], kinds[block[members]] = fingerprints(turned, centred)
@@ -179,8 +196,8 @@ def _fingerprinted(
 def _confirm(pictures: _Pictures, transform: Transform, left: Places, right: Places) -> npt.NDArray[np.float64]:
     """Similarity of candidates; pictures of different sizes are compared as thumbnails."""
     score = np.empty(len(left))
-    for top in range(0, len(left), ROWS):
-        a, b = left[top : top + ROWS], right[top : top + ROWS]
+    for top in range(0, len(left), TOGETHER):
+        a, b = left[top : top + TOGETHER], right[top : top + TOGETHER]
         for members, (size, other) in pictures.groups(a, b):
             one = transform.apply(pictures.take(a[members], size))
             two = pictures.take(b[members], other)

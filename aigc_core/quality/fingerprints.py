@@ -30,7 +30,7 @@ PLAIN, BUSY = 0.05, 0.7
 FADE = 4
 
 #: Pictures that are worked on at once: what is in between stays in the cache.
-BLOCK = 128
+BLOCK = 64
 
 Fingerprints = npt.NDArray[np.int16]  # (N, DIMENSIONS)
 #: Kinds (N,) of pictures: what fills the frame, what may float, what floats.
@@ -48,6 +48,10 @@ _FADE = np.ones(SIDE)
 _FADE[:FADE] = np.sin((np.arange(FADE) + 0.5) / FADE * np.pi / 2) ** 2
 _FADE[-FADE:] = _FADE[FADE - 1 :: -1]
 _WINDOW = np.outer(_FADE, _FADE)
+#: As rows of 32 * 32 pixels, and the places and radii of the used ones among 11 * 6 frequencies.
+_FLAT_WINDOW = _WINDOW.ravel()
+_CHOSEN = np.flatnonzero(_USED)
+_CHOSEN_RADIUS = _RADIUS.ravel()[_CHOSEN]
 _GRID = np.arange(SIDE) - (SIDE - 1) / 2
 _WAVES = np.exp(-2j * np.pi * np.outer(np.arange(-FREQUENCIES, FREQUENCIES + 1), _GRID) / SIDE)  # (11, 32)
 #: The waves from 0 upwards, real and imaginary parts side by side: a product of real matrices gives complex numbers.
@@ -86,9 +90,9 @@ class Small:
         self.floating[place] = np.concatenate([part.floating for part in parts])[order]
 
 
-def is_native(height: int, width: int) -> bool:
-    """Whether an image of this size (px) lies in its canvas pixel by pixel."""
-    return min(height, width) >= NATIVE and max(height, width) <= SIDE
+def is_native(height: Any, width: Any) -> Any:
+    """Whether an image of this size (px), or each of many, lies in its canvas pixel by pixel."""
+    return (np.minimum(height, width) >= NATIVE) & (np.maximum(height, width) <= SIDE)
 
 
 def canvases(lumas: Lumas, small: Lumas) -> Lumas:
@@ -121,31 +125,43 @@ def fingerprints(small: Lumas, centred: bool = True) -> tuple[Fingerprints, Kind
 
 
 def _fingerprints(small: Lumas, least: int) -> tuple[Fingerprints, Kinds]:
-    count = len(small)
-    values = small.astype(np.float64)
-    ring = values.reshape(count, -1)[:, _RING]
-    values -= values.mean(axis=(1, 2), keepdims=True)
-    variance, outer = np.einsum("nij,nij->n", values, values) / SIDE**2, ring.var(axis=1)
+    flat = small.reshape(len(small), -1)
+    ring = flat[:, _RING].astype(np.float64)
+    values = flat.astype(np.float64)
+    values -= values.mean(axis=1, keepdims=True)
+    variance, outer = np.einsum("ij,ij->i", values, values) / SIDE**2, ring.var(axis=1)
     kinds = (outer < BUSY * variance).astype(np.uint8) + (outer < PLAIN * variance)
-    floating = kinds >= least
-    down, across = np.zeros((2, count))
-    down[floating], across[floating] = _centres(small[floating], ring[floating].mean(axis=1))
-    faded = (values.reshape(count, -1) @ _WINDOW.ravel()) / _WINDOW.sum()
-    values -= np.where(floating, 0.0, faded)[:, None, None]
-    values *= np.where(floating[:, None, None], 1.0, _WINDOW)
-    waves = _transform(values)
-    turn = np.exp(2j * np.pi / SIDE * (_V * down[:, None, None] + _U * across[:, None, None]))
-    used = (waves * turn * _RADIUS)[:, _USED]
-    vectors = np.concatenate([used.real, used.imag], axis=1)
+    floating, others = np.flatnonzero(kinds >= least), np.flatnonzero(kinds < least)
+    if len(others):
+        faded = values[others]
+        faded -= (faded @ _FLAT_WINDOW / _FLAT_WINDOW.sum())[:, None]
+        faded *= _FLAT_WINDOW
+        values[others] = faded
+    waves = _transform(values.reshape(-1, SIDE, SIDE)).reshape(len(small), -1)[:, _CHOSEN]
+    if len(floating):
+        waves[floating] *= _turn(*_centres(flat[floating], ring[floating].mean(axis=1)))
+    waves *= _CHOSEN_RADIUS
+    vectors = np.concatenate([waves.real, waves.imag], axis=1)
     vectors *= LENGTH / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    return np.round(vectors).astype(np.int16), kinds
+    return np.round(vectors, out=vectors).astype(np.int16), kinds
 
 
-def _centres(small: Lumas, ground: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _centres(flat: Lumas, ground: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Centre of mass (down, across; px from the middle) of what differs from the ground, which does not move with it."""
-    energy = (small - ground[:, None, None]) ** 2
-    total = np.maximum(energy.sum(axis=(1, 2)), 1e-9)
+    energy = flat - ground[:, None]
+    energy *= energy
+    total = np.maximum(energy.sum(axis=1), 1e-9)
+    energy = energy.reshape(-1, SIDE, SIDE)
     return energy.sum(axis=2) @ _GRID / total, energy.sum(axis=1) @ _GRID / total
+
+
+def _turn(down: npt.NDArray[np.float64], across: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
+    """Factors (N, DIMENSIONS / 2) of the used frequencies that move pictures back by so many px."""
+    rows, columns = (
+        np.exp(2j * np.pi / SIDE * move[:, None] * frequencies)
+        for move, frequencies in ((down, _V[:, 0]), (across, _U[0]))
+    )
+    return np.asarray((rows[:, :, None] * columns[:, None]).reshape(len(down), -1)[:, _CHOSEN])
 
 
 def _transform(values: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:

@@ -88,10 +88,11 @@ class Look:
 def fitted(chunk: Chunk, size: int, channels: int) -> tuple[list[int], list[image.Pixels]]:
     """Places of a chunk's decodable rows, and their images (size, size, channels); measure has written down why others are not."""
     places, images = [], []
-    for place, content in enumerate(chunk.contents):
-        try:
-            images.append(image.fit(image.decode(content or b"").pixels, size, channels))
-        except DecodeError:
-            continue
-        places.append(place)
+    with image.quiet():
+        for place, content in enumerate(chunk.contents):
+            try:
+                images.append(image.fit(image.decode_quietly(content or b"").pixels, size, channels))
+            except DecodeError:
+                continue
+            places.append(place)
     return places, images

@@ -7,6 +7,7 @@ row's facts do not depend on the batch that it is in.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -20,6 +21,8 @@ Values = npt.NDArray[np.float64]  # (N,)
 #: Pixels that are worked on at once: what is in between stays in the cache, and a huge image needs no huge memory.
 BLOCK = 1 << 18
 LEVELS = 256
+#: Images of so many pixels at most look up their logarithms in a table.
+TABLED = 1 << 14
 #: Roots, logarithms and sums of fractions are rounded to this many decimals: their last bits depend on the processor.
 DIGITS = 10
 
@@ -37,24 +40,28 @@ def luma_batch(pixels: npt.NDArray[np.uint8]) -> Lumas:
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
 
 
-def measure_batch(pixels: npt.NDArray[np.uint8], lumas: Lumas) -> dict[str, list[int] | list[float]]:
-    """Columns of MEASURE_SCHEMA that follow from pixels (N, H, W, C) and their lumas (N, H, W)."""
-    count, height, width, channels = pixels.shape
+def measure_batch(pixels: npt.NDArray[np.uint8], lumas: Lumas) -> dict[str, float | Values]:
+    """Columns of MEASURE_SCHEMA that follow from pixels (N, H, W, C) and their lumas (N, H, W).
+
+    A number is that of all N images.
+    """
+    _, height, width, channels = pixels.shape
     counts = histograms(lumas)
+    first, last = percentiles(counts, 0.01, 0.99)
     mean, std = moments(counts)
     sharpness, noise = second_differences(lumas)
     return {
-        "width": [width] * count,
-        "height": [height] * count,
-        "aspect": [max(width, height) / min(width, height)] * count,
-        "channels": [channels] * count,
-        "mean": mean.tolist(),
-        "std": std.tolist(),
-        "entropy": entropy(counts).tolist(),
-        "sharpness": sharpness.tolist(),
-        "noise": noise.tolist(),
-        "p01": percentile(counts, 0.01).tolist(),
-        "p99": percentile(counts, 0.99).tolist(),
+        "width": width,
+        "height": height,
+        "aspect": max(width, height) / min(width, height),
+        "channels": channels,
+        "mean": mean,
+        "std": std,
+        "entropy": entropy(counts, height * width),
+        "sharpness": sharpness,
+        "noise": noise,
+        "p01": first,
+        "p99": last,
     }
 
 
@@ -76,17 +83,28 @@ def moments(counts: npt.NDArray[np.int64]) -> tuple[Values, Values]:
     return mean / 255, np.round(np.sqrt(spread) / 255, DIGITS)
 
 
-def entropy(counts: npt.NDArray[np.int64]) -> Values:
-    """Shannon entropy of the histograms (N, 256), bits in [0, 8]."""
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    logs = np.log2(shares, out=np.zeros_like(shares), where=counts > 0)
-    return np.asarray(np.round(-(shares * logs).sum(axis=1), DIGITS) + 0.0)
+def entropy(counts: npt.NDArray[np.int64], places: int) -> Values:
+    """Shannon entropy of the histograms (N, 256) of `places` pixels each, bits in [0, 8]."""
+    parts = _parts(places)[counts] if places <= TABLED else _information(counts / places)
+    return np.asarray(np.round(-parts.sum(axis=1), DIGITS) + 0.0)
 
 
-def percentile(counts: npt.NDArray[np.int64], share: float) -> Values:
-    """The smallest luma in [0, 1] that at least `share` of the pixels do not exceed, from histograms (N, 256)."""
-    reached = counts.cumsum(axis=1) >= share * counts.sum(axis=1, keepdims=True)
-    return np.asarray(reached.argmax(axis=1) / 255)
+def _information(shares: Values) -> Values:
+    logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
+    return np.asarray(shares * logs)
+
+
+@functools.lru_cache(maxsize=64)
+def _parts(places: int) -> Values:
+    """What a level that so many of `places` pixels have takes from the entropy, (places + 1,): a look-up instead of logarithms."""
+    return _information(np.arange(places + 1) / places)
+
+
+def percentiles(counts: npt.NDArray[np.int64], *shares: float) -> list[Values]:
+    """For each share the smallest luma in [0, 1] that at least that share of the pixels do not exceed, from histograms (N, 256)."""
+    reached = counts.cumsum(axis=1)
+    whole = reached[:, -1:]
+    return [np.asarray((reached >= share * whole).argmax(axis=1) / 255) for share in shares]
 
 
 def second_differences(lumas: Lumas) -> tuple[Values, Values]:

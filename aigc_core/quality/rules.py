@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -170,7 +169,9 @@ def wrong_type(rows: pa.Table) -> list[int]:
 
 def ending(source: str) -> str:
     """Lower-case ending of a row's source path without the dot; empty where it has none."""
-    return PurePosixPath(source).suffix[1:].lower()
+    name = source.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[dot + 1 :].lower() if dot > 0 else ""
 
 
 def places(mask: Any) -> list[int]:

@@ -24,6 +24,12 @@ from aigc_core.records import MEASURE_SCHEMA
 #: Rows per chunk, and bytes of encoded content that end a chunk earlier.
 CHUNK_ROWS = 512
 CHUNK_BYTES = 8 << 20
+#: What is measured of every image that can be decoded: the numeric columns of MEASURE_SCHEMA but for the size of the file.
+NUMBERS = {
+    field.name: field.type.to_pandas_dtype()
+    for field in MEASURE_SCHEMA
+    if not pa.types.is_string(field.type) and field.name != "bytes"
+}
 
 
 @dataclass
@@ -72,10 +78,14 @@ class Scanned:
 
 
 class _Table:
-    """The columns of a chunk while they are filled, shape by shape."""
+    """The columns of a chunk while they are filled, shape by shape; what is not filled is null."""
 
-    def __init__(self, count: int) -> None:
-        self.columns: dict[str, list[Any]] = {name: [None] * count for name in MEASURE_SCHEMA.names}
+    def __init__(self, chunk: Chunk) -> None:
+        count = len(chunk.ids)
+        self.columns: dict[str, Any] = {name: [None] * count for name in MEASURE_SCHEMA.names if name not in NUMBERS}
+        self.columns["id"] = chunk.ids
+        self.numbers = {name: np.zeros(count, kind) for name, kind in NUMBERS.items()}
+        self.measured = np.zeros(count, np.bool_)
         self.small = Small.zeros(count)
         self.waiting: dict[tuple[int, ...], tuple[list[int], list[image.Pixels]]] = {}
 
@@ -93,35 +103,46 @@ class _Table:
         pixels = np.stack(images)
         lumas = luma_batch(pixels)
         small = thumbnails(lumas)
-        values: dict[str, list[Any]] = {**measure_batch(pixels, lumas)}
-        values["perceptual_hash"] = [f"{value:016x}" for value in perceptual_hashes(small).tolist()]
-        values["content_hash"] = [image.content_hash(one) for one in images]
+        self.measured[places] = True
+        for name, values in measure_batch(pixels, lumas).items():
+            self.numbers[name][places] = values
         self.small.canvases[places] = canvases(lumas, small)
         self.small.fingerprints[places], self.small.floating[places] = fingerprints(small)
-        for name, column in values.items():
-            own = self.columns[name]
-            for place, value in zip(places, column, strict=True):
-                own[place] = value
+        hashes = perceptual_hashes(small).tolist()
+        for place, one, perceptual in zip(places, images, hashes, strict=True):
+            self.columns["content_hash"][place] = image.content_hash(one)
+            self.columns["perceptual_hash"][place] = f"{perceptual:016x}"
+
+    def scanned(self) -> Scanned:
+        """All rows, when none waits."""
+        for shape in list(self.waiting):
+            self.measure(shape)
+        missing = ~self.measured
+        arrays = [
+            pa.array(self.numbers[field.name], field.type, mask=missing)
+            if field.name in NUMBERS
+            else pa.array(self.columns[field.name], field.type)
+            for field in MEASURE_SCHEMA
+        ]
+        return Scanned(pa.record_batch(arrays, schema=MEASURE_SCHEMA), self.small)
 
 
 def scan(chunk: Chunk) -> Scanned:
     """Decode and measure the rows of a chunk; an undecodable row has nulls and `error`."""
-    table = _Table(len(chunk.ids))
+    table = _Table(chunk)
     columns = table.columns
-    columns["id"] = chunk.ids
-    for place, content in enumerate(chunk.contents):
-        if content is None:
-            columns["error"][place] = chunk.notes[place] or "cannot be read"
-            continue
-        columns["bytes"][place] = len(content)
-        columns["provenance"][place] = provenance.detect(content)
-        try:
-            decoded = image.decode(content)
-        except DecodeError as error:
-            columns["error"][place] = str(error)
-            continue
-        columns["format"][place] = decoded.format
-        table.add(place, decoded.pixels)
-    for shape in list(table.waiting):
-        table.measure(shape)
-    return Scanned(pa.record_batch(list(columns.values()), schema=MEASURE_SCHEMA), table.small)
+    with image.quiet():
+        for place, content in enumerate(chunk.contents):
+            if content is None:
+                columns["error"][place] = chunk.notes[place] or "cannot be read"
+                continue
+            columns["bytes"][place] = len(content)
+            columns["provenance"][place] = provenance.detect(content)
+            try:
+                decoded = image.decode_quietly(content)
+            except DecodeError as error:
+                columns["error"][place] = str(error)
+                continue
+            columns["format"][place] = decoded.format
+            table.add(place, decoded.pixels)
+    return table.scanned()

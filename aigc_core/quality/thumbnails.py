@@ -16,6 +16,8 @@ SIDE = 32
 #: Above this many pixels, or this long a side (px), Pillow resizes image by image: the matrices would be large.
 LARGE = 1 << 18
 LONG = 2048
+#: Pixels that are worked on at once: what is in between stays in the cache.
+BLOCK = 1 << 16
 #: Weights are multiples of 1 / UNIT.
 UNIT = 1 << 20
 
@@ -30,9 +32,20 @@ def thumbnails(lumas: Lumas) -> Lumas:
         return np.stack([np.asarray(Image.fromarray(luma).resize(size, bilinear)) for luma in lumas])
     if (height, width) == (SIDE, SIDE):
         return lumas
+    found = np.empty((len(lumas), SIDE, SIDE), np.uint8)
+    rows = max(BLOCK // (max(height, SIDE) * max(width, SIDE)), 1)
+    for top in range(0, len(lumas), rows):
+        found[top : top + rows] = _resized(lumas[top : top + rows])
+    return found
+
+
+def _resized(lumas: Lumas) -> Lumas:
+    height, width = lumas.shape[1:]
     across = (lumas.reshape(-1, width).astype(np.float64) @ weights(width).T).reshape(-1, height, SIDE)
     down = np.ascontiguousarray(across.swapaxes(1, 2)).reshape(-1, height) @ weights(height).T
-    return np.floor(down.reshape(-1, SIDE, SIDE).swapaxes(1, 2) / UNIT**2 + 0.5).astype(np.uint8)
+    down /= UNIT**2
+    down += 0.5
+    return np.floor(down, out=down).astype(np.uint8).reshape(-1, SIDE, SIDE).swapaxes(1, 2)
 
 
 @functools.lru_cache(maxsize=64)

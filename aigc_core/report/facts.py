@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from aigc_core.errors import DataError
 from aigc_core.files import read_json
 from aigc_core.paths import FAMILIES, Paths
+from aigc_core.records import NOT_RUN_FILE
 
 Facts = dict[str, Any]
 
@@ -176,6 +177,7 @@ def evaluations(paths: Paths) -> dict[str, Facts]:
         stage = f"evaluate {family}"
         details, table = folder / "details", folder / "details" / "per_class.csv"
         others = read_json(require(details / "extractors.json", stage))
+        latents = read_json(require(details / "latents.json", stage))
         found[family] = {
             "metrics": read_json(require(folder / "metrics.json", stage)),
             "facts": read_json(require(details / "facts.json", stage)),
@@ -183,6 +185,8 @@ def evaluations(paths: Paths) -> dict[str, Facts]:
             "opinions": others["opinions"],
             "alarms": others["alarms"],
             "likeness": read_json(require(details / "likeness.json", stage)),
+            "latents": latents,
+            "latent_pictures": {name: require(details / f"{name}.png", stage) for name in latents["pictures"]},
             **{name: require(details / f"{name}.png", stage) for name in ("nearest", "classes", "closest")},
             "likeness_sheet": require(details / "likeness.png", stage),
             "per_class": _read_lines(table) if table.exists() else [],
@@ -191,10 +195,14 @@ def evaluations(paths: Paths) -> dict[str, Facts]:
 
 
 def finetunings(paths: Paths) -> dict[str, Facts]:
-    """Family to the metrics of `tuned` and `scratch`, the target, and the picture of both."""
-    found = {}
+    """Family to the metrics of `tuned` and `scratch`, the target, and the picture of both; or to `why` there are none."""
+    found: dict[str, Facts] = {}
     for family in FAMILIES:
         folder, stage = paths.evaluation_finetune(family), f"evaluate_finetune {family}"
+        nothing = folder / "details" / NOT_RUN_FILE
+        if nothing.exists():
+            found[family] = read_json(nothing)
+            continue
         found[family] = {
             **read_json(require(folder / "metrics.json", stage)),
             "target": read_json(require(paths.finetuned(family) / "target.json", f"finetune {family}")),
@@ -204,7 +212,10 @@ def finetunings(paths: Paths) -> dict[str, Facts]:
 
 
 def models(paths: Paths) -> dict[str, Facts]:
-    """Run name (`train@gan`, `finetune@gan-tuned`) to card, number of parameters, and where its files lie."""
+    """Run name (`train@gan`, `finetune@gan-tuned`) to card, number of parameters, and where its files lie.
+
+    A training that could not be run is left out.
+    """
     found = {}
     for family in FAMILIES:
         places = {
@@ -214,6 +225,8 @@ def models(paths: Paths) -> dict[str, Facts]:
             f"finetune@{family}-scratch": (paths.finetuned(family) / "scratch", f"finetune {family}"),
         }
         for name, (folder, stage) in places.items():
+            if any((place / NOT_RUN_FILE).exists() for place in (folder, folder.parent)):
+                continue
             card = read_json(require(folder / "model.json", stage))
             found[name] = {
                 "family": family,

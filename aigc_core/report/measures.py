@@ -5,6 +5,7 @@ The keys are those of metrics.json; a measure that a metrics.json lacks is left 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +59,17 @@ MEASURES = (
 
 
 def rows(families: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per measure that all families have: a cell (value and interval) per family, and what real images get."""
+    """One row per measure that all families have: a cell (value and interval) per family, and what real images get.
+
+    What needs labels of two classes has a row that says so, where the facts name it.
+    """
     first = families[0]["metrics"]
     found = []
     for measure in MEASURES:
+        if any(measure.key in family.get("facts", {}).get("need_labels", ()) for family in families):
+            cells = [{"value": "needs labels", "interval": ""} for _ in families]
+            found.append({"measure": measure, "cells": cells, "real": ""})
+            continue
         if any(measure.key not in family["metrics"] for family in families):
             continue
         cells = [_cell(measure, family["metrics"]) for family in families]
@@ -102,6 +110,23 @@ def worst_words(metrics: Metrics, worst: Mapping[str, str]) -> str:
         if key in worst and metrics.get(f"{key}_gap_worst", 0.0) >= 0.005
     ]
     return f"Served worst: class {', class '.join(parts)}." if parts else ""
+
+
+#: The importance-weighted bound of a likelihood with k draws: iw_bound_bernoulli_k500.
+BOUND = re.compile(r"iw_bound_(?P<likelihood>[a-z]+)_k(?P<samples>\d+)")
+
+
+def bound_words(metrics: Metrics) -> str:
+    """How likely a VAE finds held-out images, as a clause; empty where that was not asked."""
+    found = next((match for match in map(BOUND.fullmatch, metrics) if match), None)
+    if found is None:
+        return ""
+    name, likelihood = found.group(), found["likelihood"]
+    binary = ", images drawn black and white" if likelihood == "bernoulli" else ""
+    return (
+        f"importance-weighted bound {metrics[name]:.2f} nats per held-out image ({metrics[f'{name}_low']:.2f} to "
+        f"{metrics[f'{name}_high']:.2f}; k {found['samples']}, {likelihood}{binary})"
+    )
 
 
 #: Figure of memorization.json to its name and the limit that it has to keep, by its name in `limits`.

@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 #: Quarantined images on the page, shared out among the reasons.
 QUARANTINE_SHOWN = 32
 THUMBNAIL = 96  # px
+MOST_DIGITS = 9  # of a number that is nearly a whole one
 
 READABLE = {
     "generator_loss": "Generator loss",
@@ -53,10 +54,18 @@ def words(name: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A number as a person writes it: no trailing zeros, thousands apart; other values as they are."""
+    """A number as a person writes it: no trailing zeros, thousands apart; other values as they are.
+
+    What is not a whole number does not read as one: a similarity of 0.99998 is not that of equal pixels.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else str(value)
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    digits = 4
+    while abs(value) < 1000 and digits < MOST_DIGITS and float(f"{value:.{digits}g}") == round(value):
+        digits += 1
+    return f"{value:.{digits}g}"
 
 
 def picture(path: Path) -> dict[str, Any]:

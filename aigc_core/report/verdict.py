@@ -69,8 +69,9 @@ def accuracy_told_apart(metrics: Metrics) -> bool:
 
 
 def grade(metrics: Metrics) -> str:
-    """close, related or far: the worst of distance, coverage and accuracy, because each is blind to something."""
-    values = (metrics["fd_over_floor"], -share_covered(metrics), accuracy_lost(metrics))
+    """close, related or far: the worst of distance, coverage and, where there are classes, accuracy: each is blind to something."""
+    lost = accuracy_lost(metrics) if "cas" in metrics else 0.0
+    values = (metrics["fd_over_floor"], -share_covered(metrics), lost)
     for word, (distance, coverage, accuracy) in (("close", CLOSE), ("related", RELATED)):
         if all(value <= bound for value, bound in zip(values, (distance, -coverage, accuracy), strict=True)):
             return word
@@ -132,6 +133,8 @@ def coverage_words(metrics: Metrics) -> str:
 
 def accuracy_words(metrics: Metrics) -> str:
     """What a classifier learns from samples alone."""
+    if "cas" not in metrics:
+        return "without labels of at least two classes there is no accuracy to learn from them"
     lost = accuracy_lost(metrics)
     scores = f"{metrics['cas']:.1%} of test images right (taught by real ones {metrics['cas_real']:.1%})"
     if accuracy_told_apart(metrics):
@@ -182,7 +185,7 @@ def judge_finetune(family: str, tuned: Metrics, scratch: Metrics) -> str:
     if abs(gain) <= spread:
         return f"{name_of(family)}: no difference that one run could tell ({both})."
     won = "pre-training helped" if gain > 0 else "pre-training hurt"
-    mixed = (gain > 0) != (tuned["cas"] >= scratch["cas"])
+    mixed = "cas" in tuned and (gain > 0) != (tuned["cas"] >= scratch["cas"])
     other = " by distance, though the accuracy points the other way" if mixed else ""
     return f"{name_of(family)}: in this run {won}{other} ({both})."
 

@@ -17,12 +17,14 @@ from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
 from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config, parse
+from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError
 from aigc_core.evaluation.compare import Yardstick
-from aigc_core.files import atomic_folder, write_json, write_table
+from aigc_core.files import atomic_folder, read_json, write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.records import Check, StageResult
 from aigc_core.report import ablation as page
+from aigc_core.stages.parts.classes import needs_classes
 from aigc_core.tracking import Child, Tracker, open_tracker
 
 #: Columns of the ledger that Dagster's narrow table shows.
@@ -38,6 +40,7 @@ SHORT = (
     "rows_touched",
     "sentence",
 )
+FEW = 4  # failed cells that are named one by one
 NOT_RUN = "not run: ablation.enabled is false in params.yaml; set it to true and run `dvc repro ablate`"
 
 
@@ -60,9 +63,12 @@ def ablate(
             f"{plan.name} is frozen and runs as it is: leave out --seeds, --sizes and --budget, or --plan"
         )
     if not config.ablation.enabled and not (plan_only or seeds or sizes or budget or plan):
-        return _not_run(paths)
+        return _not_run(paths, NOT_RUN)
     changes = {"seeds": seeds, "sizes": sizes}
     config = _with(config, {name: value for name, value in changes.items() if value is not None})
+    why = needs_classes(Version.open(paths.curated).card.classes, "the study, which also judges labels,")
+    if why is not None:
+        return _not_run(paths, why)
     layout = check_unchanged(Plan.load(plan), paths) if plan else resolve(config, paths)
     if not plan_only:
         runner.warm_up(runner.workers(config, len(runner.missing_cells(layout.plan, paths))))
@@ -74,7 +80,8 @@ def ablate(
             f"planned {layout.plan.digest[:12]}: run it with `aigc ablate --plan {frozen.relative_to(paths.root)}`"
         )
     resolved = {**layout.plan.settings, "plan": layout.plan.digest}
-    inputs = [paths.content, paths.ingested, paths.verdicts, paths.curated, paths.extractor]
+    inputs = [paths.content, paths.ingested, paths.measures, paths.verdicts, paths.curated, paths.extractor]
+    inputs += [paths.pretrained(layout.plan.model)] if layout.plan.start else []
     with open_tracker(config.tracking, paths, "ablate", resolved, inputs) as tracker:
         with live.watching(layout.plan, runner.workers(config, len(layout.plan.cells)), Console()) as watch:
             study = ablation.run(layout.plan, paths, config, watch, yardstick)
@@ -95,28 +102,55 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
 
     Returns the yardstick too, where a timed run made one.
     """
-    console, plan, yardstick = Console(), layout.plan, None
-    cost = estimate.past_cost(plan, paths)
-    missing = len(runner.missing_cells(plan, paths))
+    console, wanted, yardstick = Console(), layout.plan, None
+    fitting = _remembered(wanted, paths, budget) if budget is not None else None
+    if fitting:
+        layout = resolve(_with(config, fitting), paths)
+    cost = estimate.past_cost(layout.plan, paths)
     if cost is None:
         yardstick = runner.make_yardstick(layout, paths, config)
         cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
-    processes = runner.workers(config, max(1, missing))
+    processes = runner.workers(config, max(1, len(runner.missing_cells(layout.plan, paths))))
     if budget is not None:
-        seeds, steps = estimate.fit_budget(config, len(plan.arms), cost, processes, estimate.seconds_of(budget))
-        before = estimate.look_ahead(plan, paths, config.ablation, cost, processes)
-        layout = resolve(_with(config, {"seeds": seeds, "steps": steps}), paths)
-        console.print(_price(plan, layout.plan, before), highlight=False, soft_wrap=True)
+        if fitting is None:
+            known = runner.known_cells(wanted, paths)
+            seeds, steps = estimate.fit_budget(wanted, known.keys(), cost, processes, estimate.seconds_of(budget))
+            layout = resolve(_with(config, {"seeds": seeds, "steps": steps}), paths)
+            _remember(wanted, paths, budget, {"seeds": seeds, "steps": steps})
+        before = estimate.look_ahead(wanted, paths, config.ablation, cost, processes)
+        console.print(_price(wanted, layout.plan, before), highlight=False, soft_wrap=True)
     outlook = estimate.look_ahead(layout.plan, paths, config.ablation, cost, processes)
     live.show_plan(layout.plan, outlook, console)
     return layout, yardstick
+
+
+def _budget_file(paths: Paths) -> Path:
+    return paths.work / "ablation" / "budget.json"
+
+
+def _asked(wanted: Plan, budget: str) -> dict[str, Any]:
+    return {"plan": wanted.digest, "seconds": estimate.seconds_of(budget)}
+
+
+def _remembered(wanted: Plan, paths: Paths, budget: str) -> dict[str, Any] | None:
+    """The seeds and steps that this budget led to before: another timed run would choose others, and run all cells anew."""
+    asked = _asked(wanted, budget)
+    try:
+        known = read_json(_budget_file(paths))
+        return dict(known["chosen"]) if known["asked"] == asked else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(wanted: Plan, paths: Paths, budget: str, chosen: dict[str, int]) -> None:
+    write_json(_budget_file(paths), {"asked": _asked(wanted, budget), "chosen": chosen})
 
 
 def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:
     """What a budget changed, and what that costs."""
     lines = []
     if len(fitting.seeds) < len(wanted.seeds):
-        now = estimate.visible(before.spread, len(fitting.seeds), fitting.decisions)
+        now = estimate.visible(before.spread, len(fitting.seeds), fitting)
         lines.append(
             f"{len(fitting.seeds)} seeds instead of {len(wanted.seeds)}: the smallest effect that can be seen grows from "
             f"{before.visible:.2f} to {now:.2f} floors"
@@ -128,15 +162,15 @@ def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:
     return "budget: " + ("; ".join(lines) if lines else "the whole study fits")
 
 
-def _not_run(paths: Paths) -> StageResult:
-    """The outs of a stage that is switched off, saying so."""
-    checks = [Check(name, question, "warning", False, None, NOT_RUN) for name, question in QUESTIONS.items()]
+def _not_run(paths: Paths, why: str) -> StageResult:
+    """The outs of a stage that is switched off or cannot be run, saying so."""
+    checks = [Check(name, question, "warning", False, None, why) for name, question in QUESTIONS.items()]
     with atomic_folder(paths.ablation) as folder:
-        write_json(folder / "plan.json", {"ran": False, "why": NOT_RUN})
-        write_json(folder / "ledger.json", {"ran": False, "why": NOT_RUN})
+        write_json(folder / "plan.json", {"ran": False, "why": why})
+        write_json(folder / "ledger.json", {"ran": False, "why": why})
         write_json(folder / "checks.json", {"checks": [asdict(check) for check in checks]})
         write_table(folder / "cells.parquet", pa.Table.from_pylist([], CELL_SCHEMA))
-    return StageResult(NOT_RUN)
+    return StageResult(why)
 
 
 def write(study: Study, plan: Plan, paths: Paths) -> None:
@@ -161,7 +195,7 @@ def track(study: Study, paths: Paths, tracker: Tracker) -> None:
     tracker.tags(
         {"plan": str(study.plan["digest"]), "void": str(bool(study.void)), "headline": study.headline.sentence[:500]}
     )
-    tracker.table("ledger.json", study.to_dict()["ledger"])
+    tracker.table("ledger.json", study.to_dict(timing=True)["ledger"])
     tracker.children([_child(line, study) for line in study.cells.to_dict("records")])
     tracker.artifact(paths.ablation, "study")
 
@@ -178,6 +212,11 @@ def _child(line: dict[Any, Any], study: Study) -> Child:
 
 
 def summary(study: Study) -> str:
-    """The headline, then a sentence per decision on the primary metric."""
+    """The headline, then a sentence per decision on the primary metric, then which cells failed."""
     primary = study.ledger[study.ledger["metric"] == study.plan["primary"]] if len(study.ledger) else study.ledger
-    return "\n".join([study.headline.sentence, *(f"  {text}" for text in primary.get("sentence", []))])
+    failed = study.cells[study.cells["error"].notna()]
+    told = list(primary.get("sentence", []))
+    for error, own in failed.groupby("error"):
+        arms = ", ".join(f"{arm}/{seed}" for arm, seed in zip(own["arm"], own["seed"], strict=True))
+        told.append(f"Failed ({arms if len(own) <= FEW else f'{len(own)} cells'}): {error}.")
+    return "\n".join([study.headline.sentence, *(f"  {text}" for text in told)])

@@ -95,7 +95,8 @@ def _basis(calibration: dict[str, Any]) -> str:
 def _write_quarantine(paths: Paths, version: Version, removed: pa.Table, verdicts: pa.Table) -> None:
     """The removed rows with all their reasons and original bytes, in batches so that memory stays bounded."""
     reasons: dict[str, list[str]] = {}
-    for line in verdicts.to_pylist():
+    own = verdicts.filter(pc.is_in(verdicts["id"], removed["id"])).select(["id", "reason"])
+    for line in own.to_pylist():
         reasons.setdefault(line["id"], []).append(line["reason"])
     by_id = {row["id"]: row for row in removed.to_pylist()}
     with (

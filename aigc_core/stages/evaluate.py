@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import torch
 
 from aigc_core.config import Config
-from aigc_core.data.loader import load_images
+from aigc_core.data.loader import UNLABELLED, load_images
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
+from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
@@ -26,9 +27,11 @@ from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
+from aigc_core.report.measures import bound_words
 from aigc_core.stages.parts.beside import ask_others, write_checks, write_likeness, write_opinions
 from aigc_core.stages.parts.copies import write_copies
 from aigc_core.stages.parts.held_out import independent_test_rows
+from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
 
 
@@ -40,6 +43,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
     yardstick = make_yardstick(config, paths, version, list(model.spec.classes), device)
     others = ask_others(config, paths, yardstick)
     judgement = yardstick.judge(model.sample)
+    metrics = judgement.metrics | bound(config, model, yardstick)
     facts = comparison_facts(yardstick, version) | {"model_sha256": model.card["weights_sha256"]}
     target = paths.evaluation(family)
     inputs = [paths.content, paths.curated, paths.verdicts, paths.extractor, paths.model(family)]
@@ -49,15 +53,16 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
             write_details(folder, config, yardstick, judgement, facts)
             write_memorization(folder, yardstick, judgement)
             write_likeness(folder, version, yardstick, judgement)
+            pictures = write_latents(folder, model, yardstick)
             over, alarms = write_opinions(folder / "extractors.json", config, others, yardstick, judgement)
             released = write_checks(folder, alarms)
-        write_json(target / "metrics.json", judgement.metrics)
-        tracker.metrics({**judgement.metrics, **over}, 0)
+        write_json(target / "metrics.json", metrics)
+        tracker.metrics({**metrics, **over}, 0)
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
-        for name in ("nearest", "classes", "closest", "likeness"):
+        for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = "".join(f"; alarm: {text}" for text in alarms)
-    return StageResult(f"{family}: {in_words(judgement.metrics)}{said}", judgement.metrics, facts)
+    said = [in_words(metrics), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
+    return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 
 def make_yardstick(
@@ -104,11 +109,12 @@ def comparison_facts(yardstick: Yardstick, version: Version) -> dict[str, Any]:
         "train_rows": len(yardstick.real.train_labels),
         "test_rows": len(yardstick.real.test_labels),
         "test_rows_left_out": version.select("test")
-        .filter(pc.is_in(version.select("test")["label"], pa.array(yardstick.real.classes)))
+        .filter(pc.is_in(pc.fill_null(version.select("test")["label"], UNLABELLED), pa.array(yardstick.real.classes)))
         .num_rows
         - len(yardstick.real.test_labels),
         "floor_std": yardstick.floor.spread,
         "jackknife_groups": yardstick.setting.jackknife_groups,
+        **({} if yardstick.conditional else {"need_labels": [m.CAS, m.AGREEMENT]}),
     }
 
 
@@ -162,13 +168,19 @@ def write_lines(target: Path, lines: list[dict[str, float | str]]) -> None:
         writer.writerows(lines)
 
 
+def _cas_words(metrics: dict[str, float]) -> str:
+    if m.CAS not in metrics:
+        return "cas and agreement need labels of at least two classes"
+    return f"cas {metrics['cas']:.3f} (real {metrics['cas_real']:.3f})"
+
+
 def in_words(metrics: dict[str, float]) -> str:
     """The metrics as one line for a person."""
     return (
         f"fd {metrics['fd']:.3f} ({metrics['fd_low']:.3f} to {metrics['fd_high']:.3f}), that is {metrics['fd_over_floor']:.2f} times its floor {metrics['fd_floor']:.3f} "
         f"(n {metrics['n']:.0f}, {metrics['fd_dimensions']:.0f} dimensions); coverage {metrics['coverage']:.3f} (real "
         f"{metrics['coverage_real']:.3f}), density {metrics['density']:.3f} (real {metrics['density_real']:.3f}), "
-        f"cas {metrics['cas']:.3f} (real {metrics['cas_real']:.3f}); memorization "
+        f"{_cas_words(metrics)}; memorization "
         f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (C_T {metrics['c_t']:.1f}, copy rate "
         f"{metrics['copy_rate']:.1%}, real {metrics['copy_rate_real']:.1%})"
     )

@@ -19,6 +19,7 @@ from aigc_core.stages.evaluate import (
     write_lines,
     write_memorization,
 )
+from aigc_core.stages.parts.classes import leave_out, why_not_run
 from aigc_core.tracking import open_tracker
 
 VARIANTS = ("tuned", "scratch")
@@ -30,7 +31,13 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
     The real values use every curated training row of the target's classes, more than the small target that the
     models saw; memorization is judged by what they saw. Raises DataError where there are too few images, or fine-tuning has not run.
     """
-    source = paths.finetuned(family)
+    source, place = paths.finetuned(family), paths.evaluation_finetune(family)
+    why = why_not_run(source)
+    if why is not None:
+        with atomic_folder(place / "details") as folder:
+            leave_out(folder, why)
+        write_json(place / "metrics.json", {})
+        return StageResult(why)
     if not (source / "target.json").exists():
         raise DataError(f"{family} is not fine-tuned yet: run `aigc finetune {family}` first")
     target = read_json(source / "target.json")
@@ -45,7 +52,6 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
         "worst_class": {name: judgement.worst for name, judgement in judged.items()},
     }
     metrics = {name: judgement.metrics for name, judgement in judged.items()}
-    place = paths.evaluation_finetune(family)
     inputs = [paths.content, paths.curated, paths.verdicts, paths.extractor, source]
     settings = {"seed": config.seed, "family": family, "evaluate": config.evaluate.model_dump()}
     with open_tracker(config.tracking, paths, f"evaluate_finetune@{family}", settings, inputs) as tracker:

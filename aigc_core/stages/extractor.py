@@ -36,7 +36,7 @@ def extractor(config: Config, paths: Paths) -> StageResult:
         "seed": config.seed,
     }
     metrics: dict[str, float] = {"reference_rows": len(reference)}
-    told = "there are no two classes to tell apart, so it learnt from views of the images and no model can be trained on them yet"
+    told = "there are no two classes to tell apart, so it learnt from views of the images"
     if learnt.classes:
         known = load_decodable(version, "train", size=size, channels=channels, classes=classes)
         metrics["train_accuracy"] = facts["train_accuracy"] = accuracy(learnt.model, known.pixels, known.labels)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from aigc_core.config import Config
-from aigc_core.data.loader import ImageSet, load_splits
+from aigc_core.data.loader import ImageSet, classes_of, load_splits
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import pick_device
@@ -116,7 +116,7 @@ def _nothing(paths: Paths, why: str) -> StageResult:
 
 def _frame(version: Version) -> dict[str, Any]:
     image = version.card.image
-    return {"size": image["size"], "channels": image["channels"], "classes": version.card.classes}
+    return {"size": image["size"], "channels": image["channels"], "classes": classes_of(version.card)}
 
 
 def _copies(config: Config, paths: Paths, out: Path, data: ImageSet) -> Memorization | None:

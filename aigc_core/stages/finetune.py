@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aigc_core.config import Config
-from aigc_core.data.loader import ImageSet, load_images
+from aigc_core.data.loader import UNLABELLED, ImageSet, classes_of, load_images
 from aigc_core.data.splits import unit_hash
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
@@ -11,16 +11,23 @@ from aigc_core.files import atomic_folder, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.stages.parts.classes import chosen_classes
+from aigc_core.stages.parts.classes import chosen_classes, leave_out, why_not_run
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
 from aigc_core.training.transfer import Start
 
 
 def finetune(config: Config, paths: Paths, family: str) -> StageResult:
-    """Write data/finetuned/<family>/{tuned,scratch} and target.json: same rows, steps and seed for both."""
+    """Write data/finetuned/<family>/{tuned,scratch} and target.json: same rows, steps and seed for both.
+
+    Where pre-training had nothing to learn from, the out says that instead.
+    """
+    why = why_not_run(paths.pretrained(family))
+    if why is not None:
+        with atomic_folder(paths.finetuned(family)) as out:
+            return leave_out(out, why)
     version = Version.open(paths.curated)
-    classes = chosen_classes(config.finetune.classes, version.card.classes, "finetune", first=False)
+    classes = chosen_classes(config.finetune.classes, classes_of(version.card), "finetune", first=False)
     data = small_target(version, classes, config.finetune.per_class, config.seed)
     steps, image = config.finetune.steps, version.card.image
     chosen = config.finetune
@@ -47,7 +54,7 @@ def finetune(config: Config, paths: Paths, family: str) -> StageResult:
     for job in jobs:
         session.finished(job, paths)
     return StageResult(
-        f"{family}: fine-tuned and from scratch, {steps:,} steps each on {len(data):,} rows of {', '.join(classes)}"
+        f"{family}: fine-tuned and from scratch, {steps:,} steps each on {len(data):,} rows of {', '.join(classes) or 'no class'}"
     )
 
 
@@ -56,8 +63,8 @@ def small_target(version: Version, classes: list[str], per_class: int, seed: int
     rows = version.select("train")
     members: dict[str, list[str]] = {name: [] for name in classes}
     for identity, label in zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True):
-        if label in members:
-            members[label].append(identity)
+        if (label or UNLABELLED) in members:
+            members[label or UNLABELLED].append(identity)
     for name, ids in members.items():
         if len(ids) < per_class:
             raise DataError(

@@ -70,12 +70,12 @@ class _Table:
         self._pack()
         return pa.Table.from_batches(self.batches, ROW_SCHEMA)
 
-    def shape(self) -> dict[str, Any]:
-        """The size and channels that models use for this data."""
+    def shape(self, side: int | None) -> dict[str, Any]:
+        """The size and channels that models use for this data; `side` is the user's choice."""
         if not self.sides:
             raise SourceError("not one file of the source could be decoded: is source.kind right?")
         return {
-            "size": model_side(_median(self.sides)),
+            "size": side or model_side(_median(self.sides)),
             "channels": model_channels(self.channels),
             "resize": image.RESIZE_MODE,
         }
@@ -123,7 +123,7 @@ def _ingest(source: OpenSource, config: Config, paths: Paths, workers: int | Non
         for entry, content, error, found in _identified(rows, workers):
             table.add(entry, error, found, config)
             writer.add(row_id(entry.key), content)
-        shape = table.shape()
+        shape = table.shape(config.source.side)
     columns = table.table()
     parameters = {
         "source": config.source.model_dump(exclude={"path"}, exclude_defaults=True) | {"kind": config.source.kind},

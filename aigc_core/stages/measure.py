@@ -52,7 +52,7 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
         _write(scratch / "part-0.parquet", scanned, small, count, bars)
         facts = pq.read_table(scratch / "part-0.parquet", columns=USED)
         task = bars.add_task("comparing", total=count * len(chosen(kinds)))
-        pairs = find_pairs(facts, small, kinds, partial(bars.advance, task))
+        pairs = find_pairs(facts, small, kinds, partial(bars.advance, task), workers)
         write_table(scratch / "pairs.parquet", pairs)
         task = bars.add_task("learning", total=count)
         learned = learn(config, paths, version, scratch / "learned.parquet", partial(bars.advance, task), workers)

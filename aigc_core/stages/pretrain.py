@@ -12,16 +12,23 @@ from aigc_core.data.store import Card, Version
 from aigc_core.files import atomic_folder
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.stages.parts.classes import chosen_classes
+from aigc_core.stages.parts.classes import chosen_classes, leave_out, needs_classes
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
 
 
 def pretrain(config: Config, paths: Paths, family: str) -> StageResult:
-    """Write data/pretrained/<family>. Raises ConfigError for a class that the data does not have."""
+    """Write data/pretrained/<family>. Raises ConfigError for a class that the data does not have.
+
+    Where there are no other classes to learn from, the out says that instead.
+    """
     version = Version.open(paths.curated)
-    image = version.card.image
-    if config.pretrain.source.kind == "same":
+    image, same = version.card.image, config.pretrain.source.kind == "same"
+    why = needs_classes(version.card.classes, "pre-training on other classes (pretrain.source.kind: same)")
+    if same and why is not None:
+        with atomic_folder(paths.pretrained(family)) as out:
+            return leave_out(out, why)
+    if same:
         classes = chosen_classes(config.pretrain.classes, version.card.classes, "pretrain", first=True)
         data = load_images(version, "train", size=image["size"], channels=image["channels"], classes=classes)
         origin = f"{len(classes)} classes of the training rows"

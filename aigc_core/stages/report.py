@@ -60,6 +60,7 @@ def gather(paths: Paths) -> dict[str, Any]:
         "drift": facts.drift_lines(data["gate"]),
         "sheet": page.picture(facts.require(paths.augmented / "sheet.png", "augment")),
         "families": families,
+        "unlabelled": any("need_labels" in family["facts"] for family in families),
         "final": _final(facts.final(paths)),
         "measures": measures.rows(families),
         "alarms": alarms(evaluations),
@@ -110,8 +111,7 @@ def _family(
     family: str, models: dict[str, Any], evaluations: dict[str, Any], finetunings: dict[str, Any]
 ) -> dict[str, Any]:
     """What the page shows of one family."""
-    trained, evaluated, tuned = models[f"train@{family}"], evaluations[family], finetunings[family]
-    arms = {arm: models[f"finetune@{family}-{arm}"] for arm in ("tuned", "scratch")}
+    trained, evaluated = models[f"train@{family}"], evaluations[family]
     return {
         "id": family,
         "name": verdict.name_of(family),
@@ -124,9 +124,22 @@ def _family(
         "copy_ratio": verdict.copy_ratio(evaluated["facts"]),
         "per_class": evaluated["per_class"],
         **{name: page.picture(evaluated[name]) for name in ("nearest", "classes", "closest", "likeness_sheet")},
-        **{name: evaluated[name] for name in ("opinions", "memorization", "likeness")},
+        **{name: evaluated[name] for name in ("opinions", "memorization", "likeness", "latents")},
+        "latent_pictures": {name: page.picture(place) for name, place in evaluated["latent_pictures"].items()},
+        "bound": measures.bound_words(evaluated["metrics"]),
         "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
         "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
+        **_finetuned(family, models, finetunings[family]),
+    }
+
+
+def _finetuned(family: str, models: dict[str, Any], tuned: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of one family on the small target, or why there is nothing to show."""
+    if "why" in tuned:
+        return {"finetune_not_run": tuned["why"]}
+    arms = {arm: models[f"finetune@{family}-{arm}"] for arm in ("tuned", "scratch")}
+    return {
+        "finetune_not_run": "",
         "arms": [
             (name, tuned[arm]) for name, arm in (("pre-trained, then tuned", "tuned"), ("from scratch", "scratch"))
         ],
@@ -162,9 +175,10 @@ def _runs(models: dict[str, Any], final: dict[str, Any]) -> list[dict[str, str]]
     ]
     for family in FAMILIES:
         weights = models[f"train@{family}"]["card"]["weights_sha256"][:16]
-        tuned = models[f"finetune@{family}-tuned"]["card"]["weights_sha256"][:16]
         lines.append({"name": f"evaluate@{family}", "kind": "weights", "identity": weights})
-        lines.append({"name": f"evaluate_finetune@{family}", "kind": "tuned weights", "identity": tuned})
+        if f"finetune@{family}-tuned" in models:
+            tuned = models[f"finetune@{family}-tuned"]["card"]["weights_sha256"][:16]
+            lines.append({"name": f"evaluate_finetune@{family}", "kind": "tuned weights", "identity": tuned})
     if final["made"]:
         lines.append({"name": "final", "kind": "configuration", "identity": final["card"]["config_digest"]})
     return lines

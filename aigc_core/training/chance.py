@@ -14,10 +14,13 @@ def mix(seed: int, number: int, purpose: int) -> int:
 
 
 class Batches:
-    """Row indices by step: every epoch is a permutation keyed by (seed, epoch); its incomplete last batch is dropped."""
+    """Row indices by step: every epoch is a permutation keyed by (seed, epoch); its incomplete last batch is dropped.
 
-    def __init__(self, rows: int, size: int, seed: int) -> None:
-        self.rows, self.size, self.seed = rows, size, seed
+    Where not all rows are learnt from, `places` (rows,) int64 are those that are.
+    """
+
+    def __init__(self, rows: int, size: int, seed: int, places: torch.Tensor | None = None) -> None:
+        self.rows, self.size, self.seed, self.places = rows, size, seed, places
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def at(self, step: int) -> torch.Tensor:
@@ -26,6 +29,8 @@ class Batches:
         if epoch != self._epoch:
             self._epoch = epoch
             self._order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(mix(self.seed, epoch, 2)))
+            if self.places is not None:
+                self._order = self.places[self._order]
         return self._order[place * self.size : (place + 1) * self.size]
 
 

@@ -10,8 +10,12 @@ import torch
 
 from aigc_core.errors import TrainingError
 from aigc_core.files import atomic_file
+from aigc_core.training import processes
+from aigc_core.training.trainer import Trainer
+from aigc_core.training.validation import Validation
 
 PATTERN = "step-*.pt"
+Curve = list[dict[str, float]]
 
 
 def save(folder: Path, state: dict[str, Any], keep: int = 1) -> None:
@@ -57,6 +61,31 @@ def load(folder: Path) -> dict[str, Any] | None:
             "from the beginning"
         ) from error
     return state
+
+
+def of(trainer: Trainer, step: int, curve: Curve, validation: Validation | None) -> dict[str, Any]:
+    """All that a training has to remember after `step` steps."""
+    return {
+        "step": step,
+        "networks": {name: network.state_dict() for name, network in trainer.state().items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
+        "curve": curve,
+        **({} if validation is None else {"validation": validation.state()}),
+    }
+
+
+def resume(trainer: Trainer, work: Path, validation: Validation | None) -> tuple[int, Curve]:
+    """Put trainer and validation where the last checkpoint left them; returns its step, and the curve until then."""
+    state = processes.from_first(lambda: load(work))
+    if state is None:
+        return 0, []
+    for name, network in trainer.state().items():
+        network.load_state_dict(state["networks"][name])
+    for name, optimizer in trainer.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    if validation is not None:
+        validation.load_state(state["validation"])
+    return int(state["step"]), list(state["curve"])
 
 
 def forget(folder: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from aigc_core.errors import TrainingError
-from aigc_core.training import checkpoint
+from aigc_core.training import checkpoint, processes
 from aigc_core.training.chance import Batches
 from aigc_core.training.trainer import Losses
 
@@ -42,7 +42,7 @@ class Guard:
 
     def look(self) -> dict[str, float]:
         """The losses of the last step noted. Raises UnstableError for the first that is not finite or beyond the limit."""
-        rows = torch.stack([torch.stack(list(values.values())) for _, values in self._waiting]).tolist()
+        rows = processes.mean(torch.stack([torch.stack(list(values.values())) for _, values in self._waiting])).tolist()
         for (step, values), numbers in zip(self._waiting, rows, strict=True):
             for name, number in zip(values, numbers, strict=True):
                 if not math.isfinite(number):

@@ -6,24 +6,32 @@ All chance is keyed by (seed, step): nothing but the step has to be remembered t
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from aigc_core.data.loader import ImageSet
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.models.zoo import to_unit
 from aigc_core.tracking import Tracker
-from aigc_core.training import checkpoint
-from aigc_core.training.chance import Batches, mix, row_keys
+from aigc_core.training import checkpoint, processes
+from aigc_core.training.chance import Batches
+from aigc_core.training.checkpoint import Curve
 from aigc_core.training.guard import Guard
-from aigc_core.training.trainer import Batch, Trainer
+from aigc_core.training.rows import Rows, take_step
+from aigc_core.training.trainer import Trainer
+from aigc_core.training.validation import Validation
 
-Curve = list[dict[str, float]]
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TimeRemainingColumn(),
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(
             "params.yaml: train.device = 'cuda', but this machine has no usable CUDA device: use auto or cpu"
         )
+    if name == "cuda" and processes.count() > 1:
+        return torch.device("cuda", torch.cuda.current_device())  # each process has its own
     return torch.device(name)
 
 
@@ -68,69 +78,67 @@ def fit(
     draw_grid: Callable[[int], None],
     *,
     quiet: bool = False,
+    validation: Validation | None = None,
 ) -> Curve:
     """Train to `schedule.steps`, from the last checkpoint in `work` where there is one; returns the loss curve.
 
-    `quiet` shows no progress: for trainings of which many run at once.
+    With `validation` the rows that it puts aside are not learnt from, training ends early where it says so, and the
+    model is left in its best state. `quiet` shows no progress: for trainings of which many run at once.
     Raises DataError for fewer rows than a batch, UnstableError when a loss is no longer finite or a weight is not.
     """
-    refuse_few_rows(len(data), schedule.batch_size)
-    device = next(trainer.model.parameters()).device
-    pixels, labels, keys = (part.to(device) for part in (data.pixels, data.labels, row_keys(data.ids)))
-    first, curve = _resume(trainer, work)
-    for point in curve:  # a predecessor that was killed may have sent less than its checkpoint holds
-        tracker.metrics(_losses(point), int(point["step"]))
-    batches = Batches(len(data), schedule.batch_size, schedule.seed)
-    guard = Guard(schedule.max_loss, batches, data.ids, work)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, transient=True, disable=quiet) as progress:
-        task = progress.add_task("training", total=schedule.steps, completed=first)
-        for step in range(first, schedule.steps):
-            index = batches.at(step).to(device)
-            noise = torch.Generator().manual_seed(mix(schedule.seed, step, 1))
-            values = trainer.step(Batch(to_unit(pixels[index]), labels[index], keys[index]), noise, step)
+    places = None if validation is None else validation.learnt
+    count = len(data) if places is None else len(places)
+    refuse_few_rows(count, schedule.batch_size)
+    processes.refuse_uneven(schedule.batch_size)
+    rows = Rows(data, next(trainer.model.parameters()).device)
+    batches = Batches(count, schedule.batch_size, schedule.seed, places)
+    done, curve = checkpoint.resume(trainer, work, validation)
+    for point in [*curve, *([] if validation is None else validation.points)]:
+        tracker.metrics(_values(point), int(point["step"]))  # a killed predecessor may have sent less
+    guard, pace = Guard(schedule.max_loss, batches, data.ids, work), _Pace(done, schedule.batch_size)
+    with Progress(*COLUMNS, transient=True, disable=quiet, refresh_per_second=2) as progress:
+        task = progress.add_task("training", total=schedule.steps, completed=done)
+        for step in range(done, schedule.steps):
+            values = take_step(trainer, rows, batches.at(step), schedule.seed, step)
             done = step + 1
             guard.watch(done, values)
             progress.update(task, completed=done)
-            if done % schedule.log_every == 0 or done == schedule.steps:
+            last = done == schedule.steps
+            if validation is not None and (last or done % validation.every == 0):
+                guard.look()
+                tracker.metrics(validation.look(trainer.model, done), done)
+                last = last or validation.exhausted
+            if last or done % schedule.log_every == 0:
                 curve.append({"step": done, **guard.look()})
-                tracker.metrics(_losses(curve[-1]), done)
-            if done % schedule.grid_every == 0 and done < schedule.steps:
+                tracker.metrics({**_values(curve[-1]), "images_per_second": pace.since(done)}, done)
+            if last:
+                break
+            if done % schedule.grid_every == 0:
                 draw_grid(done)
-            if done % schedule.checkpoint_every == 0 and done < schedule.steps:
+            if done % schedule.checkpoint_every == 0:
                 guard.look()
                 guard.weights(trainer.state(), done)
-                checkpoint.save(work, _state(trainer, done, curve), schedule.keep)
+                if processes.is_first():
+                    checkpoint.save(work, checkpoint.of(trainer, done, curve, validation), schedule.keep)
                 tracker.flush()
-    guard.weights(trainer.state(), schedule.steps)
+    guard.weights(trainer.state(), done)
+    if validation is not None:
+        validation.restore(trainer.model)
     return curve
 
 
-def _losses(point: dict[str, float]) -> dict[str, float]:
+class _Pace:
+    """Images a second since it was asked last."""
+
+    def __init__(self, step: int, batch_size: int) -> None:
+        self.step, self.batch_size, self.began = step, batch_size, time.perf_counter()
+
+    def since(self, step: int) -> float:
+        now = time.perf_counter()
+        speed = (step - self.step) * self.batch_size / max(now - self.began, 1e-9)
+        self.step, self.began = step, now
+        return speed
+
+
+def _values(point: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in point.items() if name != "step"}
-
-
-def _state(trainer: Trainer, step: int, curve: Curve) -> dict[str, Any]:
-    return {
-        "step": step,
-        "networks": {name: network.state_dict() for name, network in trainer.state().items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
-        "curve": curve,
-    }
-
-
-def _resume(trainer: Trainer, work: Path) -> tuple[int, Curve]:
-    state = checkpoint.load(work)
-    if state is None:
-        return 0, []
-    for name, network in trainer.state().items():
-        network.load_state_dict(state["networks"][name])
-    for name, optimizer in trainer.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    return int(state["step"]), list(state["curve"])

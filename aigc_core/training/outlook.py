@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from aigc_core.data.loader import ImageSet
-from aigc_core.models.zoo import to_unit
-from aigc_core.training.chance import Batches, mix, row_keys
-from aigc_core.training.trainer import Batch, Trainer
+from aigc_core.training.chance import Batches
+from aigc_core.training.rows import Rows, take_step
+from aigc_core.training.trainer import Trainer
 
 #: Steps that are timed: as many as fit, but at least the first number and at most the second.
 LEAST_STEPS, MOST_STEPS, SECONDS = 3, 30, 2.0
@@ -54,13 +54,11 @@ def look_ahead(trainer: Trainer, data: ImageSet, batch_size: int, seed: int) -> 
     networks = list(dict.fromkeys(trainer.state().values()))
     trained = [weight for optimizer in trainer.optimizers.values() for group in optimizer.param_groups for weight in group["params"]]  # fmt: skip
     batches = Batches(len(data), batch_size, seed)
-    pixels, labels, keys = (part.to(device) for part in (data.pixels, data.labels, row_keys(data.ids)))
+    rows = Rows(data, device)
 
     def step(number: int) -> float:
         began = time.perf_counter()
-        index = batches.at(number).to(device)
-        noise = torch.Generator().manual_seed(mix(seed, number, 1))
-        values = trainer.step(Batch(to_unit(pixels[index]), labels[index], keys[index]), noise, number)
+        values = take_step(trainer, rows, batches.at(number), seed, number)
         [float(value) for value in values.values()]  # waits for the device
         return time.perf_counter() - began
 

@@ -18,11 +18,15 @@ from aigc_core.models.zoo import SampleModel, save_model
 from aigc_core.paths import Paths
 from aigc_core.report.figures import image_grid, save_png
 from aigc_core.tracking import Tracker
-from aigc_core.training import checkpoint
+from aigc_core.training import checkpoint, compiled, processes
+from aigc_core.training.chance import Batches
+from aigc_core.training.checkpoint import Curve
 from aigc_core.training.guard import UnstableError
-from aigc_core.training.loop import Curve, Schedule, choose_device, fit
+from aigc_core.training.loop import Schedule, choose_device, fit
+from aigc_core.training.rows import Rows
 from aigc_core.training.steps import Trainer, build, trainers
 from aigc_core.training.transfer import Start, begin, settle
+from aigc_core.training.validation import Validation
 
 GRID_COLUMNS = 12
 GRID_ROWS = 10  # classes shown at most
@@ -41,16 +45,16 @@ class Job:
     steps: int
     start: Start | None = None  # a model to fine-tune from
     card: Mapping[str, Any] = field(default_factory=dict)  # further facts for model.json
+    origins: Mapping[str, str] = field(default_factory=dict)  # id of a row that was made from another -> id of that
 
 
 def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list[str]) -> ModelSpec:
-    """The spec of a family for this data. Raises DataError for fewer than two classes."""
-    if len(classes) < 2:
-        names = ", ".join(classes) or "none"
-        raise DataError(
-            f"the training rows have one class or no labels ({names}): class-conditional models need two classes; name "
-            "them by sub-folders or in metadata.csv"
-        )
+    """The spec of a family for this data; one class, which rows without labels have too, makes an unconditional model.
+
+    Raises DataError where there is no class, and so no row.
+    """
+    if not classes:
+        raise DataError("no class is chosen to train on: name some, or give the source rows")
     network = config.train.network
     options: dict[str, dict[str, Any]] = {
         "flow": config.train.flow.model_dump(include={"sampler", "sample_steps", "guidance"}),
@@ -66,16 +70,22 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
         network.mlp_width,
         network.conv_width,
         largest_mlp_side=network.largest_mlp_side,
+        architecture=network.architecture,
         **options.get(family, {}),
     )
 
 
-def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> Curve:
-    """Train, or go on where a killed run stopped, and write the model folder into the existing folder `out`."""
+def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | None) -> Curve:
+    """Train, or go on where a killed run stopped, and write the model folder into the existing folder `out`.
+
+    Where several processes train together, all but the first have no `out`.
+    """
+    processes.refuse_alone()
     spec = spec_of(config, job.family, job.image, job.data.classes)
     device = choose_device(config.train.device)
     trainer = build(spec, config.train, device, config.seed)
     began = {} if job.start is None else {"start": begin(trainer, job.start)}
+    _compile(trainer, job, spec, config, device, tracker)
     identity = _identity(job, spec, config)
     work = paths.work / "checkpoints" / job.name.replace("/", "-") / identity
     schedule = Schedule(
@@ -90,15 +100,21 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> 
     )
 
     def draw_grid(step: int) -> None:
+        if out is None:
+            return
         picture = work / f"grid-{step:06d}.png"
         save_png(grid(trainer, spec), picture)
         tracker.artifact(picture, "grids")
 
+    validation = _validation(job, config)
     try:
-        curve = fit(trainer, job.data, schedule, tracker, work, draw_grid)
+        curve = fit(trainer, job.data, schedule, tracker, work, draw_grid, quiet=out is None, validation=validation)
     except UnstableError as error:
-        write_json(work / "stopped.json", {"step": error.step, "why": str(error), "rows": error.rows})
+        if out is not None:
+            write_json(work / "stopped.json", {"step": error.step, "why": str(error), "rows": error.rows})
         raise
+    if out is None:
+        return curve
     settle(trainer)
     card = {
         "step": job.steps,
@@ -107,12 +123,48 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path) -> 
         "rows": len(job.data),
         **began,
         **job.card,
+        **_judged(validation, curve),
     }
+    if validation is not None:
+        _write_curve(out / "validation.csv", validation.points)
     save_model(out, trainer.model, card)
     save_png(grid(trainer, spec), out / "samples.png")
     _write_curve(out / "curve.csv", curve)
     tracker.artifact(out, "model")
     return curve
+
+
+def _compile(
+    trainer: Trainer, job: Job, spec: ModelSpec, config: Config, device: torch.device, tracker: Tracker
+) -> None:
+    """On a card, compile the networks where that makes steps quicker; what was found is a tag of the run."""
+    train = config.train
+    if device.type != "cuda" or train.compile == "off":
+        return
+    rows, batches = Rows(job.data, device), Batches(len(job.data), train.batch_size, config.seed)
+    choice = compiled.choose(lambda: build(spec, train, device, config.seed), rows, batches, config.seed)
+    if processes.from_first(lambda: choice.compiled):
+        compiled.compile_networks(trainer)
+    tracker.tags({"compile": choice.why})
+
+
+def _validation(job: Job, config: Config) -> Validation | None:
+    train = config.train
+    if train.validate_every == 0:
+        return None
+    return Validation(
+        job.family, job.data, every=train.validate_every, share=train.validation_share, patience=train.patience,
+        seed=config.seed, origins=job.origins,
+    )  # fmt: skip
+
+
+def _judged(validation: Validation | None, curve: Curve) -> dict[str, Any]:
+    """What the card says where rows were put aside: `step` is then that of the best state, whose weights are saved."""
+    if validation is None or validation.best is None:
+        return {}
+    best = validation.best
+    facts = {"measure": validation.name, "value": best["value"], "rows": validation.rows, "trained": curve[-1]["step"]}
+    return {"step": best["step"], "rows": len(validation.learnt), "validation": facts}
 
 
 def finished(job: Job, paths: Paths) -> None:

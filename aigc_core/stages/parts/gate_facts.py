@@ -124,7 +124,7 @@ def _accounts(paths: Paths, kept: Kept) -> Facts:
 def _classes(kept: Kept) -> Facts:
     train, test = kept.counts.get("train", {}), kept.counts.get("test", {})
     classes = {label: count for label, count in train.items() if label and count}
-    sizes = list(classes.values()) or [0]
+    sizes = list(classes.values()) or [train.get("", 0)]  # without any label all rows are of one kind
     splits = [int(kept.rows_of(split).sum()) for split in SPLITS]
     return {
         "classes": len(classes),

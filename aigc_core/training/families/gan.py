@@ -12,13 +12,14 @@ from torch import nn
 from aigc_core.config import Gan as GanSettings
 from aigc_core.models.blocks import GenerativeModel
 from aigc_core.models.gan import Gan
-from aigc_core.training import adversarial, augment, ema
+from aigc_core.training import adversarial, augment, ema, processes
 from aigc_core.training.chance import mix
+from aigc_core.training.perturbed import perturbed
 from aigc_core.training.trainer import Batch, Losses, transfer, update
 
 
 class GanTrainer:
-    """A loss of `adversarial.losses`, R1 on real images, EMA of the generator; Adam with beta1 = 0 (Mescheder et al. 2018).
+    """A loss of `adversarial.losses`, R1 on real images, EMA of the generator; Adam, by default with beta1 = 0 (Mescheder et al. 2018).
 
     The model holds the averaged generator; the one that is trained is beside it.
     """
@@ -34,7 +35,9 @@ class GanTrainer:
         self.generator = copy.deepcopy(self.gan.generator)
         self.gan.generator.requires_grad_(False)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.0, 0.99), fused=True)
+            name: torch.optim.Adam(
+                network.parameters(), settings.learning_rate, betas=(settings.beta1, settings.beta2), fused=True
+            )
             for name, network in (("generator", self.generator), ("discriminator", self.gan.discriminator))
         }
 
@@ -51,36 +54,37 @@ class GanTrainer:
     def step(self, batch: Batch, noise: torch.Generator, step: int) -> Losses:
         """One update of the discriminator, then one of the generator."""
         discriminator, labels, clip = self.gan.discriminator, batch.labels, self.settings.clip_norm
-        z = torch.randn(2, len(labels), self.model.spec.latent, generator=noise).to(self.device)
-        show = self._shown(noise, len(labels))
-        with torch.no_grad():
-            fakes = show(self.generator(z[0], labels), None, 1)
+        z = torch.randn(len(labels), self.model.spec.latent, generator=noise).to(self.device)
+        show = self._shown(noise, len(labels), batch.first)
+        made = self.generator(z, labels)  # one pass for both: the discriminator's update leaves it as it is
+        fakes = show(made.detach(), None, 1)
         real_images = batch.images.requires_grad_(self.r1 > 0)
         seen = show(real_images, batch.keys, 2)
+        seen, fakes = perturbed(discriminator, self.loss.discriminator, seen, fakes, labels, self.settings.perturb)
         real = discriminator(seen, labels)
         loss_d = self.loss.discriminator(real, discriminator(fakes, labels))
         penalties = self._penalties(real_images, seen, real, fakes, labels, noise)
         whole = loss_d + sum(weight * value for weight, value in penalties.values())
         update(self.optimizers["discriminator"], whole, clip)
         discriminator.requires_grad_(False)  # its gradients are not needed in the generator's pass
-        loss_g = self.loss.generator(discriminator(show(self.generator(z[1], labels), None, 3), labels))
+        loss_g = self.loss.generator(discriminator(show(made, None, 3), labels))
         update(self.optimizers["generator"], loss_g, clip)
         discriminator.requires_grad_(True)
         ema.update(self.gan.generator, self.generator, self.settings.ema, step)
         values = {"generator_loss": loss_g, "discriminator_loss": loss_d}
         values |= {name: value for name, (_, value) in penalties.items()}
-        values |= {} if self.augment is None else self.augment.observe(real, step)
+        values |= {} if self.augment is None else self.augment.observe(processes.gathered(real.detach()), step)
         return {name: value.detach() for name, value in values.items()}
 
     def _shown(
-        self, noise: torch.Generator, count: int
+        self, noise: torch.Generator, count: int, first: int
     ) -> Callable[[torch.Tensor, torch.Tensor | None, int], torch.Tensor]:
         """What the discriminator sees of images: (B, C, S, S), their row keys (none: they were generated), a purpose."""
         change = self.augment
         if change is None:
             return lambda images, _keys, _purpose: images
         seed = int(torch.randint(2**62, (), generator=noise))
-        places = torch.arange(count, device=self.device)
+        places = torch.arange(first, first + count, device=self.device)
         return lambda images, keys, purpose: change(images, places if keys is None else keys, mix(seed, 0, purpose))
 
     def _penalties(
