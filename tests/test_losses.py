@@ -11,7 +11,11 @@ from aigc_core.errors import DataError
 from aigc_core.models import bound
 from aigc_core.models.bound import importance_bound
 from aigc_core.models.likelihoods import bernoulli_nll, binarise, gaussian_nll, logistic_nll
+from aigc_core.models.spec import ModelSpec
+from aigc_core.models.zoo import build
 from aigc_core.training import adversarial, losses
+from aigc_core.training.families.gan import GanTrainer
+from aigc_core.training.trainer import Batch
 
 # Logits with round sigmoids: log 3 -> 3/4, -log 3 -> 1/4, log 4 -> 4/5.
 REAL = torch.tensor([math.log(3), -math.log(3)])
@@ -223,3 +227,19 @@ def test_a_bound_depends_on_its_own_image_alone(monkeypatch):
     assert not torch.allclose(importance_bound(LinearGaussian(0.7), images, torch.zeros(7), keys, 9, 1), whole)
     with pytest.raises(DataError, match="0 samples"):
         importance_bound(LinearGaussian(), images, torch.zeros(7), keys, 0, 0)
+
+
+def test_a_lazy_r1_is_taken_at_every_kth_step_and_weighs_as_much_more(monkeypatch):
+    spec = ModelSpec("gan", 8, 1, ("a", "b"), latent=4, mlp_width=16, conv_width=8)
+    trainer = GanTrainer(build(spec, 0), Gan(mlp_r1=2.0, r1_every=3), torch.device("cpu"))
+    penalties, original = [], trainer._penalties
+    monkeypatch.setattr(trainer, "_penalties", lambda *given: penalties.append(original(*given)) or penalties[-1])
+    images, labels = torch.rand(6, 1, 8, 8), torch.arange(6) % 2
+    values = [
+        trainer.step(Batch(images.clone(), labels, labels), torch.Generator().manual_seed(step), step)[
+            "r1_penalty"
+        ].item()
+        for step in range(6)
+    ]
+    assert [value > 0 for value in values] == [False, False, True] * 2
+    assert {weight for found in penalties for weight, _ in found.values()} == {6.0}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from training_data import curated, folder_bytes, settings, stop_after
 
+from aigc_core.commands.dry_run import dry_run
 from aigc_core.commands.generate import generate
 from aigc_core.config import Config
 from aigc_core.data.loader import load_images
@@ -28,7 +29,7 @@ from aigc_core.stages.evaluate_finetune import evaluate_finetune
 from aigc_core.stages.finetune import finetune, small_target
 from aigc_core.stages.pretrain import pretrain
 from aigc_core.stages.train import train
-from aigc_core.training import checkpoint, ema, session, steps
+from aigc_core.training import checkpoint, ema, outlook, session, steps
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("vae", "gan", "flow")
@@ -148,9 +149,14 @@ def test_an_averaged_vae_resumes_and_is_an_average(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [28, 32])
-def test_the_mnist_preset_trains(size, tmp_path):
+def test_the_mnist_preset_trains(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(outlook, "SECONDS", 0.0)
     paths = curated(tmp_path, size=size)
-    train(settings(preset="dcgan-mnist", gan={"steps": 3}, network={"latent": 64, "conv_width": 8}), paths, "gan")
+    config = settings(preset="dcgan-mnist", gan={"steps": 3}, network={"latent": 64, "conv_width": 8})
+    told = dry_run(config, paths, "gan").summary
+    assert "passes over the rows; preset dcgan-mnist" in told
+    assert "ConvTranspose2d" in told
+    train(config, paths, "gan")
     spec = load_model(paths.model("gan")).spec
     assert (spec.architecture, spec.latent, spec.conv_width) == ("dcgan", 100, 8)
     columns = (paths.model("gan") / "curve.csv").read_text().splitlines()

@@ -22,9 +22,10 @@ def dry_run(config: Config, paths: Paths, family: str) -> StageResult:
     device = choose_device(config.train.device)
     found = look_ahead(build(spec, config.train, device, config.seed), job.data, batch, config.seed)
     size = f"{spec.size} x {spec.size} px, {spec.channels} channels"
+    preset = f"; preset {config.train.preset}" if config.train.preset else ""
     head = (
         f"{family} on {len(job.data):,} rows {job.data.of_classes}, {size}: {job.steps:,} steps of {batch} on "
-        f"{device.type}, {job.steps * batch / len(job.data):.1f} passes over the rows"
+        f"{device.type}, {job.steps * batch / len(job.data):.1f} passes over the rows{preset}"
     )
     facts = {"parameters": found.trained, "step_seconds": found.step_seconds, **found.memory}
     return StageResult("\n".join([head, *_table(found), *_costs(found, job.steps, batch)]), facts)

@@ -75,6 +75,10 @@ class Gan(Section):
         20.0, description="weight gamma of the gradient penalty on real images, where the networks are MLPs"
     )
     conv_r1: Annotated[float, Field(ge=0)] = Field(1.0, description="the same weight where they are convolutional")
+    r1_every: Count = Field(
+        1,
+        description="steps from one R1 to the next, which weighs so much more (lazy, Karras 2020); the curve has 0 between",
+    )
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay per step of the generator's average")
     augment: Literal["none", "diffaugment", "ada"] = Field(
         "none", description="what the discriminator sees is augmented, real and generated alike: for few images"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +18,8 @@ from aigc_core.errors import DataError, DecodeError
 from aigc_core.modalities import image
 from aigc_core.records import row_id
 
+#: Images may take this share of the memory that is free; where they need more, they are mapped to a file.
+MEMORY_SHARE = 0.5
 #: The one class of data without any label; a card counts such rows under the same name.
 UNLABELLED = ""
 
@@ -25,7 +31,7 @@ def classes_of(card: Card) -> list[str]:
 
 @dataclass
 class ImageSet:
-    """Images of one split, in the order of their ids, whole in memory as bytes."""
+    """Images of one split, in the order of their ids, whole in memory as bytes, or in a file where memory is short."""
 
     pixels: torch.Tensor  # (N, C, S, S) uint8
     labels: torch.Tensor  # (N,) int64, indices into `classes`
@@ -130,7 +136,7 @@ def _load(
         if (classes is None or (label or UNLABELLED) in number) and (only is None or identity in only)
     }
     place = {identity: position for position, identity in enumerate(labels)}
-    pixels = torch.zeros((len(labels), channels, size, size), dtype=torch.uint8)
+    pixels = _empty((len(labels), channels, size, size), version.folder.parent)
     filled = torch.zeros(len(labels), dtype=torch.bool)
     for identity, content in version.contents(labels):
         try:
@@ -146,3 +152,20 @@ def _load(
         raise DataError(f"row {missing[:12]} of {version.folder.name} has no content in the store: run `aigc ingest`")
     found = ImageSet(pixels, torch.tensor(list(labels.values()), dtype=torch.int64), list(labels), classes or [])
     return found if bool(filled.all()) else found.subset(filled.nonzero().flatten())
+
+
+def free_memory() -> int:
+    """Bytes that can be had without pushing others out."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # no Linux: all that there is
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _empty(shape: tuple[int, ...], folder: Path) -> torch.Tensor:
+    """Zeros (uint8) in memory, or mapped to a file in `folder` that goes with the tensor: it never has a name."""
+    if math.prod(shape) <= free_memory() * MEMORY_SHARE:
+        return torch.zeros(shape, dtype=torch.uint8)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))

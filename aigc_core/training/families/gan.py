@@ -55,10 +55,11 @@ class GanTrainer:
         """One update of the discriminator, then one of the generator."""
         discriminator, labels, clip = self.gan.discriminator, batch.labels, self.settings.clip_norm
         z = torch.randn(len(labels), self.model.spec.latent, generator=noise).to(self.device)
-        show = self._shown(noise, len(labels), batch.first)
+        show = self._shown(noise, batch)
         made = self.generator(z, labels)  # one pass for both: the discriminator's update leaves it as it is
         fakes = show(made.detach(), None, 1)
-        real_images = batch.images.requires_grad_(self.r1 > 0)
+        due = self.r1 > 0 and (step + 1) % self.settings.r1_every == 0
+        real_images = batch.images.requires_grad_(due)
         seen = show(real_images, batch.keys, 2)
         seen, fakes = perturbed(discriminator, self.loss.discriminator, seen, fakes, labels, self.settings.perturb)
         real = discriminator(seen, labels)
@@ -77,14 +78,14 @@ class GanTrainer:
         return {name: value.detach() for name, value in values.items()}
 
     def _shown(
-        self, noise: torch.Generator, count: int, first: int
+        self, noise: torch.Generator, batch: Batch
     ) -> Callable[[torch.Tensor, torch.Tensor | None, int], torch.Tensor]:
         """What the discriminator sees of images: (B, C, S, S), their row keys (none: they were generated), a purpose."""
         change = self.augment
         if change is None:
             return lambda images, _keys, _purpose: images
         seed = int(torch.randint(2**62, (), generator=noise))
-        places = torch.arange(first, first + count, device=self.device)
+        places = torch.arange(batch.first, batch.first + len(batch.labels), device=self.device)
         return lambda images, keys, purpose: change(images, places if keys is None else keys, mix(seed, 0, purpose))
 
     def _penalties(
@@ -97,8 +98,8 @@ class GanTrainer:
         noise: torch.Generator,
     ) -> dict[str, tuple[float, torch.Tensor]]:
         """Gradient penalties with their weights; `seen` is what the logits `real` were given of the real images."""
-        r1 = adversarial.r1_penalty(real, images) if self.r1 > 0 else torch.zeros((), device=self.device)
-        penalties = {"r1_penalty": (self.r1, r1)}
+        r1 = adversarial.r1_penalty(real, images) if images.requires_grad else torch.zeros((), device=self.device)
+        penalties = {"r1_penalty": (self.r1 * self.settings.r1_every, r1)}
         if self.settings.loss == "wgan-gp":
             place = torch.rand((len(images), 1, 1, 1), generator=noise).to(self.device)
             between = torch.lerp(fakes, seen.detach(), place).requires_grad_()
