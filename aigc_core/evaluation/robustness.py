@@ -25,7 +25,7 @@ def attacked_accuracy(
     """
     device, right = model.head.weight.device, 0
     size = batch_images(pixels.shape[-1])
-    for images, truth in zip(pixels.split(size), labels.split(size), strict=True):
+    for images, truth in zip(torch.split(pixels, size), torch.split(labels, size), strict=True):
         truth = truth.to(device)
         changed = pgd(to_float(images.to(device)), partial(label_loss, model, truth), radius, steps)
         with torch.no_grad():
