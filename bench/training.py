@@ -1,6 +1,6 @@
 """How many images a second does the training loop take, beside other loops around the same networks?
 
-    python bench/training.py [--rounds 5] [--steps 100] [--threads 2] [--data ../shared/data/mnist]
+    python bench/training.py [--rounds 5] [--steps 100] [--threads 2] [--write docs/results/training.md]
 
 The same networks on MNIST, in rounds that take turns, so that what else the machine does falls on all:
 
@@ -18,16 +18,19 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import os
+import random
 import shutil
 import statistics
+import subprocess
 import tempfile
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from blindness import publish
 from training_ways import BATCH, bare_gan, ours, plain_vae, pythae, resident, stock_gan, tensors, timed, transformed
 
 from aigc_core.data.loader import ImageSet
@@ -75,31 +78,38 @@ def ways_of(family: str, data: ImageSet, folder: Path) -> dict[str, Callable[[in
 
 
 def measure(family: str, data: ImageSet, folder: Path, rounds: int, steps: int) -> dict[str, list[float]]:
-    """Images per second by way and round; every round begins with another way."""
+    """Images per second by way and round; every round takes the ways in another order."""
     ways = ways_of(family, data, folder)
     names = list(ways)
     found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in random.Random(number).sample(names, len(names)):
             found[name].append(ways[name](steps))
         line = ", ".join(f"{name} {speeds[-1]:,.0f}" for name, speeds in found.items())
         print(f"{family} round {number + 1}: {line} images/s", flush=True)
     return found
 
 
-def lines_of(family: str, found: dict[str, list[float]]) -> list[list[str]]:
-    """Cells of the table: one line for every other way."""
-    lines = []
-    for way in [name for name in ("stock", "tensors", "pythae", "bare") if name in found or name in BARS[family]]:
+def lines_of(family: str, found: dict[str, list[float]]) -> list[str]:
+    """Rows of the table: ours, then one for every other way."""
+    lines = [f"| {family} | ours | {statistics.median(found['ours']):,.0f} | | |"]
+    for way in [name for name in ("stock", "tensors", "pythae", "bare") if name in found]:
         ratios = [mine / other for mine, other in zip(found["ours"], found[way], strict=True)]
         middle, bar = statistics.median(ratios), BARS[family].get(way)
-        said = "" if bar is None else f"{bar} {'met' if middle >= bar else 'MISSED'}"
-        speed = f"{statistics.median(found[way]):,.0f}"
-        lines.append([family, way, speed, f"{middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f})", said])
+        said = "" if bar is None else f"at least {bar}: {'met' if middle >= bar else '**missed**'}"
+        speed, spread = f"{statistics.median(found[way]):,.0f}", f"{min(ratios):.2f} to {max(ratios):.2f}"
+        lines.append(f"| {family} | {way} | {speed} | {middle:.2f} ({spread}) | {said} |")
     if family == "vae" and "pythae" not in found:
-        lines.append([family, "pythae", "not installed", "", ""])
+        lines.append("| vae | pythae | not installed | | |")
     return lines
+
+
+def place() -> str:
+    """When, with which code and on what this ran."""
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return (
+        f"{date.today()}, commit {git.stdout.strip() or 'unknown'}, torch {torch.__version__}, {os.cpu_count()} cores"
+    )
 
 
 def main() -> None:
@@ -110,19 +120,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of torch, on every side")
     parser.add_argument("--families", nargs="+", default=["gan", "vae"], choices=["gan", "vae"])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/mnist")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/results/training.md")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    table = Table(title=f"MNIST, {chosen.threads} threads, {chosen.rounds} rounds of {chosen.steps} steps")
-    for name in ("network", "way", "images/s", "ours over it: median (range)", "bar"):
-        table.add_column(name, justify="right")
+    table = ["| network | way | images/s | ours over it: median (range) | bar |", "| --- | --- | ---: | --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:
         data = prepare(chosen.data, Path(folder))
         for family in chosen.families:
-            found = measure(family, data, Path(folder), chosen.rounds, chosen.steps)
-            table.add_row(family, "ours", f"{statistics.median(found['ours']):,.0f}", "", "")
-            for line in lines_of(family, found):
-                table.add_row(*line)
-    Console(width=120).print(table)
+            table += lines_of(family, measure(family, data, Path(folder), chosen.rounds, chosen.steps))
+    head = f"{place()}; {chosen.threads} threads, {chosen.rounds} rounds of {chosen.steps} steps, in turns."
+    publish([head, "", *table], "training speed", chosen.write)
 
 
 if __name__ == "__main__":

@@ -83,10 +83,13 @@ def final_job(config: Config, paths: Paths, family: str) -> session.Job:
     """The training of the evaluated model, with the test rows as well."""
     version = Version.open(paths.data / config.train.dataset)
     data = load_splits(version, LEARNT, **_frame(version))
-    evaluated = read_json(paths.model(family) / "model.json")["weights_sha256"]
-    card = {"evaluated_model_sha256": evaluated, "splits": list(LEARNT)}
-    steps = getattr(config.train, family).steps
-    return session.Job(f"final@{family}", family, data, version.card.version, version.card.image, steps, card=card)
+    evaluated = read_json(paths.model(family) / "model.json")
+    card = {"evaluated_model_sha256": evaluated["weights_sha256"], "splits": list(LEARNT)}
+    # As long as the evaluated model was trained to its best state; nothing is put aside once more to look for another.
+    return session.Job(
+        f"final@{family}", family, data, version.card.version, version.card.image, evaluated["step"], card=card,
+        validates=False,
+    )  # fmt: skip
 
 
 def _verdicts(paths: Paths) -> tuple[dict[str, dict[str, float]], dict[str, str]]:

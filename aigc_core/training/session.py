@@ -46,6 +46,7 @@ class Job:
     start: Start | None = None  # a model to fine-tune from
     card: Mapping[str, Any] = field(default_factory=dict)  # further facts for model.json
     origins: Mapping[str, str] = field(default_factory=dict)  # id of a row that was made from another -> id of that
+    validates: bool = True  # where train.validate_every says so
 
 
 def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list[str]) -> ModelSpec:
@@ -150,7 +151,7 @@ def _compile(
 
 def _validation(job: Job, config: Config) -> Validation | None:
     train = config.train
-    if train.validate_every == 0:
+    if train.validate_every == 0 or not job.validates:
         return None
     return Validation(
         job.family, job.data, every=train.validate_every, share=train.validation_share, patience=train.patience,
