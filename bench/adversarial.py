@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from blindness import publish
 from rich.progress import track
-from transfer import DIGITS_SHARES, Target, make_target, read, train
+from small_targets import DIGITS_SHARES, Target, make_target, read
+from transfer import train
 
 from aigc_core.config import Config, load
 from aigc_core.data.loader import ImageSet

@@ -89,11 +89,14 @@ class Cells:
         tensors = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
         return Start(tensors, trainer.model.spec.classes)
 
+    def key(self, pair: Pair, family: str, arm: str, size: int, seed: int) -> tuple[str | int, ...]:
+        """What tells a training apart. From nothing it is the same one whatever was learnt elsewhere."""
+        whose = pair.name.split("-> ")[1] if arm == SCRATCH else pair.name
+        return (whose, family, arm, size, seed, *self.steps[size])
+
     def get(self, pair: Pair, family: str, arm: str, size: int, seed: int) -> dict[str, dict[str, float]]:
         """By steps: distance over floor and coverage."""
-        # From nothing it is the same training whatever was learnt elsewhere.
-        whose = pair.name.split("-> ")[1] if arm == SCRATCH else pair.name
-        key = (whose, family, arm, size, seed, *self.steps[size])
+        key = self.key(pair, family, arm, size, seed)
         if key not in self.known:
             began, start = time.process_time(), None
             if arm != SCRATCH:
@@ -188,16 +191,41 @@ def bar(lines: list[Line]) -> bool:
     return met
 
 
-def main() -> None:
-    """Parse, run, print."""
+Plan = list[tuple[Pair, str, str, int]]  # pair, family, mode, images
+
+
+def planned(pairs: list[Pair], cells: Cells, chosen: argparse.Namespace, seeds: int) -> Plan:
+    """The lines of the table in the order of making: what the bar asks for comes first, for a run that is stopped."""
+    arms = [(family, mode) for mode in chosen.modes for family in chosen.families if mode in MODES[family]]
+    plan = [(pair, family, mode, size) for family, mode in arms for pair in pairs for size in cells.steps]
+    if chosen.known:
+        plan = [one for one in plan if is_known(cells, *one, seeds)]
+    return sorted(plan, key=lambda one: one[-1] > FEW)
+
+
+def is_known(cells: Cells, pair: Pair, family: str, mode: str, size: int, seeds: int) -> bool:
+    """Whether both arms of a line have been run with every seed."""
+    return all(
+        cells.key(pair, family, arm, size, seed) in cells.known for arm in (SCRATCH, mode) for seed in range(seeds)
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")
     parser.add_argument("--families", nargs="+", choices=list(MODES), default=list(MODES))
     parser.add_argument("--modes", nargs="+", choices=list(MODES["gan"]), default=list(MODES["gan"]))
     parser.add_argument("--cells", type=Path, default=None, help="keep finished trainings here, and go on from them")
+    parser.add_argument("--known", action="store_true", help="train nothing: the lines that --cells has all seeds of")
     parser.add_argument("--small", action="store_true", help="smoke run: digits, two seeds, two sizes, few steps")
     parser.add_argument("--write", type=Path, default=None, metavar="PAGE", help="also put the table into this page")
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse, run, print."""
+    chosen = arguments()
     torch.set_num_threads(1)
     raw = load(ROOT / "params.yaml").model_dump()
     raw["train"]["network"]["mlp_width"] = WIDTH
@@ -207,15 +235,16 @@ def main() -> None:
     began = time.process_time()
     pairs, cells = make_pairs(config, small=chosen.small), Cells(config, steps, first, chosen.cells)
     prepared = time.process_time() - began
-    # What the bar asks for comes first, for a run that is stopped.
-    arms = [(family, mode) for mode in chosen.modes for family in chosen.families if mode in MODES[family]]
-    plan = [(pair, family, mode, size) for family, mode in arms for pair in pairs for size in steps]
-    lines = [compare(*one, cells, seeds) for one in track(plan, "comparing")]
-    lines.sort(key=lambda line: [pair.name for pair in pairs].index(line.pair))
-    minutes = (prepared + cells.seconds) / 60
+    plan = planned(pairs, cells, chosen, seeds)
+    found = [compare(*one, cells, seeds) for one in track(plan, "comparing")]
+    order = [pair.name for pair in pairs]
+    lines = sorted(
+        found, key=lambda line: (order.index(line.pair), line.family, chosen.modes.index(line.mode), line.size)
+    )
+    minutes, part = (prepared + cells.seconds) / 60, " so far" if chosen.known else ""
     head = (
         f"`python bench/transfer.py --seeds {seeds}`: {seeds} seeds, MLPs of {WIDTH} units, batches of {BATCH}, "
-        f"{first} steps of pre-training; {minutes:.0f} core-minutes"
+        f"{first} steps of pre-training; {minutes:.0f} core-minutes{part}"
     )
     publish([head, "", *table(lines), "", *where_it_stops(lines)], "transfer", chosen.write)
     sys.exit(0 if bar(lines) or chosen.small else 1)

@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 
 from aigc_core.config import Config
@@ -80,6 +82,24 @@ def build(paths: Paths, *, train_rows: int = SPLITS["train"]) -> Paths:
     return paths
 
 
+def quarantine(paths: Paths, bad: dict[str, str]) -> None:
+    """Let curation take out further rows: id to reason."""
+    rows = Version.open(paths.curated).rows
+    kept = rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(list(bad)))))
+    write_version(paths.curated, kept, operation="curate", parent=Version.open(paths.ingested), content=["../content"],
+                  image=IMAGE, parameters={})  # fmt: skip
+    place = paths.verdicts / "part-0.parquet"
+    write_table(place, pa.concat_tables([pq.read_table(place), _verdicts(bad)]))
+
+
+def _verdicts(bad: dict[str, str]) -> pa.Table:
+    lines = [
+        {"id": identity, "source": "", "reason": reason, "action": "quarantine", "measure": "std"}
+        for identity, reason in bad.items()
+    ]
+    return pa.Table.from_pylist(lines, VERDICT_SCHEMA)
+
+
 def _write(paths: Paths, rows: list[dict], contents: dict[str, bytes], bad: dict[str, str]) -> None:
     with ContentWriter(paths.content) as writer:
         for identity, content in contents.items():
@@ -89,11 +109,7 @@ def _write(paths: Paths, rows: list[dict], contents: dict[str, bytes], bad: dict
     write_version(paths.ingested, table, operation="ingest", parent=None, **shared)
     kept = pa.Table.from_pylist([row for row in rows if row["id"] not in bad], ROW_SCHEMA)
     write_version(paths.curated, kept, operation="curate", parent=Version.open(paths.ingested), **shared)
-    verdicts = [
-        {"id": identity, "source": "", "reason": reason, "action": "quarantine", "measure": "std"}
-        for identity, reason in bad.items()
-    ]
-    write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(verdicts, VERDICT_SCHEMA))
+    write_table(paths.verdicts / "part-0.parquet", _verdicts(bad))
     write_json(paths.verdicts / "_calibration.json", {"leak": {"threshold": 0.985}})
     measures = [{"id": row["id"], "content_hash": row["content_hash"]} for row in rows]
     write_table(paths.measures / "part-0.parquet", pa.Table.from_pylist(measures, MEASURE_SCHEMA))

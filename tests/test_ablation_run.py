@@ -25,6 +25,7 @@ from aigc_core.models.spec import ModelSpec
 from aigc_core.models.zoo import build as build_model
 from aigc_core.models.zoo import save_model
 from aigc_core.paths import Paths
+from aigc_core.records import row_id
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +258,18 @@ def test_run_gives_a_study_and_refuses_data_that_changed_meanwhile(tmp_path, mon
 
     with pytest.raises(DataError, match="no longer fits"):
         ablation.run(plan, paths, data.settings(), meddle)
+
+
+def test_cells_are_not_used_again_where_curation_changed_what_they_are_held_to(tmp_path):
+    paths = data.build(Paths(tmp_path))
+    before = ablation.freeze(data.settings(), paths)
+    ablation.run(before, paths, data.settings())
+    data.quarantine(paths, {row_id(f"train/{index}.png"): "blurry" for index in range(40)})
+    study = ablation.run(ablation.freeze(data.settings(), paths), paths, data.settings())
+    assert study.rows == data.SPLITS["train"] - 40
+    assert not {line["cell"] for line in before.cells} & set(
+        study.cells["cell"]
+    )  # also without curation: the same rows
 
 
 def test_costs_come_from_cells_that_ran_here_or_from_a_timed_run(finished, paths, tmp_path):

@@ -117,6 +117,13 @@ def test_a_study_that_cannot_be_believed_is_void(changes, reason):
     assert on(found, "curate").effect == pytest.approx(1.0, abs=0.1), "the numbers stay"
 
 
+def test_a_control_whose_cells_failed_is_not_called_one_that_was_not_run():
+    frame = cells()
+    for arm in ("null", "blanks_10"):
+        frame.loc[(frame.arm == arm) & (frame.seed % 100 > 0), ["fd", "error"]] = [np.nan, "the loss is not finite"]
+    assert [check.observed for check in study(frame).checks] == ["finished seeds: 1", "finished seeds: 1", "8 failed"]
+
+
 def test_failed_cells_are_named_and_nothing_is_dropped():
     frame = cells()
     broken = (frame.arm == "without_curate") & (frame.seed < 2)
@@ -125,7 +132,7 @@ def test_failed_cells_are_named_and_nothing_is_dropped():
     found = study(frame)
     line = on(found, "curate")
     assert (line.pairs, line.lost) == (3, 2)
-    assert "2 seeds could not be paired" in line.sentence
+    assert "2 seeds could not be paired because a cell failed, which is worth a look of its own." in line.sentence
     assert any("2 of 35 cells failed" in note for note in found.headline.evidence)
     assert not found.checks[-1].passed
     arm = next(arm for arm in found.to_dict()["arms"] if arm["arm"] == "without_curate")

@@ -135,7 +135,7 @@ def resolve(config: Config, paths: Paths) -> Layout:
     family, train = settings.model, config.train
     steps = settings.steps or int(getattr(train, family).steps)
     frozen = _settings(config)
-    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test)
+    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool)
     deciding = {name: frozen[name] for name in ("train", "evaluate", "seed")}
     fixed = [family, steps, deciding, code, extractor, reference]
     planned = []
@@ -285,6 +285,7 @@ def _start_hash(config: Config, paths: Paths) -> str:
     return str(read_json(card)["weights_sha256"])
 
 
-def _reference_hash(test: pa.Table) -> str:
-    names = ("id", "content_hash", "label")
-    return digest([test[name].to_pylist() for name in names])
+def _reference_hash(test: pa.Table, pool: Pool) -> str:
+    """Of the real rows that cells are held to: test rows, and the curated training rows, from which the floors come."""
+    tables = (test, pool.curated.select("train").sort_by("id"))
+    return digest([[table[name].to_pylist() for name in ("id", "content_hash", "label")] for table in tables])

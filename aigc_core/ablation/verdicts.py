@@ -206,7 +206,7 @@ def _blindness(effect: Effect, smallest: float) -> str:
 def _lost(lost: int) -> str:
     if not lost:
         return ""
-    return f" {lost} seed{'s' if lost > 1 else ''} could not be paired because a cell failed; a decision whose cells fail is worth a look."
+    return f" {lost} seed{'s' if lost > 1 else ''} could not be paired because a cell failed, which is worth a look of its own."
 
 
 def against_random(decision: str, control: Estimate | None, brings: bool = False) -> str:
@@ -263,7 +263,7 @@ def null_quiet(full: Array, null: Array) -> Control:
     expected = "99 % interval of the difference holds 0"
     if min(len(full), len(null)) < 2:
         reason = "the null has fewer than two finished seeds, so that nothing says how loud this study is by itself"
-        return Control(name, False, "not run", expected, reason)
+        return Control(name, False, f"finished seeds: {min(len(full), len(null))}", expected, reason)
     found = s.welch_interval(null, full, CONTROL_LEVEL)
     observed = f"{found.mean:+z.2f} floors ({found.low:+z.2f} to {found.high:+z.2f})"
     reason = f"two runs of the very same recipe differ by {observed}: whatever differs here is not the data"
@@ -278,7 +278,7 @@ def control_seen(gains: Array) -> Control:
         reason = (
             "the positive control has fewer than two finished seeds, so that nothing says that this study sees anything"
         )
-        return Control(name, False, "not run", expected, reason)
+        return Control(name, False, f"finished seeds: {len(gains)}", expected, reason)
     found = s.mean_interval(np.asarray(gains), CONTROL_LEVEL)
     observed = f"{found.mean:+z.2f} floors ({found.low:+z.2f} to {found.high:+z.2f})"
     reason = f"planted blanks were not seen ({observed}): what this study does not see may still be there"

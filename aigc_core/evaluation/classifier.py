@@ -132,14 +132,15 @@ def fit_classifier(
         index = torch.randint(len(labels), (min(batch_size, len(labels)),), generator=chance).to(place)
         batch, truth = _augmented(to_float(images[index]), chance), targets[index]
         if perturb > 0:  # noise has left [-1, 1] already
-            batch = pgd(batch, partial(_loss, model, truth), perturb, perturb_steps, bounds=None)
-        return _loss(model, truth, batch)
+            batch = pgd(batch, partial(label_loss, model, truth), perturb, perturb_steps, bounds=None)
+        return label_loss(model, truth, batch)
 
     descend(model.parameters(), loss, steps, learning_rate)
     return model.eval().requires_grad_(False)
 
 
-def _loss(model: Classifier, labels: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+def label_loss(model: Classifier, labels: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of images (N, C, S, S) float in [-1, 1] with labels (N,)."""
     return F.cross_entropy(model(images), labels)
 
 

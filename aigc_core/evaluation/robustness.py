@@ -6,11 +6,12 @@ so that .1 is 12.75 grey levels.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
-import torch.nn.functional as F
 
 from aigc_core.evaluation.batches import batch_images
-from aigc_core.evaluation.classifier import Classifier, to_float
+from aigc_core.evaluation.classifier import Classifier, label_loss, to_float
 from aigc_core.models.perturb import pgd
 
 
@@ -26,7 +27,7 @@ def attacked_accuracy(
     size = batch_images(pixels.shape[-1])
     for images, truth in zip(torch.split(pixels, size), torch.split(labels, size), strict=True):
         truth = truth.to(device)
-        changed = pgd(to_float(images.to(device)), lambda x, y=truth: F.cross_entropy(model(x), y), radius, steps)  # type: ignore[misc]
+        changed = pgd(to_float(images.to(device)), partial(label_loss, model, truth), radius, steps)
         with torch.no_grad():
             right += int((model(changed).argmax(1) == truth).sum())
     return right / len(labels)
