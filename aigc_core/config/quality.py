@@ -79,7 +79,7 @@ class NearDuplicate(Alike):
 
 
 class LabelSuspect(Rule):
-    """A wrong label is more probable than a hard image, by out-of-fold predictions on the training rows."""
+    """The label may well be wrong, by out-of-fold predictions on the training rows."""
 
     min_probability: Share = Field(0.25, description="probability that the label is wrong from which a row is flagged")
     folds: Annotated[int, Field(ge=2, le=20)] = Field(5, description="parts by pixels; each is predicted by the others")

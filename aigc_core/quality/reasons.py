@@ -38,7 +38,7 @@ REASONS = {
     DUPLICATE_NEAR: "looks almost like another row, which stays",
     LEAK: "a training row that is, or almost is, a reference or test image",
     LABEL_CONFLICT: "the same pixels carry another label elsewhere",
-    LABEL_SUSPECT: "a wrong label is more probable than a hard image",
+    LABEL_SUSPECT: "judged by other rows, the label may well be wrong",
 }
 
 #: Reasons that follow from the row or its equals alone. Only these may take a reference or test row away: a curation

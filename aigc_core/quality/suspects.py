@@ -1,4 +1,4 @@
-"""Suspect labels: when a wrong label is more probable than a hard image.
+"""Suspect labels: how probable is a wrong label, beside a hard image?
 
 With p the out-of-fold probability of the given label by the image alone, K classes and a share r of labels that were
 replaced by another at random, Bayes' rule gives the probability that this label was replaced:
