@@ -63,6 +63,27 @@ def test_the_random_control_is_as_large_as_full_and_another_draw_for_another_see
     assert set(first.ids) != set(full.ids)
 
 
+def test_a_seed_draws_the_same_rows_in_every_arm(paths):
+    choose = chooser(paths, subsample=0.5)
+    whole = chooser(paths).select(Recipe(), 0)
+    first, second, without = (choose.select(recipe, seed) for recipe, seed in
+                              ((Recipe(), 0), (Recipe(), 1), (Recipe(off=("curate",)), 0)))  # fmt: skip
+    assert choose.select(Recipe(), 0, whole=True) == whole
+    assert abs(len(first.ids) - len(whole.ids) / 2) <= len(data.CLASSES)
+    assert set(first.ids) < set(whole.ids)
+    assert len(set(first.ids) & set(second.ids)) < 0.8 * len(first.ids), "another seed, other rows"
+    assert len(set(first.ids) & set(without.ids)) > 0.8 * len(first.ids), "another arm, the same draw"
+    assert set(choose.select(Recipe(share=0.5), 0).ids) < set(first.ids)
+
+
+def test_what_a_decision_touches_does_not_depend_on_the_draw(paths):
+    plans = [resolve(data.settings(subsample=share), paths).plan for share in (1.0, 0.6)]
+    touched = [{arm["name"]: arm["rows_touched"] for arm in plan.arms} for plan in plans]
+    assert touched[0]["without_curate"] == touched[1]["without_curate"] > 0
+    assert plans[0].digest != plans[1].digest
+    assert max(cell["rows"] for cell in plans[1].cells) < max(cell["rows"] for cell in plans[0].cells)
+
+
 def test_sizes_are_nested_and_keep_the_class_shares(paths):
     choose = chooser(paths)
     small, large = (set(choose.select(Recipe(share=share), 3).ids) for share in (0.2, 0.6))

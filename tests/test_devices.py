@@ -69,15 +69,17 @@ def trainer_of(family: str, paths, **options):
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-def test_compiled_networks_take_the_same_steps(tmp_path):
-    paths = curated(tmp_path)
-    rows, used = Rows(training_job(settings(), paths, "vae").data, CPU), []
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_networks_take_the_same_steps(family, tmp_path):
+    torch._dynamo.reset()
+    paths, options = curated(tmp_path), {"gan": {"mlp_r1": 0.0}} if family == "gan" else {}
+    rows, used = Rows(training_job(settings(), paths, family).data, CPU), []
 
     def backend(graph, inputs):
         used.append(graph)
         return graph
 
-    plain, other = trainer_of("vae", paths), trainer_of("vae", paths)
+    plain, other = trainer_of(family, paths, **options), trainer_of(family, paths, **options)
     compiled.compile_networks(other, backend)
     for step in range(3):
         index = Batches(48, 16, 0).at(step)
@@ -85,8 +87,12 @@ def test_compiled_networks_take_the_same_steps(tmp_path):
         assert {name: value.item() for name, value in found.items()} == {
             name: value.item() for name, value in expected.items()
         }
-    assert len(used) >= 3, "encoder's and decoder's layers went through the compiler"
+    assert len(used) >= {"vae": 2, "gan": 2, "flow": 1}[family], "every network went through the compiler"
     assert set(other.model.state_dict()) == set(plain.model.state_dict())
+    average = {"gan": "generator", "flow": "velocity"}.get(family)
+    if average:
+        modules = getattr(other.model, average).modules()
+        assert all(module._compiled_call_impl is None for module in modules), "what is sampled from is left"
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

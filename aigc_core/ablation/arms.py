@@ -120,11 +120,12 @@ class Chooser:
         """The decisions that the full recipe has on."""
         return [name_of(decision) for decision in self.settings.decisions]
 
-    def select(self, recipe: Recipe, seed: int) -> Selection:
-        """The rows of a recipe under one seed. Raises DataError where a class would have no row."""
+    def select(self, recipe: Recipe, seed: int, *, whole: bool = False) -> Selection:
+        """The rows of a recipe that one seed draws, or with `whole` all of them. Raises DataError where a class would have none."""
         ids = self._at_random(recipe.random, seed) if recipe.random else self.kept(recipe.off)
-        if recipe.share < 1:
-            ids = self._share(ids, recipe.share, seed)
+        for share, purpose in ((1.0 if whole else self.settings.subsample, "draw"), (recipe.share, "size")):
+            if share < 1:
+                ids = self._share(ids, share, f"{seed}:{purpose}")
         copies = self.augment.copies if self._augments() and AUGMENT not in recipe.off else 0
         planted = _lowest(ids, f"{seed}:blanks", round(recipe.blanks * len(ids)))
         start = PRETRAIN in self.names and PRETRAIN not in recipe.off
@@ -186,7 +187,7 @@ class Chooser:
         """Id to class, as the rows of a selection have it."""
         return ChainMap({one: str(self.pool.given[one]) for one in selection.uncorrected}, self.pool.labels)
 
-    def _share(self, ids: tuple[str, ...], share: float, seed: int) -> tuple[str, ...]:
+    def _share(self, ids: tuple[str, ...], share: float, key: str) -> tuple[str, ...]:
         """The same share of every class, the lowest hashes first: a smaller share is part of a larger one."""
         classes: dict[str, list[str]] = defaultdict(list)
         for identity in ids:
@@ -198,7 +199,7 @@ class Chooser:
                 raise DataError(
                     f"{share:g} of the {len(members)} rows of class {label!r} is no row: take a larger share"
                 )
-            chosen |= _lowest(members, f"{seed}:size", count)
+            chosen |= _lowest(members, key, count)
         return tuple(identity for identity in ids if identity in chosen)
 
 

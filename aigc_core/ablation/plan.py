@@ -177,14 +177,13 @@ def _choose(
     arms: list[Arm] = []
     selections: dict[tuple[str, int], Selection] = {}
     skipped: list[dict[str, str]] = []
-    full = chooser.select(Recipe(), 0)
     for arm in arms_of(config.ablation, config.seed):
         if arm.kind == columns.RANDOM_CONTROL and f"without_{arm.decision}" in {line["arm"] for line in skipped}:
             skipped.append({"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"})
             continue
         try:
             found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
-            _check_rows(arm, found, full, chooser, config)
+            _check_rows(arm, found, chooser, config)
         except DataError as error:
             if arm.kind in (columns.BASELINE, columns.NULL, columns.POSITIVE_CONTROL):
                 raise  # without these there is no study
@@ -195,12 +194,10 @@ def _choose(
     return arms, selections, skipped
 
 
-def _check_rows(
-    arm: Arm, found: dict[tuple[str, int], Selection], full: Selection, chooser: Chooser, config: Config
-) -> None:
+def _check_rows(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Chooser, config: Config) -> None:
     """Raise DataError for an arm that would measure nothing, or cannot be trained."""
     changes = arm.kind in (columns.TREATMENT, columns.RANDOM_CONTROL, columns.POSITIVE_CONTROL)
-    if changes and all(selection == full for selection in found.values()):
+    if changes and all(selection == chooser.select(Recipe(), seed) for (_, seed), selection in found.items()):
         raise DataError(_idle(arm, chooser))
     batch = config.train.batch_size
     for selection in found.values():
@@ -230,11 +227,15 @@ def _idle(arm: Arm, chooser: Chooser) -> str:
 
 
 def _describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Selection]) -> dict[str, Any]:
-    """The arm for plan.json; counts are those of its first seed (all seeds agree but for rounding)."""
-    selection, full = selections[arm.name, arm.seeds[0]], chooser.select(Recipe(), 0)
+    """The arm for plan.json; counts are those of its first seed (all seeds agree but for rounding).
+
+    `rows` is what a cell is trained on; `rows_touched` is what the decision changes before a seed draws its share.
+    """
+    selection = selections[arm.name, arm.seeds[0]]
+    changed, full = (chooser.select(recipe, arm.seeds[0], whole=True) for recipe in (arm.recipe, Recipe()))
     return {
         "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
-        "rows": selection.rows, "copies": selection.copies, "rows_touched": touched(selection, full),
+        "rows": selection.rows, "copies": selection.copies, "rows_touched": touched(changed, full),
         "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},
     }  # fmt: skip
 

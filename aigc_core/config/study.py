@@ -41,6 +41,11 @@ class Ablation(Section):
     enabled: bool = Field(True, description="false: the stage writes that nothing was run")
     model: Literal["vae", "gan"] = Field("vae", description="the same training for every arm")
     seeds: Annotated[int, Field(ge=2)] = Field(5, description="trainings per arm: 5 screen, 10 decide, 20 claim")
+    subsample: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8,
+        description="share of an arm's training rows that a seed draws, the same rows in every arm: intervals then cover which "
+        "images happened to be collected; 1 trains on all of them",
+    )
     steps: Count | None = Field(300, description="training steps of every cell; null takes train.<model>.steps")
     smallest_effect: Positive = Field(0.2, description="smallest effect that matters, in multiples of the floor of fd")
     decisions: list[NamedDecision | OwnDecision] = Field(

@@ -43,12 +43,16 @@ def choose(make: Callable[[], Trainer], rows: Rows, batches: Batches, seed: int,
 
 
 def compile_networks(trainer: Trainer, backend: str = "inductor") -> None:
-    """Compile in place what the step calls: every outermost sequence of layers, and networks that have none."""
+    """Compile in place the networks that a step trains, each as one.
+
+    Averages are left: they are sampled from, in batches of other sizes. A decoder is asked for its activations rather
+    than called, so that its layers are compiled below.
+    """
     for network in trainer.state().values():
-        for part in network.children():
-            sequences = _sequences(part)
-            for module in sequences or [part]:
-                module.compile(backend=backend, dynamic=False)
+        for part in network.children() if network is trainer.model else [network]:
+            if any(weight.requires_grad for weight in part.parameters()):
+                for module in _sequences(part) if hasattr(part, "activations") else [part]:
+                    module.compile(backend=backend, dynamic=False)
 
 
 def seconds_per_step(trainer: Trainer, rows: Rows, batches: Batches, seed: int) -> float:
