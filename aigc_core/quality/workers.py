@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from aigc_core.errors import WorkerError
 
 Piece = TypeVar("Piece")
@@ -80,11 +82,15 @@ def _in_order(
 
 
 def threaded_map(function: Callable[[Piece], Result], pieces: Iterable[Piece], workers: int) -> Iterator[Result]:
-    """As `ordered_map`, in threads of this process: for work that leaves Python's lock alone, on data that stays here."""
+    """As `ordered_map`, in threads of this process: for work that leaves Python's lock alone, on data that stays here.
+
+    Products of matrices take one thread each meanwhile: on two cores the library's own threads under two of these waited for
+    each other five times as long as they computed.
+    """
     if workers < 2:
         yield from map(function, pieces)
         return
-    with ThreadPoolExecutor(workers) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         yield from _in_order(pool, function, pieces, workers)
 
 
