@@ -305,6 +305,8 @@ def test_an_undeclared_report_is_not_taken_for_an_answer(toy: Path, instance: dg
 def test_an_interrupted_stage_leaves_no_process(toy: Path) -> None:
     (toy / "make.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(120)\n")
     code = (
+        # A shell that runs tests in the background ignores SIGINT, and its children inherit that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; from pathlib import Path; from pipelines.resources import DvcCli, read_stages\n"
         "root = Path(sys.argv[1]); stage = read_stages(root)[0]\n"
         "DvcCli(repo_dir=str(root)).reproduce(stage, run_id='x', say=print)"
