@@ -46,7 +46,7 @@ class Ablation(Section):
         description="share of an arm's training rows that a seed draws, the same rows in every arm: intervals then cover which "
         "images happened to be collected; 1 trains on all of them",
     )
-    steps: Count | None = Field(300, description="training steps of every cell; null takes train.<model>.steps")
+    steps: Count | None = Field(800, description="training steps of every cell; null takes train.<model>.steps")
     smallest_effect: Positive = Field(0.2, description="smallest effect that matters, in multiples of the floor of fd")
     decisions: list[NamedDecision | OwnDecision] = Field(
         ["curate"], description="each is switched off in an arm of its own"
