@@ -28,7 +28,7 @@ def study_dict(study: Study, timing: bool) -> dict[str, Any]:
     ledger = study.ledger if timing else study.ledger.drop(columns="seconds", errors="ignore")
     failed = len(study.cells) - len(study.finished)
     return dict(_clean({
-        "plan": {name: study.plan[name] for name in PLAN if name in study.plan}, "smallest_effect": study.smallest,
+        "plan": _plan(study), "smallest_effect": study.smallest,
         "floor": study.floor, "rows": study.rows, "void": study.void, "headline": asdict(study.headline),
         "checks": [asdict(check) for check in study.checks], "ledger": ledger.to_dict("records"),
         "titles": {name: verdicts.title(name) for name in study.decisions}, "arms": _arms(study), "gains": _gains(study),
@@ -56,6 +56,12 @@ def _arms(study: Study) -> list[dict[str, Any]]:
             "errors": sorted({str(error) for error in own["error"].dropna()}),
         })  # fmt: skip
     return lines
+
+
+def _plan(study: Study) -> dict[str, Any]:
+    """What the page says of the plan; `subsample` is the share of its rows that a seed draws."""
+    drawn = study.plan.get("settings", {}).get("ablation", {}).get("subsample", 1.0)
+    return {name: study.plan[name] for name in PLAN if name in study.plan} | {"subsample": drawn}
 
 
 def _ranks(study: Study) -> dict[str, dict[str, float]]:
