@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with mnist/*.gz")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--steps", type=int, default=46_000)
     parser.add_argument("--width", type=int, default=400, help="units of a hidden layer")
     parser.add_argument("--learning-rate", type=float, default=0.001)
     parser.add_argument("--images", type=int, default=10_000, help="held-out images")
