@@ -22,9 +22,11 @@ from aigc_core.models.zoo import SampleModel
 from aigc_core.training.steps import Trainer
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
-MNIST_SIDE = 14
+MNIST_SIDE, WHOLE_SIDE = 14, 28
 #: Rows of a source that is learnt first, and of the target: for the extractor, to train on, to compare with.
 SOURCE_ROWS, MNIST_ROWS = 6000, (2000, 3000, 2000)
+#: The same where one half of the classes is the source: a share of each number is the other half's.
+HALVED_ROWS = (2000, 7000, 4000)
 DIGITS_SHARES = (0.2, 0.5, 0.3)
 FLOOR_DRAWS, NEIGHBOURS = 10, 5
 
@@ -56,6 +58,7 @@ class Pair:
     name: str
     source: ImageSet
     target: Target
+    config: Config
 
 
 def read(kind: str, path: str, limit: int | None, side: int) -> ImageSet:
@@ -91,21 +94,30 @@ def make_target(data: ImageSet, cuts: Sequence[int], classes: list[str], config:
     return Target(pool, test, extractor, panel, floor)
 
 
-def make_pairs(config: Config, *, small: bool) -> list[Pair]:
-    """Between classes, and between sources."""
+def make_pairs(config: Config, convolutional: Config, *, small: bool) -> list[Pair]:
+    """Between classes, and between sources; whole MNIST images go through the networks of `convolutional`."""
     digits = read("digits", "", None, 8)
     half = digits.classes[:5], digits.classes[5:]
     cuts = [int(sum(DIGITS_SHARES[: place + 1]) * len(digits)) for place in range(2)]
     whole = make_target(digits, cuts, half[1], config)
-    pairs = [Pair("digits 0-4 -> digits 5-9, 8 px", of_classes(digits, half[0]), whole)]
+    pairs = [Pair("digits 0-4 -> digits 5-9, 8 px", of_classes(digits, half[0]), whole, config)]
     if small:
         return pairs
     mnist = read("idx", "mnist", sum(MNIST_ROWS) * 7 // 6, MNIST_SIDE)  # a seventh are its own test rows
     target = make_target(mnist, np.cumsum(MNIST_ROWS)[:2].tolist(), mnist.classes, config)
     for name, kind, path in (("digits 8 px", "digits", ""), ("CIFAR-10 grey", "folder", "cifar10.zip")):
         source = read(kind, path, None if kind == "digits" else SOURCE_ROWS, MNIST_SIDE)
-        pairs.append(Pair(f"{name} -> MNIST, {MNIST_SIDE} px", source, target))
-    return pairs
+        pairs.append(Pair(f"{name} -> MNIST, {MNIST_SIDE} px", source, target, config))
+    return [*pairs, halves_of_mnist(convolutional)]
+
+
+def halves_of_mnist(config: Config) -> Pair:
+    """From the first five classes to the other five, at full size."""
+    mnist = read("idx", "mnist", sum(HALVED_ROWS) * 7 // 6, WHOLE_SIDE)
+    first, second = np.cumsum(HALVED_ROWS)[:2].tolist()
+    target = make_target(mnist, (first, second), mnist.classes[5:], config)
+    source = of_classes(mnist.subset(torch.arange(first, second)), mnist.classes[:5])
+    return Pair(f"MNIST 0-4 -> MNIST 5-9, {WHOLE_SIDE} px", source, target, config)
 
 
 def small_target(pool: ImageSet, count: int, seed: int) -> ImageSet:

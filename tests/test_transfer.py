@@ -219,3 +219,26 @@ def test_the_embedded_digits_are_a_source(tmp_path):
     finetune(config, paths, "gan")
     start = read_json(paths.finetuned("gan") / "tuned" / "model.json")["start"]
     assert start == {"mode": "full", "classes_carried": ["2", "3"], "not_carried": []}
+
+
+@pytest.mark.parametrize(("family", "part"), [("gan", "generator"), ("vae", "decoder"), ("flow", "velocity")])
+def test_what_scale_and_shift_train_moves_faster(family, part):
+    """The rate is that of every number of the generator that is trained, and of no other."""
+    given, rate = trainer_of(family).model.state_dict(), 30.0
+    trainer = trainer_of(family, "cd", seed=1)
+    usual = {group["lr"] for optimizer in trainer.optimizers.values() for group in optimizer.param_groups}
+    begin(trainer, Start(given, ("a", "b"), "scale_shift", scale_shift_rate=rate))
+    network = trainer.state().get(part, getattr(trainer.model, part))
+    inside = {name for name, value in network.named_parameters() if value.requires_grad}
+    names = {value: name for name, value in network.named_parameters()}
+    rates = {
+        weight: group["lr"] / usual.copy().pop()
+        for optimizer in trainer.optimizers.values()
+        for group in optimizer.param_groups
+        for weight in group["params"]
+    }
+    swift = {names[weight] for weight, found in rates.items() if found == pytest.approx(rate)}
+    plain = {name for name in inside - swift if rates[dict(network.named_parameters())[name]] == pytest.approx(1)}
+    assert swift | plain == inside and plain <= {"log_spread", "unlabelled"}
+    assert all(found == pytest.approx(1) for weight, found in rates.items() if weight not in names)
+    assert all(group["params"] for optimizer in trainer.optimizers.values() for group in optimizer.param_groups)

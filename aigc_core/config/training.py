@@ -200,6 +200,10 @@ class Finetune(Section):
     frozen_layers: Count = Field(
         2, description="freeze_discriminator: layers of the discriminator that are held, from the image upwards"
     )
+    scale_shift_rate: Positive = Field(
+        30.0,
+        description="scale_shift: learning rate of what is trained of the generator, as a multiple of the family's",
+    )
 
     def mode_of(self, family: str) -> str:
         """The mode of one family."""

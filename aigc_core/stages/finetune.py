@@ -31,7 +31,12 @@ def finetune(config: Config, paths: Paths, family: str) -> StageResult:
     data = small_target(version, classes, config.finetune.per_class, config.seed)
     steps, image = config.finetune.steps, version.card.image
     chosen = config.finetune
-    start = Start.of(load_model(paths.pretrained(family)), chosen.mode_of(family), chosen.frozen_layers)
+    start = Start.of(
+        load_model(paths.pretrained(family)),
+        mode=chosen.mode_of(family),
+        frozen_layers=chosen.frozen_layers,
+        scale_shift_rate=chosen.scale_shift_rate,
+    )
     jobs = [
         session.Job(f"finetune@{family}/{name}", family, data, version.card.version, image, steps, begin, {"arm": name})
         for name, begin in (("tuned", start), ("scratch", None))

@@ -7,9 +7,10 @@ of them again, which is what is saved. A weight that is held is a buffer of its 
 - `full`: every weight is trained.
 - `freeze_discriminator` (FreezeD, Mo et al. 2020): the lower layers of the discriminator are held.
 - `scale_shift` (Noguchi & Harada 2019): every layer of the generator keeps its weights up to one factor per output
-  unit; the factors, the biases, the scales and shifts of norms and the label tables are trained. The generator is what
-  samples are made with: the GAN's generator, the VAE's decoder, the flow's velocity. What only training needs (the
-  discriminator, the encoder) is trained in full.
+  unit; the factors, the biases, the scales and shifts of norms and the label tables are trained, at `scale_shift_rate`
+  times the learning rate: they are few and begin at 1, where a weight begins at a hundredth, and an optimizer moves all
+  numbers alike. The generator is what samples are made with: the GAN's generator, the VAE's decoder, the flow's
+  velocity. What only training needs (the discriminator, the encoder) is trained in full.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.models.blocks import GenerativeModel
+from aigc_core.models.blocks import GenerativeModel, LabelEmbedding
 from aigc_core.models.zoo import SampleModel
 from aigc_core.training.trainer import Trainer
 
@@ -46,16 +47,23 @@ class Start:
     classes: tuple[str, ...]
     mode: str = "full"
     frozen_layers: int = 0  # of the discriminator, from the image upwards; for freeze_discriminator
+    scale_shift_rate: float = 1.0  # multiple of the learning rate; for scale_shift
 
     @classmethod
-    def of(cls, model: SampleModel, mode: str = "full", frozen_layers: int = 0) -> Start:
-        """A finished model as a start."""
-        return cls(model.networks.state_dict(), model.spec.classes, mode, frozen_layers)
+    def of(cls, model: SampleModel, **how: Any) -> Start:
+        """A finished model as a start; `how` are mode, frozen_layers and scale_shift_rate."""
+        return cls(model.networks.state_dict(), model.spec.classes, **how)
 
     def identity(self) -> dict[str, Any]:
         """What tells two starts apart, for the digest of a training."""
         sums = {name: float(tensor.double().sum()) for name, tensor in self.tensors.items()}
-        return {"sums": sums, "classes": self.classes, "mode": self.mode, "frozen_layers": self.frozen_layers}
+        return {"sums": sums, "classes": self.classes, **self.how}
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The mode, and of its settings those that it goes by."""
+        own = {"freeze_discriminator": ("frozen_layers",), "scale_shift": ("scale_shift_rate",)}.get(self.mode, ())
+        return {"mode": self.mode, **{name: getattr(self, name) for name in own}}
 
 
 def begin(trainer: Trainer, start: Start) -> dict[str, Any]:
@@ -76,8 +84,7 @@ def begin(trainer: Trainer, start: Start) -> dict[str, Any]:
     trainer.start_from(carried)
     _HOLD[start.mode](trainer, start)
     left = [name for name in tables | set(own) | set(start.tensors) if name not in carried]
-    facts = {"mode": start.mode, "classes_carried": rows, "not_carried": sorted(left)}
-    return facts | ({"frozen_layers": start.frozen_layers} if start.mode == "freeze_discriminator" else {})
+    return {**start.how, "classes_carried": rows, "not_carried": sorted(left)}
 
 
 def settle(trainer: Trainer) -> None:
@@ -133,10 +140,10 @@ def _hold_discriminator(trainer: Trainer, start: Start) -> None:
 
 
 def _hold_generator(trainer: Trainer, start: Start) -> None:
-    del start
     name = GENERATOR[trainer.model.spec.family]
     average = getattr(trainer.model, name)
     exchanged: dict[torch.Tensor, torch.Tensor | None] = {}
+    trained: set[torch.Tensor] = set()
     for network in dict.fromkeys([average, trainer.state().get(name, average)]):
         for module in list(network.modules()):
             if isinstance(module, WEIGHTED):
@@ -145,7 +152,11 @@ def _hold_generator(trainer: Trainer, start: Start) -> None:
                 scale = UnitScale(module, weight)
                 parametrize.register_parametrization(module, "weight", scale)
                 exchanged[weight] = scale.scale
+            if isinstance(module, (*WEIGHTED, *NORMS, LabelEmbedding, UnitScale)):
+                trained |= set(module.parameters(recurse=False))
+    trained |= {scale for scale in exchanged.values() if scale is not None}
     _exchange(trainer, exchanged)
+    _hasten(trainer, trained, start.scale_shift_rate)
 
 
 #: How each mode holds weights.
@@ -177,6 +188,18 @@ def _hold(module: nn.Module, only: str | None = None) -> list[torch.Tensor]:
                 owner.register_buffer(name, weight.detach())
                 gone.append(weight)
     return gone
+
+
+def _hasten(trainer: Trainer, chosen: set[torch.Tensor], factor: float) -> None:
+    """Let optimizers move these parameters at `factor` times the learning rate."""
+    for optimizer in trainer.optimizers.values():
+        for group in list(optimizer.param_groups):
+            swift = [weight for weight in group["params"] if weight in chosen]
+            group["params"] = [weight for weight in group["params"] if weight not in chosen]
+            if swift:
+                optimizer.add_param_group({**group, "params": swift, "lr": factor * group["lr"]})
+            if not group["params"]:
+                optimizer.param_groups.remove(group)
 
 
 def _exchange(trainer: Trainer, exchanged: Mapping[torch.Tensor, torch.Tensor | None]) -> None:
