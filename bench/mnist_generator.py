@@ -40,7 +40,7 @@ REFERENCE_SHARE, CLASSIFIER_STEPS, FLOOR_DRAWS, NEIGHBOURS = 1 / 6, 1600, 5, 5
 CLASSES = [str(digit) for digit in range(10)]
 #: What of params.yaml is other than usual, so that a training takes at most twenty minutes.
 FAMILIES: dict[str, dict[str, Any]] = {
-    "gan": {"network": {"architecture": "dcgan", "conv_width": 32}, "gan": {"steps": 8000, "r1_every": 8}},
+    "gan": {"preset": "dcgan-r1-mnist"},
     "vae": {"vae": {"steps": 15_000, "ema": 0.999}},
     "flow": {"flow": {"steps": 5000, "sampler": "euler", "sample_steps": 10}},
 }
@@ -51,7 +51,9 @@ Figures = dict[str, float]
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the values of `over`, section by section."""
-    inner = {name: merged(base[name], value) if isinstance(value, Mapping) else value for name, value in over.items()}
+    inner = {
+        name: merged(base.get(name, {}), value) if isinstance(value, Mapping) else value for name, value in over.items()
+    }
     return {**base, **inner}
 
 

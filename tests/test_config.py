@@ -63,7 +63,9 @@ def test_a_preset_fills_what_stands_at_its_default_and_nothing_else():
         assert config.parse({"train": train.model_dump()}).train == train, "read again it is the same"
     assert config.parse({"train": {"preset": None}}).train == config.Train()
     for wrong in ("dcgan", ["dcgan-mnist"]):
-        with pytest.raises(ConfigError, match=r"train\.preset = .* is refused: Input should be 'dcgan-mnist'$"):
+        with pytest.raises(
+            ConfigError, match=r"train\.preset = .* is refused: Input should be 'dcgan-mnist' or 'dcgan-r1-mnist'$"
+        ):
             config.parse({"train": {"preset": wrong}})
     with pytest.raises(ConfigError, match=r"train\.network"):
         config.parse({"train": {"preset": "dcgan-mnist", "network": 3}})
