@@ -20,34 +20,29 @@ from pathlib import Path
 import torch
 from blindness import publish
 from rich.progress import track
-from small_targets import DIGITS_SHARES, Target, make_target, read, small_target
+from settings import with_train
+from small_targets import CONVOLUTIONAL, DIGITS_SHARES, Target, make_target, read, small_target
 
 from aigc_core.ablation.statistics import mean_interval
-from aigc_core.config import Config, load, parse
+from aigc_core.config import Config
 from aigc_core.tracking import NullTracker
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import build
 
-ROOT = Path(__file__).resolve().parents[1]
 ARMS, BAR = ("none", "diffaugment", "ada"), 0.65
 #: Shares of the rows, by data.
 SHARES = {"digits": (0.1, 1.0), "mnist": (0.1,)}
 #: MNIST's rows for the extractor, to train on, to compare with.
 MNIST_ROWS = (2000, 1000, 3000)
-CONVOLUTIONS = {"architecture": "dcgan", "conv_width": 16}
 #: Images in which ada's probability may rise from 0 to 1: a training here sees 192,000.
 ADA_IMAGES = 100_000
 
 
 def settings(data: str, augment: str) -> Config:
     """params.yaml with one way to augment, and at 28 px with small convolutions."""
-    known = load(ROOT / "params.yaml").model_dump()
-    known["train"]["gan"] |= {"augment": augment, "ada_images": ADA_IMAGES}
-    if data == "mnist":
-        known["train"]["network"] |= CONVOLUTIONS
-        known["train"]["gan"]["r1_every"] = 8
-    return parse(known)
+    augmented = {"gan": {"augment": augment, "ada_images": ADA_IMAGES}}
+    return with_train(augmented, CONVOLUTIONAL if data == "mnist" else {})
 
 
 def make(data: str) -> Target:

@@ -1,4 +1,4 @@
-"""How good does a conditional generator of MNIST get within twenty minutes of one core, and what does each family cost?
+"""How good does a conditional generator of MNIST get within twenty minutes of one core?
 
     python bench/mnist_generator.py --data ../shared/data --write docs/results/training.md     # 5 seeds of the GAN, about an hour of one core
     python bench/mnist_generator.py --data ../shared/data --seeds 1 --steps 50 --rows 3000     # to see that it works
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ import numpy as np
 import torch
 from blindness import publish
 from real_data import mnist
+from settings import ROOT, with_train
 
 from aigc_core.ablation.statistics import mean_interval
-from aigc_core.config import Config, load, parse
+from aigc_core.config import Config, load
 from aigc_core.data.loader import ImageSet
 from aigc_core.evaluation.compare import Real, Setting, Yardstick
 from aigc_core.evaluation.features import Recipe, train_extractor
@@ -35,7 +35,6 @@ from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import build
 
-ROOT = Path(__file__).resolve().parents[1]
 REFERENCE_SHARE, CLASSIFIER_STEPS, FLOOR_DRAWS, NEIGHBOURS = 1 / 6, 1600, 5, 5
 CLASSES = [str(digit) for digit in range(10)]
 #: What of params.yaml is other than usual, so that a training takes at most twenty minutes.
@@ -49,18 +48,9 @@ BARS = (("minutes", -1, 20.0), ("cas", 1, 0.97), ("coverage / real", 1, 0.90), (
 Figures = dict[str, float]
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`, section by section."""
-    inner = {
-        name: merged(base.get(name, {}), value) if isinstance(value, Mapping) else value for name, value in over.items()
-    }
-    return {**base, **inner}
-
-
 def settings(family: str, steps: int | None) -> Config:
     """params.yaml with what this family needs at 28 px."""
-    more = FAMILIES[family] if steps is None else merged(FAMILIES[family], {family: {"steps": steps}})
-    return parse(merged(load(ROOT / "params.yaml").model_dump(), {"train": more}))
+    return with_train(FAMILIES[family], {} if steps is None else {family: {"steps": steps}})
 
 
 def cut(data: Path, rows: int | None) -> tuple[ImageSet, Yardstick]:

@@ -23,6 +23,8 @@ from aigc_core.training.steps import Trainer
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 MNIST_SIDE, WHOLE_SIDE = 14, 28
+#: What of the section train is other than usual where images go through convolutions.
+CONVOLUTIONAL = {"network": {"architecture": "dcgan", "conv_width": 16}, "gan": {"r1_every": 8}}
 #: Rows of a source that is learnt first, and of the target: for the extractor, to train on, to compare with.
 SOURCE_ROWS, MNIST_ROWS = 6000, (2000, 3000, 2000)
 #: The same where one half of the classes is the source: a share of each number is the other half's.

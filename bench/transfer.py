@@ -23,20 +23,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from blindness import publish
 from rich.progress import track
-from small_targets import Pair, Target, make_pairs, small_target
+from settings import with_train
+from small_targets import CONVOLUTIONAL, Pair, Target, make_pairs, small_target
 
 from aigc_core.ablation.statistics import Estimate, mean_interval
-from aigc_core.config import Config, load, parse
+from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet
 from aigc_core.tracking import NullTracker
 from aigc_core.training.loop import Schedule, fit
@@ -44,7 +44,6 @@ from aigc_core.training.session import spec_of
 from aigc_core.training.steps import Trainer, build
 from aigc_core.training.transfer import Start, begin
 
-ROOT = Path(__file__).resolve().parents[1]
 #: Images of a target, and the two numbers of steps after which every arm is measured.
 STEPS = {25: (400, 1000), 50: (400, 1000), 100: (400, 1000), 400: (1000, 2000)}
 #: What a smoke run does instead.
@@ -54,18 +53,6 @@ FEW = 100
 SCRATCH = "from nothing"
 MODES = {"gan": ("full", "freeze_discriminator", "scale_shift"), "vae": ("full", "scale_shift")}
 WIDTH, BATCH, PRETRAIN_BATCH, PRETRAIN_STEPS = 128, 25, 64, 1500
-CONVOLUTIONAL: Mapping[str, Mapping[str, Any]] = {
-    "network": {"architecture": "dcgan", "conv_width": 16},
-    "gan": {"r1_every": 8},
-}
-
-
-def settings(over: Mapping[str, Mapping[str, Any]]) -> Config:
-    """params.yaml with other values in the section train."""
-    raw = load(ROOT / "params.yaml").model_dump()
-    for section, values in over.items():
-        raw["train"][section] |= values
-    return parse(raw)
 
 
 def train(
@@ -252,7 +239,7 @@ def main() -> None:
     """Parse, run, print."""
     chosen = arguments()
     torch.set_num_threads(1)
-    config, convolutional = settings({"network": {"mlp_width": WIDTH}}), settings(CONVOLUTIONAL)
+    config, convolutional = with_train({"network": {"mlp_width": WIDTH}}), with_train(CONVOLUTIONAL)
     usual = (chosen.seeds, STEPS, PRETRAIN_STEPS)
     seeds, steps, first = (SMALL_SEEDS, SMALL_STEPS, SMALL_FIRST) if chosen.small else usual
     began = time.process_time()

@@ -71,6 +71,8 @@ def test_scale_shift_moves_weights_along_themselves_alone(family, size, tmp_path
     before, after = run_both(curated(tmp_path, size=size), config, family)
     part, moved = GENERATOR[family], 0
     assert set(after) == set(before), "what is saved are plain weights"
+    start = read_json(Paths(tmp_path).finetuned(family) / "tuned" / "model.json")["start"]
+    assert (start["mode"], start["scale_shift_rate"]) == ("scale_shift", config.finetune.scale_shift_rate)
     for name, value in after.items():
         inside = name.startswith(f"{part}.") and name.endswith("weight") and ".label." not in name
         if inside and value.dim() in (2, 4):
