@@ -152,7 +152,7 @@ def _hold_generator(trainer: Trainer, start: Start) -> None:
                 scale = UnitScale(module, weight)
                 parametrize.register_parametrization(module, "weight", scale)
                 exchanged[weight] = scale.scale
-            if isinstance(module, (*WEIGHTED, *NORMS, LabelEmbedding, UnitScale)):
+            if isinstance(module, (*WEIGHTED, *NORMS, LabelEmbedding)):
                 trained |= set(module.parameters(recurse=False))
     trained |= {scale for scale in exchanged.values() if scale is not None}
     _exchange(trainer, exchanged)
