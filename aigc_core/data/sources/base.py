@@ -28,6 +28,15 @@ class Entry:
     op: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a reader left out, guessed, or found not to meet: counted, and said where people look."""
+
+    code: str  # stable name, [a-z_]+
+    count: int  # files, rows or columns that it concerns
+    text: str  # one sentence with up to three examples
+
+
 #: Reads the bytes of one entry. May raise OSError.
 Reader = Callable[[Entry], bytes]
 
@@ -47,6 +56,7 @@ class OpenSource:
     read: Reader
     skipped: dict[str, int] = field(default_factory=dict)  # files that are no rows, by suffix
     close: Callable[[], None] = _nothing
+    notices: list[Notice] = field(default_factory=list)
 
     def items(self) -> Iterator[tuple[Entry, bytes | None, str | None]]:
         """Stream (entry, bytes or null, why the bytes could not be read)."""
