@@ -13,7 +13,9 @@ class Extractor(Section):
     """The frozen domain feature extractor."""
 
     dimensions: int = Field(32, ge=2, le=256, description="feature dimensions; n must be at least ten times this")
-    steps: Count = 800
+    steps: Count | None = Field(
+        None, description="of training; null: 800 up to 16 px, where the network is an MLP, and 400 above"
+    )
     batch_size: Count = 64
     learning_rate: Positive = 0.002
     perturb: Annotated[float, Field(ge=0, le=1)] = Field(

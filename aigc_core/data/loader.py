@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.progress import track
 
 from aigc_core.data.sources.base import OpenSource
 from aigc_core.data.store import Card, Version, natural
@@ -79,14 +80,23 @@ def load_splits(
     return ImageSet(pixels, labels, [identity for part in parts for identity in part.ids], classes)
 
 
-def load_decodable(version: Version, split: str, *, size: int, channels: int, classes: list[str]) -> ImageSet:
-    """As `load_images`, but rows that cannot be decoded are left out: for use before curation."""
-    return _load(version, split, size, channels, classes, None, skip=True)
+def load_decodable(
+    version: Version,
+    split: str,
+    *,
+    size: int,
+    channels: int,
+    classes: list[str],
+    ids: set[str] | None = None,
+    told: str | None = None,
+) -> ImageSet:
+    """As `load_images`, but rows that cannot be decoded are left out: for use before curation. `told` names a progress bar."""
+    return _load(version, split, size, channels, classes, ids, skip=True, told=told)
 
 
-def load_unlabelled(version: Version, split: str, *, size: int, channels: int) -> ImageSet:
+def load_unlabelled(version: Version, split: str, *, size: int, channels: int, told: str | None = None) -> ImageSet:
     """All decodable rows of a split, whatever their label; `classes` is empty and every label number is 0."""
-    return _load(version, split, size, channels, None, None, skip=True)
+    return _load(version, split, size, channels, None, None, skip=True, told=told)
 
 
 def known_classes(source: OpenSource) -> list[str]:
@@ -127,6 +137,7 @@ def _load(
     only: set[str] | None,
     *,
     skip: bool,
+    told: str | None = None,
 ) -> ImageSet:
     rows = version.select(split).sort_by("id")
     number = {name: index for index, name in enumerate(classes or [])}
@@ -138,7 +149,8 @@ def _load(
     place = {identity: position for position, identity in enumerate(labels)}
     pixels = _empty((len(labels), channels, size, size), version.folder.parent)
     filled = torch.zeros(len(labels), dtype=torch.bool)
-    for identity, content in version.contents(labels):
+    contents = track(version.contents(labels), told or "", total=len(labels), transient=True, disable=told is None)
+    for identity, content in contents:
         try:
             fitted = image.fit(image.decode(content or b"").pixels, size, channels)
         except DecodeError as error:

@@ -12,7 +12,8 @@ Legend: N = images, C = channels, S = side in px, D = all feature dimensions, d 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import torch
 from safetensors.torch import load, save
 
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.evaluation.classifier import Classifier, accuracy, fit_classifier
+from aigc_core.evaluation.classifier import Classifier, accuracy, default_steps, fit_classifier
 from aigc_core.evaluation.invariance import fit_invariant
 from aigc_core.evaluation.statistics import principal_axes
 from aigc_core.files import atomic_file, read_json, sha256_file, write_json
@@ -31,6 +32,8 @@ WEIGHTS = "extractor.safetensors"
 CARD = "extractor.json"
 #: Fewer reference images than this teach nothing without labels.
 MIN_UNLABELLED = 32
+#: A class with fewer reference images than this is learnt by heart, and its features say nothing of other images.
+MIN_PER_CLASS = 5
 
 Features = npt.NDArray[np.float64]
 
@@ -40,18 +43,30 @@ class Recipe:
     """How a classifier is trained; stored with the extractor, so that `cas` is measured with the same one."""
 
     dimensions: int
-    steps: int
+    steps: int | None  # null: as many as the side asks for
     batch_size: int
     learning_rate: float
     perturb: float = 0.0
     perturb_steps: int = 1
 
-    def fit(self, pixels: torch.Tensor, labels: torch.Tensor, n_classes: int, seed: int, device: str) -> Classifier:
-        """A classifier of uint8 pixels (N, C, S, S) and labels (N,)."""
+    def resolved(self, size: int) -> Recipe:
+        """The recipe with the number of steps for images of this side (px)."""
+        return replace(self, steps=self.steps or default_steps(size))
+
+    def fit(
+        self,
+        pixels: torch.Tensor,
+        labels: torch.Tensor,
+        n_classes: int,
+        seed: int,
+        device: str,
+        told: str | None = None,
+    ) -> Classifier:
+        """A classifier of uint8 pixels (N, C, S, S) and labels (N,); `told` names a progress bar."""
         return fit_classifier(
-            pixels, labels, n_classes, dimensions=self.dimensions, steps=self.steps, batch_size=self.batch_size,
-            learning_rate=self.learning_rate, seed=seed, device=device, perturb=self.perturb,
-            perturb_steps=self.perturb_steps,
+            pixels, labels, n_classes, dimensions=self.dimensions, steps=self.steps or default_steps(pixels.shape[-1]),
+            batch_size=self.batch_size, learning_rate=self.learning_rate, seed=seed, device=device, perturb=self.perturb,
+            perturb_steps=self.perturb_steps, told=told,
         )  # fmt: skip
 
     def stored(self) -> dict[str, Any]:
@@ -106,37 +121,61 @@ class Extractor:
         return [self.classes[index] for index in self.model.logits(pixels).argmax(1).tolist()]
 
 
+def rare_classes(labels: torch.Tensor, classes: list[str]) -> dict[str, int]:
+    """The classes that have too few of the rows `labels` (N,) to be learnt, with how many they have."""
+    counts = Counter(labels.tolist())
+    return {name: counts[index] for index, name in enumerate(classes) if counts[index] < MIN_PER_CLASS}
+
+
+def labels_suffice(labels: torch.Tensor, classes: list[str]) -> bool:
+    """Whether at least two classes, with at least half of the rows (N,), have rows enough to be learnt."""
+    rare = rare_classes(labels, classes)
+    return len(classes) - len(rare) >= 2 and 2 * sum(rare.values()) <= len(labels)
+
+
 def train_extractor(
-    pixels: torch.Tensor, labels: torch.Tensor, classes: list[str], recipe: Recipe, *, seed: int, device: str
+    pixels: torch.Tensor,
+    labels: torch.Tensor,
+    classes: list[str],
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str,
+    told: str | None = None,
 ) -> Extractor:
     """Learn an extractor from the reference rows: uint8 pixels (N, C, S, S), labels (N,) indices into `classes`.
 
-    With fewer than two classes present it learns from views of the images instead, and knows no class. Raises
-    DataError where there are too few images for that, and ConfigError where it should be trained adversarially.
+    Where `labels_suffice` says no it learns from views of the images instead, and knows no class. `told` names a
+    progress bar. Raises DataError where there are too few images for that, and ConfigError where it should be trained
+    adversarially.
     """
-    if len({classes[index] for index in labels.tolist()} if classes else set()) >= 2:
-        model, known = recipe.fit(pixels, labels, len(classes), seed, device), classes
-    elif len(pixels) >= MIN_UNLABELLED:
-        if recipe.perturb > 0:
-            raise ConfigError(
-                f"params.yaml: extractor.perturb = {recipe.perturb:g}, but there are no two classes whose labels a change "
-                "could be against: set it to 0"
-            )
-        model = fit_invariant(
-            pixels, dimensions=recipe.dimensions, steps=recipe.steps, batch_size=recipe.batch_size,
-            learning_rate=recipe.learning_rate, seed=seed, device=device,
-        )  # fmt: skip
-        known = []
+    recipe = recipe.resolved(pixels.shape[-1])
+    if classes and labels_suffice(labels, classes):
+        model, known = recipe.fit(pixels, labels, len(classes), seed, device, told), classes
     else:
-        raise DataError(
-            f"the reference split holds {len(pixels)} images without two classes to tell apart, and learning from "
-            f"images alone needs at least {MIN_UNLABELLED}: add images, raise split.reference, or give labels (class "
-            "sub-folders or metadata.csv)"
-        )
+        model, known = _from_views(pixels, recipe, seed, device, told), []
     raw = model.cpu().features(pixels).double()
     scale, centred = float(raw.square().mean().sqrt()), raw - raw.mean(0)
     _, axes = principal_axes(centred.T @ centred / max(len(raw) - 1, 1))
     return Extractor(model, recipe, pixels.shape[-1], pixels.shape[1], known, scale, axes)
+
+
+def _from_views(pixels: torch.Tensor, recipe: Recipe, seed: int, device: str, told: str | None) -> Classifier:
+    if len(pixels) < MIN_UNLABELLED:
+        raise DataError(
+            f"the reference split holds {len(pixels)} images without two classes of at least {MIN_PER_CLASS} to tell apart, "
+            f"and learning from images alone needs at least {MIN_UNLABELLED}: add images, raise split.reference, or give labels "
+            "(class sub-folders or metadata.csv)"
+        )
+    if recipe.perturb > 0:
+        raise ConfigError(
+            f"params.yaml: extractor.perturb = {recipe.perturb:g}, but there are no two classes whose labels a change "
+            "could be against: set it to 0"
+        )
+    return fit_invariant(
+        pixels, dimensions=recipe.dimensions, steps=recipe.steps or default_steps(pixels.shape[-1]),
+        batch_size=recipe.batch_size, learning_rate=recipe.learning_rate, seed=seed, device=device, told=told,
+    )  # fmt: skip
 
 
 def save_extractor(extractor: Extractor, folder: Path, facts: dict[str, Any] | None = None) -> str:

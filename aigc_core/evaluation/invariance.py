@@ -34,11 +34,12 @@ def fit_invariant(
     learning_rate: float,
     seed: int,
     device: str = "cpu",
+    told: str | None = None,
 ) -> Classifier:
     """Train the extractor's network on uint8 pixels (N, C, S, S) without labels; its head has one class and no meaning.
 
     AdamW with a cosine schedule to zero. All chance comes from one CPU generator seeded with `seed`: on a CPU the
-    same call gives the same weights, and the global generator is left as it was.
+    same call gives the same weights, and the global generator is left as it was. `told` names a progress bar.
     """
     place = pick_device(device)
     with seeded(seed):
@@ -52,7 +53,7 @@ def fit_invariant(
         batch = to_float(images[index])
         return vicreg(expander(model.embed(view(batch, chance))), expander(model.embed(view(batch, chance))))
 
-    descend([*model.parameters(), *expander.parameters()], loss, steps, learning_rate)
+    descend([*model.parameters(), *expander.parameters()], loss, steps, learning_rate, told)
     return model.eval().requires_grad_(False)
 
 
