@@ -21,8 +21,8 @@ from run_stage import all_cpu
 
 from aigc_core.config import Quality
 from aigc_core.quality.duplicates import find_pairs
-from aigc_core.quality.fingerprints import Small
 from aigc_core.quality.scan import CHUNK_ROWS
+from aigc_core.quality.small import Small
 from aigc_core.quality.verdicts import judge
 from aigc_core.quality.workers import cores, ordered_map
 
@@ -38,7 +38,11 @@ def measured(pieces: list[list[Path]], workers: int) -> int:
     done = list(ordered_map(scan_files, pieces, workers))
     facts = pa.Table.from_batches([part.facts for part in done]).combine_chunks()
     small = Small.zeros(facts.num_rows)
-    small.put(0, [part.small for part in done], np.arange(facts.num_rows))
+    first = 0
+    for chunk in done:
+        for members, part in chunk.small:
+            small.put(np.array(members) + first, part)
+        first += chunk.facts.num_rows
     pairs = find_pairs(facts, small, [], lambda _: None, workers)
     names = facts["id"].to_pylist()
     rows = facts.append_column("source", facts["id"])

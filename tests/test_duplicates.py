@@ -16,9 +16,10 @@ from aigc_core.quality import neighbours as neighbours_module
 from aigc_core.quality.alignment import MOST, similarity
 from aigc_core.quality.clusters import near_groups
 from aigc_core.quality.duplicates import FLOOR, find_pairs
-from aigc_core.quality.fingerprints import FLOATS, LENGTH, SPREAD, Small, fingerprints
+from aigc_core.quality.fingerprints import FLOATS, LENGTH, fingerprints
 from aigc_core.quality.neighbours import neighbours
 from aigc_core.quality.scan import Chunk, scan
+from aigc_core.quality.small import Small
 from aigc_core.quality.thumbnails import thumbnails
 from aigc_core.quality.transforms import chosen
 from aigc_core.records import PAIR_SCHEMA
@@ -83,6 +84,19 @@ CHANGED = {
 }
 
 
+def gathered(scanned, small=None, first=0):
+    """The small pictures of a scanned chunk at the rows of the chunk."""
+    small = small or Small.zeros(scanned.facts.num_rows)
+    for members, part in scanned.small:
+        small.put(np.array(members) + first, part)
+    return small
+
+
+def shapes(thumbs):
+    """Fingerprints and kinds of thumbnails without colour."""
+    return fingerprints(thumbs, np.zeros((len(thumbs), 4, 4, 2), np.int8))
+
+
 def pairs_of(pictures, kinds=(), done=None, workers=1):
     chunk = Chunk()
     for number, pixels in enumerate(pictures):
@@ -90,7 +104,7 @@ def pairs_of(pictures, kinds=(), done=None, workers=1):
     scanned = scan(chunk)
     table = find_pairs(
         pa.Table.from_batches([scanned.facts]),
-        scanned.small,
+        gathered(scanned),
         kinds,
         [].append if done is None else done.append,
         workers,
@@ -151,7 +165,7 @@ def test_flat_and_undecodable_rows_have_no_pairs():
     ):
         chunk.add(str(number), content, None)
     scanned = scan(chunk)
-    assert find_pairs(pa.Table.from_batches([scanned.facts]), scanned.small, ["flip"], lambda _: None).num_rows == 0
+    assert find_pairs(pa.Table.from_batches([scanned.facts]), gathered(scanned), ["flip"], lambda _: None).num_rows == 0
     faint = figure(1) // 100
     assert pairs_of([faint, moved(faint)]) == {}, "a stroke of two grey levels"
     assert pairs_of([figure(1), moved(figure(1))]) != {}
@@ -177,11 +191,11 @@ def test_similarity_ignores_place_brightness_and_contrast_and_is_symmetric_enoug
 def test_a_moved_figure_keeps_its_fingerprint():
     still = thumbnails(np.stack([figure(n)[..., 0] for n in range(20)]))
     shifted = np.roll(still, (3, -2), axis=(1, 2))
-    (one, floating), (other, _) = fingerprints(still), fingerprints(shifted)
+    (one, floating), (other, _) = shapes(still), shapes(shifted)
     assert (floating == FLOATS).all()
     cosines = (one.astype(float) * other).sum(axis=1) / LENGTH**2
     assert cosines.min() > 0.99
-    rest, floating = fingerprints(np.stack([thumbnails(photograph(n)[None, ..., 0])[0] for n in range(20)]))
+    rest, floating = shapes(np.stack([thumbnails(photograph(n)[None, ..., 0])[0] for n in range(20)]))
     assert (floating < FLOATS).all()
     assert rest.dtype == np.int16
 
@@ -189,7 +203,7 @@ def test_a_moved_figure_keeps_its_fingerprint():
 def test_a_figure_that_is_moved_into_the_border_is_found():
     figures = [np.roll(figure(seed), 1 - edge(figure(seed)), axis=0) for seed in range(12)]
     pictures = [*figures, *[moved(one, -1) for one in figures]]
-    kinds = fingerprints(thumbnails(np.stack(pictures)[..., 0]))[1].reshape(2, -1)
+    kinds = shapes(thumbnails(np.stack(pictures)[..., 0]))[1].reshape(2, -1)
     assert (kinds[0] != kinds[1]).sum() >= 6, "the border of the copy is not as plain"
     found = {pair for pair, (score, _) in pairs_of(pictures).items() if score >= THRESHOLD}
     assert found <= {(number, number + 12) for number in range(12)}
@@ -260,12 +274,12 @@ def test_many_equal_looking_rows_make_a_bounded_number_of_pairs():
 
 
 def test_small_pictures_can_lie_in_files(tmp_path):
-    small = Small.zeros(3, tmp_path)
-    part = scan(_two()).small
-    small.put(1, [part], np.array([1, 0]))
-    np.testing.assert_array_equal(small.canvases[1], part.canvases[1])
-    np.testing.assert_array_equal(small.fingerprints[2], part.fingerprints[0])
-    assert small.floating.tolist() == [SPREAD, *part.floating[::-1].tolist()]
+    scanned = scan(_two())
+    small, held = gathered(scanned, Small.zeros(3, tmp_path), first=1), gathered(scanned)
+    for name in ("canvases", "alphas", "large", "chroma", "fingerprints", "kinds", "alpha"):
+        np.testing.assert_array_equal(getattr(small, name)[1:], getattr(held, name))
+        assert not getattr(small, name)[0].any()
+    assert small.fingerprints[1].any()
 
 
 def _two():
@@ -273,3 +287,67 @@ def _two():
     for number, pixels in enumerate([figure(1), photograph(1)]):
         chunk.add(str(number), image.encode_png(pixels), None)
     return chunk
+
+
+def sprite(seed, side=40, grey=None):
+    """An opaque figure of random blocks in the middle of nothing, (side, side, 4); `grey` gives all of it one grey level."""
+    rng = np.random.default_rng(seed)
+    blocks = np.kron(rng.integers(0, 256, (3, 3, 3)), np.ones((8, 8, 1)))
+    shape = np.kron(rng.random((6, 6)) < 0.7, np.ones((4, 4)))
+    found = np.zeros((side, side, 4), np.uint8)
+    found[8:32, 8:32, :3] = blocks if grey is None else grey
+    found[8:32, 8:32, 3] = 255 * shape
+    found[found[..., 3] == 0] = 0
+    return found
+
+
+def laid_over(pixels, level):
+    alpha = pixels[..., 3:] / 255
+    return np.round(pixels[..., :3] * alpha + level * (1 - alpha)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_transparent_picture_is_found_on_every_backdrop(level):
+    originals = [sprite(seed) for seed in range(12)]
+    pictures = [*originals, *[compressed(laid_over(one, level)) for one in originals]]
+    found = {pair for pair, (score, _) in pairs_of(pictures).items() if score >= PHOTOGRAPHS}
+    assert found == {(number, number + 12) for number in range(12)}
+
+
+def test_one_shape_in_black_and_in_white_is_two_pictures():
+    shades = [sprite(seed, grey=grey) for seed in range(4) for grey in (0, 128, 255)]
+    shades += [moved(one) for one in shades]
+    found = {pair for pair, (score, _) in pairs_of(shades).items() if score >= PHOTOGRAPHS}
+    assert found == {(number, number + 12) for number in range(12)}
+
+
+@pytest.mark.parametrize("side", [32, 96])
+def test_one_shape_in_two_colours_is_two_pictures(side):
+    shapes_ = [np.asarray(image.to_pil(figure(seed)).resize((side, side))).astype(float) for seed in range(8)]
+    tints = [(1, 0.3, 0.2), (0.2, 0.5, 1), (0.9, 0.6, 0.1)]
+    pictures = [np.stack([one * t / np.dot(tint, (0.299, 0.587, 0.114)) * 0.4 for t in tint], axis=2).clip(0, 255)
+                for one in shapes_ for tint in tints]  # fmt: skip
+    pictures = [one.astype(np.uint8) for one in pictures]
+    pictures += [compressed(one) for one in pictures] + [(one * 0.9).astype(np.uint8) for one in pictures]
+    found = {pair for pair, (score, _) in pairs_of(pictures).items() if score >= PHOTOGRAPHS}
+    assert {(a % 24, b % 24) for a, b in found} == {(n, n) for n in range(24)}, "a copy of itself and nothing else"
+    assert len({b for a, b in found if a < 24}) >= 46
+
+
+def drawing(seed, side=105):
+    """A thin line on white that few pixels of a thumbnail are left of, in black and white alone."""
+    rng = np.random.default_rng(seed)
+    points = np.array([[20, 20], [80, 30], [30, 80], [85, 85]]) + rng.uniform(-5, 5, (4, 2))
+    grid = np.indices((side, side)).transpose(1, 2, 0)
+    line = np.zeros((side, side), bool)
+    for start, end in pairwise(points):
+        for share in np.linspace(0, 1, 80):
+            line |= ((grid - (start + share * (end - start))) ** 2).sum(axis=2) < 2
+    return np.where(line, 0, 255).astype(np.uint8)[..., None]
+
+
+def test_large_drawings_are_compared_at_their_own_scale():
+    originals = [drawing(seed) for seed in range(10)]
+    pictures = [*originals, *[moved(one) for one in originals]]
+    found = {pair for pair, (score, _) in pairs_of(pictures).items() if score >= PHOTOGRAPHS}
+    assert found == {(number, number + 10) for number in range(10)}

@@ -147,10 +147,21 @@ def test_a_rows_facts_do_not_depend_on_its_chunk():
         alone.append(scan(one))
     whole = scan(together)
     assert whole.facts.to_pylist() == [line for part in alone for line in part.facts.to_pylist()]
-    for name in ("canvases", "fingerprints", "floating"):
-        np.testing.assert_array_equal(
-            getattr(whole.small, name), np.concatenate([getattr(part.small, name) for part in alone])
-        )
+
+    def small(scanned, first=0):
+        return {
+            first + member: [
+                getattr(part, name)[n] for name in ("canvases", "chroma", "fingerprints", "kinds", "thumbnails")
+            ]
+            for members, part in scanned.small
+            for n, member in enumerate(members)
+        }
+
+    apart = {key: value for number, part in enumerate(alone) for key, value in small(part, number).items()}
+    assert small(whole).keys() == apart.keys() == {0, 1, 2, 3}
+    for number, values in small(whole).items():
+        for value, expected in zip(values, apart[number], strict=True):
+            np.testing.assert_array_equal(value, expected)
 
 
 def test_scan_names_what_the_bytes_are_and_why_they_are_nothing():

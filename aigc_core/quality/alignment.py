@@ -6,6 +6,7 @@ Legend: M pairs of lumas (M, H, W) of one size.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,14 @@ import numpy.typing as npt
 #: Largest move that is tried, in px each way.
 REACH = 2
 MOVES = 2 * REACH + 1
+#: Half a pixel away from a place: means of two or four neighbours.
+HALVES = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0)]
 #: The highest similarity of pictures that differ; 1 is for equal pixels alone.
 MOST = 0.999999
 #: Pictures that correlate less than this as they are are no copies: their edges are not compared.
 PLAIN = 0.85
+#: Edges that correlate less than this do not become those of a copy by half a pixel.
+HOPELESS = 0.75
 #: How often a picture is blurred at most before its edges are compared.
 BLURS = 2
 #: The sum of a blur's weights, (1 + 4 + 1) squared.
@@ -82,11 +87,43 @@ def _spans(side: int, length: int) -> Wide:
 def _edges_compared(a: Lumas, b: Lumas, row: Places, column: Places) -> Wide:
     """The best correlation (M,) of the gradients of the middles of `a` with those of windows of `b`, over BLURS of each."""
     sizes = (a.shape[1] - 2 * REACH, a.shape[2] - 2 * REACH)
-    (fixed, lengths), (moved, others) = (
-        _edges(window) for window in (a[:, REACH:-REACH, REACH:-REACH], _cut(b, row, column, sizes))
-    )
-    scores = (fixed @ moved.swapaxes(1, 2)) / (lengths[:, :, None] * others[:, None])
+    middle, window = a[:, REACH:-REACH, REACH:-REACH], _cut(b, row, column, sizes)
+    fixed = _edges(middle)
+    found = _correlated(fixed, window)
+    some = np.flatnonzero((found >= HOPELESS) & (found < MOST))
+    if len(some):
+        between, closer = _halfway(middle[some], window[some], b[some], row[some], column[some])
+        some = some[closer]
+        edges, lengths = fixed
+        found[some] = np.maximum(found[some], _correlated((edges[some], lengths[some]), between[closer]))
+    return found
+
+
+def _correlated(fixed: tuple[Wide, Wide], window: Lumas) -> Wide:
+    (edges, lengths), (moved, others) = fixed, _edges(window)
+    scores = (edges @ moved.swapaxes(1, 2)) / (lengths[:, :, None] * others[:, None])
     return np.asarray(scores.max(axis=(1, 2)))
+
+
+def _halfway(
+    fixed: Lumas, window: Lumas, values: Lumas, row: Places, column: Places
+) -> tuple[Lumas, npt.NDArray[np.bool_]]:
+    """The window half a pixel from the corner that correlates best, and where that is better than the corner's own `window`: a
+    copy that was moved before both were made smaller is off by a part of a pixel."""
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.uint16)
+    height, width = window.shape[1:]
+    around = _cut(padded, row, column, (height + 2, width + 2))
+    wanted = _standard(fixed.astype(np.float32))
+    best, closer = window.copy(), np.zeros(len(window), np.bool_)
+    score = np.einsum("nij,nij->n", wanted, _standard(window.astype(np.float32)))
+    for down, across in HALVES:
+        corners = [(1 + y, 1 + x) for y in {0, down} for x in {0, across}]
+        total = np.add.reduce([around[:, y : y + height, x : x + width] for y, x in corners])
+        between: Lumas = ((total + len(corners) // 2) // len(corners)).astype(np.uint8)
+        found = np.einsum("nij,nij->n", wanted, _standard(between.astype(np.float32)))
+        better = found > score
+        best[better], score[better], closer = between[better], found[better], closer | better
+    return best, closer
 
 
 def _edges(window: Lumas) -> tuple[Wide, Wide]:
@@ -102,7 +139,7 @@ def _edges(window: Lumas) -> tuple[Wide, Wide]:
             values = _blurred(values)
         np.subtract(values[:, 2:, 1:-1], values[:, :-2, 1:-1], out=found[:, blurs, 0])
         np.subtract(values[:, 1:-1, 2:], values[:, 1:-1, :-2], out=found[:, blurs, 1])
-    edges = found.reshape(count, BLURS + 1, -1).astype(np.float64)
+    edges = found.reshape(count, BLURS + 1, math.prod(found.shape[2:])).astype(np.float64)
     lengths = np.sqrt(np.einsum("nki,nki->nk", edges, edges))
     return edges, np.maximum(lengths, float(UNBLURRED) ** np.arange(BLURS + 1))
 
@@ -126,7 +163,7 @@ def _blurred(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return values
 
 
-def _cut(values: Lumas, row: Places, column: Places, sizes: tuple[int, int]) -> Lumas:
+def _cut(values: npt.NDArray[Any], row: Places, column: Places, sizes: tuple[int, int]) -> npt.NDArray[Any]:
     """The window (M, *sizes) of each picture at its own corner."""
     windows = np.lib.stride_tricks.sliding_window_view(values, sizes, axis=(1, 2))
     return np.asarray(windows[np.arange(len(values)), row, column])

@@ -1,7 +1,9 @@
 """Pairs of rows that look alike: candidates by fingerprint, confirmed on their small pictures. Nothing is judged here.
 
 Equal pixels are found by their hash. For the rest a 64-bit hash is not enough on small images (moving a digit by one pixel
-changes a fifth of its bits): see fingerprints.py for what finds candidates and alignment.py for what confirms them.
+changes a fifth of its bits): see fingerprints.py for what finds candidates and alignment.py for what confirms them. Two
+transparent pictures are as similar as on the backdrop where they differ most; an opaque one is compared with a transparent
+one on every backdrop, and the best counts, because it may have been laid over any.
 """
 
 from __future__ import annotations
@@ -14,73 +16,98 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from aigc_core.quality import colours
+from aigc_core.quality.alignment import MOST as HIGHEST
 from aigc_core.quality.alignment import similarity
 from aigc_core.quality.fingerprints import (
     DIMENSIONS,
     EITHER,
+    FLAT,
+    LEAST_STD,
     SPREAD,
     Fingerprints,
     Kinds,
-    Small,
     fingerprints,
     is_native,
-    unpadded,
 )
 from aigc_core.quality.neighbours import ROWS, neighbours
-from aigc_core.quality.thumbnails import Lumas, thumbnails
+from aigc_core.quality.planes import BACKDROPS, Lumas, over
+from aigc_core.quality.small import VIEWS, Small, large_size
+from aigc_core.quality.thumbnails import SIDE, resized, thumbnails
 from aigc_core.quality.transforms import SAME, Transform, chosen
 from aigc_core.quality.workers import threaded_map
 from aigc_core.records import PAIR_SCHEMA
 
 #: Pairs below this similarity are not stored; a threshold above it needs no image again.
 FLOOR = 0.9
-#: Candidates per row and transform.
+#: Large pictures whose canvases are less similar than this are not compared at their own scale.
+LEAST_SMALL = 0.85
+#: Shorter side (px) from which colours are compared in fine cells.
+FINE_SIDE = 40
+#: Candidates per view and transform.
 MOST = 8
 #: Least cosine of fingerprints of candidates: floating figures are centred and come closer than other pictures.
 LEAST_FLOATING = 0.96
 LEAST = 0.6
-#: A picture that varies less (standard deviation of the luma in [0, 1]) looks like every other such picture.
-FLAT = 0.01
 #: Pictures that are looked at together: what is in between stays in the cache.
 TOGETHER = 128
+LARGE_TOGETHER = 32
+#: In place of a view: both pictures are transparent, and every backdrop counts.
+EVERY = -1
 
 Places = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
 Advance = Callable[[int], None]
 
 
 class _Pictures:
-    """The small pictures of the rows that are compared, read block by block."""
+    """The small pictures of the rows that are compared, read block by block, and their views: `owner` (E,) is the place of a
+    view's row, `view` (E,) its number."""
 
     def __init__(self, small: Small, rows: Places, heights: Places, widths: Places) -> None:
         self.small, self.rows = small, rows
-        native = is_native(heights, widths)
-        #: Size (px) of what a canvas holds, by row; 0 for a thumbnail.
-        self.sizes = np.where(native[:, None], np.stack([heights, widths], axis=1), 0)
+        sizes = np.stack([heights, widths], axis=1)
+        #: Size (px) of what canvas and larger picture hold, by row; of a thumbnail it is 32, of what is not there 0.
+        self.sizes = np.where(is_native(heights, widths)[:, None], sizes, SIDE)
+        kinds, own = np.unique(sizes, axis=0, return_inverse=True)
+        large = np.array([large_size(*kind) or (0, 0) for kind in kinds.tolist()], np.int64).reshape(-1, 2)
+        self.large_sizes = large[own.ravel()]
+        self.alpha = small.alpha[rows]
+        views = np.where(self.alpha, VIEWS, 1)
+        self.owner = np.repeat(np.arange(len(rows)), views)
+        self.view = np.arange(len(self.owner)) - np.repeat(np.cumsum(views) - views, views)
 
-    def groups(self, *places: Places) -> Iterator[tuple[Places, list[tuple[int, int]]]]:
-        """Where in `places` (each (M,)) the pictures have the same sizes, with these sizes."""
-        keys = np.concatenate([self.sizes[place] for place in places], axis=1)
-        kinds, own = np.unique(keys, axis=0, return_inverse=True)
-        for number, kind in enumerate(kinds.tolist()):
-            yield np.flatnonzero(own.ravel() == number), [(kind[i], kind[i + 1]) for i in range(0, len(kind), 2)]
+    def take(self, places: Places, size: tuple[int, int], view: int, large: bool = False) -> Lumas:
+        """Pictures (M, H, W) of places that have one size, all transparent or none, on the backdrop of a view."""
+        height, width = size
+        rows = self.rows[places]
+        lumas, alphas = (
+            (self.small.large, self.small.large_alphas) if large else (self.small.canvases, self.small.alphas)
+        )
+        found = lumas[rows][:, :height, :width]
+        if len(places) and self.alpha[places[0]]:
+            return over(found, alphas[rows][:, :height, :width], BACKDROPS[view])
+        return found
 
-    def take(self, places: Places, size: tuple[int, int]) -> Lumas:
-        """Pictures (M, H, W) of places that have one size."""
-        return unpadded(self.small.canvases[self.rows[places]], *size)
+
+def _groups(*keys: npt.NDArray[Any]) -> Iterator[tuple[Places, list[int]]]:
+    """Where the rows of the keys, (M,) or (M, n) each, are equal, with these keys."""
+    table = np.column_stack(keys)
+    kinds, own = np.unique(table, axis=0, return_inverse=True)
+    for number, kind in enumerate(kinds.tolist()):
+        yield np.flatnonzero(own.ravel() == number), kind
 
 
 def find_pairs(facts: pa.Table, small: Small, kinds: Sequence[str], advance: Advance, workers: int = 1) -> pa.Table:
     """Pairs (PAIR_SCHEMA, by a and b) with a similarity of at least FLOOR.
 
-    `facts` are rows by id with id, content_hash, std, width and height; row i is row i of `small`. `kinds` names the
+    `facts` are rows by id with id, content_hash, width and height; row i is row i of `small`. `kinds` names the
     transforms (flip, rotate, crop) that are tried beside the picture itself. Of rows with equal pixels the first is
     compared with others, and each further one makes a pair of similarity 1 with it. `advance` is told how many rows are
     done, `len(chosen(kinds))` times the rows in the end. `workers` is the number of threads: nearly all of the time numpy
     computes without Python's lock. Memory: 400 bytes a row beside `small`.
     """
-    first, copies = _by_content(facts["content_hash"])
-    std = facts["std"].to_numpy()[first]
-    rows = first[np.nan_to_num(std) >= FLAT]
+    rows, copies = _by_content(facts["content_hash"])
     heights, widths = (facts[side].fill_null(0).to_numpy()[rows].astype(np.int64) for side in ("height", "width"))
     pictures = _Pictures(small, rows, heights, widths)
     names = [transform.name for transform in chosen(kinds)]
@@ -126,13 +153,13 @@ def _by_content(hashes: pa.ChunkedArray) -> tuple[Places, tuple[Places, Places]]
 
 def _similar(
     pictures: _Pictures, transform: Transform, advance: Advance, workers: int
-) -> Iterator[tuple[Places, Places, npt.NDArray[np.float64]]]:
+) -> Iterator[tuple[Places, Places, Scores]]:
     """Places (left, right) where the transformed left picture looks like the right one, with their similarity."""
+    told = 0
     for figure, least in ((True, LEAST_FLOATING), (False, LEAST)):
-        members, known, _ = _seen(pictures, SAME, figure)
-        asking, queries, fresh = _seen(pictures, transform, figure)
-        if not len(members):
-            advance(int(fresh.sum()))
+        members, known = _seen(pictures, SAME, figure)
+        asking, queries = _seen(pictures, transform, figure)
+        if not len(members) or not len(asking):
             continue
         if transform.undone:  # each pair once: only with those that lie behind
             own, most = np.searchsorted(members, asking, side="right") - 1, MOST
@@ -142,7 +169,11 @@ def _similar(
         search = partial(_block, pictures, transform, (asking, queries, own), (members, known), (least, most))
         for top, found in zip(blocks, threaded_map(search, blocks, workers), strict=True):
             yield found
-            advance(int(fresh[top : top + ROWS].sum()))
+            # A picture that may float is asked for twice, and a transparent one by each view: never more than all rows.
+            done = min(len(np.unique(pictures.owner[asking[top : top + ROWS]])), len(pictures.rows) - told)
+            told += done
+            advance(done)
+    advance(len(pictures.rows) - told)
 
 
 def _block(
@@ -152,56 +183,115 @@ def _block(
     known: tuple[Places, Fingerprints],
     bounds: tuple[float, int],
     top: int,
-) -> tuple[Places, Places, npt.NDArray[np.float64]]:
-    """`_similar` for the ROWS queries (places, fingerprints, own places among the known) from `top` on."""
+) -> tuple[Places, Places, Scores]:
+    """`_similar` for the ROWS queries (views, fingerprints, own places among the known) from `top` on."""
     (asking, vectors, own), (members, others) = queries, known
     left, right = neighbours(vectors, own, others, *bounds, top)
-    left, right = asking[left], members[right]
-    different = left != right
-    left, right = left[different], right[different]
-    score = _confirm(pictures, transform, left, right)
+    one, two, view = _candidates(pictures, asking[left], members[right])
+    score = _confirm(pictures, transform, one, two, view)
     kept = score >= FLOOR
-    return left[kept], right[kept], score[kept]
+    return one[kept], two[kept], score[kept]
 
 
-def _seen(
-    pictures: _Pictures, transform: Transform, figure: bool
-) -> tuple[Places, Fingerprints, npt.NDArray[np.bool_]]:
-    """Places of pictures that are compared as floating figures, or as others, after the transform; their fingerprints; and
-    whether each is counted here: one that may float is compared both ways, and counted as a figure."""
+def _candidates(pictures: _Pictures, left: Places, right: Places) -> tuple[Places, Places, Places]:
+    """Pairs of views as pairs of different rows, each once, with the view whose backdrop they are compared on."""
+    one, two = pictures.owner[left], pictures.owner[right]
+    both = pictures.alpha[one] & pictures.alpha[two]
+    view = np.where(both, EVERY, np.maximum(pictures.view[left], pictures.view[right]))
+    found = np.unique(np.stack([one, two, view], axis=1)[one != two], axis=0)
+    return found[:, 0], found[:, 1], found[:, 2]
+
+
+def _seen(pictures: _Pictures, transform: Transform, figure: bool) -> tuple[Places, Fingerprints]:
+    """Views that are compared as floating figures, or as others, after the transform, and their fingerprints: what may float
+    is compared both ways."""
     if transform is SAME:
-        vectors, kinds = pictures.small.fingerprints[pictures.rows], pictures.small.floating[pictures.rows]
+        rows = pictures.rows[pictures.owner]
+        vectors, kinds = (values[rows, pictures.view] for values in (pictures.small.fingerprints, pictures.small.kinds))
     else:
-        vectors, kinds = _fingerprinted(pictures, transform, np.arange(len(pictures.rows)), True)
-    places = np.flatnonzero(kinds >= EITHER if figure else kinds <= EITHER)
-    vectors, fresh = vectors[places], (kinds[places] == SPREAD) | figure
-    if not figure and not fresh.all():
-        vectors[~fresh] = _fingerprinted(pictures, transform, places[~fresh], False)[0]
-    return places, vectors, fresh
+        vectors, kinds = _fingerprinted(pictures, transform, np.arange(len(pictures.owner)), True)
+    wanted = kinds >= EITHER if figure else kinds <= EITHER
+    places = np.flatnonzero(wanted & (kinds != FLAT))
+    vectors, either = vectors[places], kinds[places] != SPREAD
+    if not figure and either.any():
+        vectors[either] = _fingerprinted(pictures, transform, places[either], False)[0]
+    return places, vectors
 
 
 def _fingerprinted(
-    pictures: _Pictures, transform: Transform, places: Places, centred: bool
+    pictures: _Pictures, transform: Transform, views: Places, centred: bool
 ) -> tuple[Fingerprints, Kinds]:
-    """Fingerprints and kinds of the pictures at `places` as they look after the transform."""
-    vectors, kinds = np.zeros((len(places), DIMENSIONS), np.int16), np.zeros(len(places), np.uint8)
-    for top in range(0, len(places), TOGETHER):
-        block = np.arange(top, min(top + TOGETHER, len(places)))
-        for members, (size,) in pictures.groups(places[block]):
-            turned = thumbnails(transform.apply(pictures.take(places[block[members]], size)))
-            vectors[block[members]], kinds[block[members]] = fingerprints(turned, centred)
+    """Fingerprints and kinds of views as they look after the transform."""
+    vectors, kinds = np.zeros((len(views), DIMENSIONS), np.int16), np.zeros(len(views), np.uint8)
+    for top in range(0, len(views), TOGETHER):
+        block = slice(top, min(top + TOGETHER, len(views)))
+        own, view = pictures.owner[views[block]], pictures.view[views[block]]
+        for members, (height, width, _, number) in _groups(pictures.sizes[own], pictures.alpha[own], view):
+            places = own[members]
+            turned = thumbnails(transform.apply(pictures.take(places, (height, width), number)))
+            chroma = pictures.small.chroma[pictures.rows[places]]
+            vectors[top + members], kinds[top + members] = fingerprints(turned, chroma, centred)
     return vectors, kinds
 
 
-def _confirm(pictures: _Pictures, transform: Transform, left: Places, right: Places) -> npt.NDArray[np.float64]:
-    """Similarity of candidates; pictures of different sizes are compared as thumbnails."""
+def _confirm(pictures: _Pictures, transform: Transform, left: Places, right: Places, view: Places) -> Scores:
+    """Similarity (M,) of candidates on the backdrop of `view`: on their canvases, then at their own scale where those are
+    smaller, and never above how well their colours agree where they do not."""
+    score = _on_backdrops(pictures, transform, left, right, view, large=False)
+    sides = pictures.large_sizes[:, 0]
+    closer = np.flatnonzero((score >= LEAST_SMALL) & (sides[left] > 0) & (sides[right] > 0))
+    score[closer] = _on_backdrops(pictures, transform, left[closer], right[closer], view[closer], large=True)
+    near = np.flatnonzero(score >= FLOOR)
+    one, two = (pictures.small.chroma[pictures.rows[side[near]]] for side in (left, right))
+    fine = (pictures.large_sizes[left[near]].min(axis=1) >= FINE_SIDE) & (
+        pictures.large_sizes[right[near]].min(axis=1) >= FINE_SIDE
+    )
+    agreed, same = colours.same(transform.apply(one) if transform.undone else one, two, fine, located=transform.undone)
+    score[near] = np.where(same, score[near], np.minimum(agreed, score[near]))
+    return np.asarray(np.round(score, 6))
+
+
+def _on_backdrops(
+    pictures: _Pictures, transform: Transform, left: Places, right: Places, view: Places, large: bool
+) -> Scores:
+    """Similarity (M,) on the backdrop of each pair's view; of EVERY the lower one over black and over white."""
+    score = np.ones(len(left))
+    every = view == EVERY
+    for number in range(VIEWS):
+        wanted = np.flatnonzero((view == number) | (every & (number < 2)))
+        found = _on_backdrop(pictures, transform, left[wanted], right[wanted], number, large)
+        score[wanted] = np.minimum(score[wanted], found)
+    return score
+
+
+def _on_backdrop(
+    pictures: _Pictures, transform: Transform, left: Places, right: Places, view: int, large: bool
+) -> Scores:
+    """Similarity (M,) of pairs on one backdrop. Pictures of different sizes are compared as thumbnails, or large ones at the
+    smaller size; two that show nothing there do not differ."""
     score = np.empty(len(left))
-    for top in range(0, len(left), TOGETHER):
-        a, b = left[top : top + TOGETHER], right[top : top + TOGETHER]
-        for members, (size, other) in pictures.groups(a, b):
-            one = transform.apply(pictures.take(a[members], size))
-            two = pictures.take(b[members], other)
-            if one.shape != two.shape or not transform.undone:
-                one, two = thumbnails(one), thumbnails(two)
-            score[top + members] = similarity(one, two)
-    return np.round(score, 6)
+    sizes, together = (pictures.large_sizes, LARGE_TOGETHER) if large else (pictures.sizes, TOGETHER)
+    for top in range(0, len(left), together):
+        a, b = left[top : top + together], right[top : top + together]
+        for members, key in _groups(sizes[a], sizes[b], pictures.alpha[a], pictures.alpha[b]):
+            one = transform.apply(pictures.take(a[members], (key[0], key[1]), view, large))
+            two = pictures.take(b[members], (key[2], key[3]), view, large)
+            one, two = _of_one_size(one, two, large)
+            flat = np.stack([_flat(one), _flat(two)])
+            score[top + members] = np.where(
+                flat.any(axis=0), np.where(flat.all(axis=0), HIGHEST, 0), similarity(one, two)
+            )
+    return score
+
+
+def _of_one_size(one: Lumas, two: Lumas, large: bool) -> tuple[Lumas, Lumas]:
+    if one.shape == two.shape:
+        return one, two
+    if not large:
+        return thumbnails(one), thumbnails(two)
+    height, width = (min(sides) for sides in zip(one.shape[1:], two.shape[1:], strict=True))
+    return resized(one, height, width), resized(two, height, width)
+
+
+def _flat(lumas: Lumas) -> npt.NDArray[np.bool_]:
+    return np.asarray(lumas.std(axis=(1, 2)) < LEAST_STD)

@@ -1,4 +1,4 @@
-"""What look-alikes are searched by: a small picture of every image, and a short vector of the coarse shapes in it.
+"""What look-alikes are searched by: a short vector of the coarse shapes in a picture, and of its mean colour.
 
 Legend: N images; a canvas is 32x32 luma. Images with both sides in 24..32 px lie in their canvas pixel by pixel, at the top left,
 their last row and column repeated: a copy that was moved by a pixel then is exactly equal somewhere. All others are resized.
@@ -6,8 +6,6 @@ their last row and column repeated: a copy that was moved by a pixel then is exa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,15 +31,22 @@ FADE = 4
 BLOCK = 64
 
 Fingerprints = npt.NDArray[np.int16]  # (N, DIMENSIONS)
-#: Kinds (N,) of pictures: what fills the frame, what may float, what floats.
-SPREAD, EITHER, FLOATS = 0, 1, 2
+#: Kinds (N,) of pictures: what fills the frame, what may float, what floats, and what hardly varies: such pictures look like
+#: each other all, and are not compared.
+SPREAD, EITHER, FLOATS, FLAT = 0, 1, 2, 3
+#: Standard deviation of the luma in grey levels below which a picture is flat.
+LEAST_STD = 2.55
 Kinds = npt.NDArray[np.uint8]
 
 _V, _U = np.meshgrid(np.arange(-FREQUENCIES, FREQUENCIES + 1), np.arange(FREQUENCIES + 1), indexing="ij")
 _RADIUS = np.hypot(_V, _U)
 #: One of each pair of mirrored frequencies, without the mean.
 _USED = (_RADIUS > 0) & (_RADIUS <= FREQUENCIES + 0.5) & ~((_U == 0) & (_V < 0))
-DIMENSIONS = 2 * int(_USED.sum())
+SHAPES = 2 * int(_USED.sum())
+DIMENSIONS = SHAPES + 2
+#: The mean colour's distance from grey (Cb, Cr) that weighs as much as all shapes, so that pictures of one shape in other
+#: colours do not push out the copies in the same one.
+COLOURED = 40.0
 _PLACES = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
 _RING = np.setdiff1d(_PLACES, _PLACES[RING:-RING, RING:-RING])
 _FADE = np.ones(SIDE)
@@ -57,37 +62,6 @@ _WAVES = np.exp(-2j * np.pi * np.outer(np.arange(-FREQUENCIES, FREQUENCIES + 1),
 #: The waves from 0 upwards, real and imaginary parts side by side: a product of real matrices gives complex numbers.
 _ACROSS = np.ascontiguousarray(_WAVES[FREQUENCIES:].T).view(np.float64)  # (32, 12)
 _DOWN = np.ascontiguousarray(_WAVES.T).view(np.float64)  # (32, 22)
-
-
-@dataclass(frozen=True)
-class Small:
-    """What look-alikes of N rows are found by: canvases (N, 32, 32), fingerprints (N, DIMENSIONS) and floating (N,), their kinds."""
-
-    canvases: Lumas
-    fingerprints: Fingerprints
-    floating: Kinds
-
-    @classmethod
-    def zeros(cls, count: int, folder: Path | None = None) -> Small:
-        """Room for `count` rows: in memory, or for canvases and fingerprints in files of a folder."""
-
-        def room(name: str, kind: type[np.generic], *shape: int) -> npt.NDArray[Any]:
-            if folder is None:
-                return np.zeros((count, *shape), kind)
-            return np.memmap(folder / name, kind, "w+", shape=(max(count, 1), *shape))
-
-        return cls(
-            room("canvases", np.uint8, SIDE, SIDE),
-            room("fingerprints", np.int16, DIMENSIONS),
-            np.zeros(count, np.uint8),
-        )
-
-    def put(self, first: int, parts: list[Small], order: npt.NDArray[np.int64]) -> None:
-        """Write the rows of `parts`, in this order, from row `first` on."""
-        place = slice(first, first + len(order))
-        self.canvases[place] = np.concatenate([part.canvases for part in parts])[order]
-        self.fingerprints[place] = np.concatenate([part.fingerprints for part in parts])[order]
-        self.floating[place] = np.concatenate([part.floating for part in parts])[order]
 
 
 def is_native(height: Any, width: Any) -> Any:
@@ -108,23 +82,25 @@ def unpadded(canvas: Lumas, height: int, width: int) -> Lumas:
     return canvas[:, :height, :width] if is_native(height, width) else canvas
 
 
-def fingerprints(small: Lumas, centred: bool = True) -> tuple[Fingerprints, Kinds]:
-    """Fingerprints (N, DIMENSIONS) of thumbnails (N, 32, 32), and whether they show a figure that floats on a plain ground.
+def fingerprints(small: Lumas, chroma: npt.NDArray[np.int8], centred: bool = True) -> tuple[Fingerprints, Kinds]:
+    """Fingerprints (N, DIMENSIONS) of thumbnails (N, 32, 32) with coarse colours (N, G, G, 2), and whether they show a figure
+    that floats on a plain ground.
 
     The lowest frequencies of the picture, each times its radius, because pictures have more of the low ones. A figure that
     floats or may float is first moved to the middle by its centre of mass (in the frequencies: a turn of their phase), so that
     a moved figure has the same fingerprint; of other pictures, and of those that may float where `centred` is false, the
-    border fades, so that what a shift brings in matters little. Brightness and contrast do not matter. Two fingerprints
-    compare by their dot product, LENGTH squared for equal ones.
+    border fades, so that what a shift brings in matters little. Brightness and contrast do not matter. The mean colour stands
+    beside the shapes. Two fingerprints compare by their dot product, LENGTH squared for equal ones.
     """
     vectors, kinds = np.empty((len(small), DIMENSIONS), np.int16), np.empty(len(small), np.uint8)
+    colours = chroma.mean(axis=(1, 2)) / COLOURED
     for top in range(0, len(small), BLOCK):
         place = slice(top, top + BLOCK)
-        vectors[place], kinds[place] = _fingerprints(small[place], EITHER if centred else FLOATS)
+        vectors[place], kinds[place] = _fingerprints(small[place], colours[place], EITHER if centred else FLOATS)
     return vectors, kinds
 
 
-def _fingerprints(small: Lumas, least: int) -> tuple[Fingerprints, Kinds]:
+def _fingerprints(small: Lumas, colours: npt.NDArray[np.float64], least: int) -> tuple[Fingerprints, Kinds]:
     flat = small.reshape(len(small), -1)
     ring = flat[:, _RING].astype(np.float64)
     values = flat.astype(np.float64)
@@ -132,6 +108,7 @@ def _fingerprints(small: Lumas, least: int) -> tuple[Fingerprints, Kinds]:
     variance, outer = np.einsum("ij,ij->i", values, values) / SIDE**2, ring.var(axis=1)
     kinds = (outer < BUSY * variance).astype(np.uint8) + (outer < PLAIN * variance)
     floating, others = np.flatnonzero(kinds >= least), np.flatnonzero(kinds < least)
+    kinds[variance < LEAST_STD**2] = FLAT
     if len(others):
         faded = values[others]
         faded -= (faded @ _FLAT_WINDOW / _FLAT_WINDOW.sum())[:, None]
@@ -142,6 +119,8 @@ def _fingerprints(small: Lumas, least: int) -> tuple[Fingerprints, Kinds]:
         waves[floating] *= _turn(*_centres(flat[floating], ring[floating].mean(axis=1)))
     waves *= _CHOSEN_RADIUS
     vectors = np.concatenate([waves.real, waves.imag], axis=1)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    vectors = np.concatenate([vectors, colours], axis=1)
     vectors *= LENGTH / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return np.round(vectors, out=vectors).astype(np.int16), kinds
 
@@ -156,7 +135,7 @@ def _centres(flat: Lumas, ground: npt.NDArray[np.float64]) -> tuple[npt.NDArray[
 
 
 def _turn(down: npt.NDArray[np.float64], across: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
-    """Factors (N, DIMENSIONS / 2) of the used frequencies that move pictures back by so many px."""
+    """Factors (N, SHAPES / 2) of the used frequencies that move pictures back by so many px."""
     rows, columns = (
         np.exp(2j * np.pi / SIDE * move[:, None] * frequencies)
         for move, frequencies in ((down, _V[:, 0]), (across, _U[0]))

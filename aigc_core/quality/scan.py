@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from aigc_core.errors import DecodeError
 from aigc_core.modalities import image, provenance
-from aigc_core.quality.fingerprints import Small, canvases, fingerprints
 from aigc_core.quality.hashing import perceptual_hashes
 from aigc_core.quality.measures import BLOCK, luma_batch, measure_batch
-from aigc_core.quality.thumbnails import thumbnails
+from aigc_core.quality.planes import planes_of
+from aigc_core.quality.small import Part, part_of
 from aigc_core.records import MEASURE_SCHEMA
 
 #: Rows per chunk, and bytes of encoded content that end a chunk earlier.
@@ -71,10 +71,11 @@ def chunks(rows: Iterable[tuple[str, bytes | None]], notes: Mapping[str, str | N
 
 @dataclass(frozen=True)
 class Scanned:
-    """Facts (MEASURE_SCHEMA) of a chunk's rows, in their order, and what look-alikes are found by; zeros where undecodable."""
+    """Facts (MEASURE_SCHEMA) of a chunk's rows, in their order, and what look-alikes are found by: places in the chunk, and
+    the small pictures of the rows there, by their size."""
 
     facts: pa.RecordBatch
-    small: Small
+    small: list[tuple[list[int], Part]]
 
 
 class _Table:
@@ -86,7 +87,7 @@ class _Table:
         self.columns["id"] = chunk.ids
         self.numbers = {name: np.zeros(count, kind) for name, kind in NUMBERS.items()}
         self.measured = np.zeros(count, np.bool_)
-        self.small = Small.zeros(count)
+        self.small: list[tuple[list[int], Part]] = []
         self.waiting: dict[tuple[int, ...], tuple[list[int], list[image.Pixels]]] = {}
 
     def add(self, place: int, pixels: image.Pixels) -> None:
@@ -101,14 +102,12 @@ class _Table:
         """Measure the waiting images of one shape."""
         places, images = self.waiting.pop(shape)
         pixels = np.stack(images)
-        lumas = luma_batch(pixels)
-        small = thumbnails(lumas)
         self.measured[places] = True
-        for name, values in measure_batch(pixels, lumas).items():
+        for name, values in measure_batch(pixels, luma_batch(pixels)).items():
             self.numbers[name][places] = values
-        self.small.canvases[places] = canvases(lumas, small)
-        self.small.fingerprints[places], self.small.floating[places] = fingerprints(small)
-        hashes = perceptual_hashes(small).tolist()
+        part = part_of(planes_of(pixels))
+        self.small.append((places, part))
+        hashes = perceptual_hashes(part.thumbnails).tolist()
         for place, one, perceptual in zip(places, images, hashes, strict=True):
             self.columns["content_hash"][place] = image.content_hash(one)
             self.columns["perceptual_hash"][place] = f"{perceptual:016x}"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from aigc_core.quality.thumbnails import Lumas, thumbnails
+from aigc_core.quality.thumbnails import Lumas
 
 
 @dataclass(frozen=True)
 class Transform:
-    """A change of lumas (N, H, W), its name in PAIR_SCHEMA, and whether some transform of the same kind undoes it."""
+    """A change of lumas (N, H, W) or of a grid of them (N, G, G, D), its name in PAIR_SCHEMA, and whether some transform of the
+    same kind undoes it."""
 
     name: str
-    apply: Callable[[Lumas], Lumas]
+    apply: Callable[[Any], Any]
     undone: bool = True
 
 
@@ -27,7 +29,7 @@ def _cut(share: float, down: float, across: float) -> Callable[[Lumas], Lumas]:
     def apply(lumas: Lumas) -> Lumas:
         height, width = (max(round(side * share), 1) for side in lumas.shape[1:])
         top, left = round((lumas.shape[1] - height) * down), round((lumas.shape[2] - width) * across)
-        return thumbnails(lumas[:, top : top + height, left : left + width])
+        return lumas[:, top : top + height, left : left + width]
 
     return apply
 

@@ -18,8 +18,8 @@ from aigc_core.errors import DataError
 from aigc_core.files import atomic_folder, write_table
 from aigc_core.paths import Paths
 from aigc_core.quality.duplicates import find_pairs
-from aigc_core.quality.fingerprints import Small
 from aigc_core.quality.scan import Scanned, chunks, scan
+from aigc_core.quality.small import Small
 from aigc_core.quality.transforms import chosen
 from aigc_core.quality.workers import ordered_map, processes
 from aigc_core.records import MEASURE_SCHEMA, StageResult
@@ -49,7 +49,8 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
         # In files that the system may drop from memory: a million rows are 1.2 GB.
         small = Small.zeros(count, Path(beside))
         scanned = ordered_map(scan, chunks(version.contents(), _notes(version)), workers)
-        _write(scratch / "part-0.parquet", scanned, small, count, bars)
+        places = {identity: place for place, identity in enumerate(sorted(version.rows["id"].to_pylist()))}
+        _write(scratch / "part-0.parquet", scanned, small, places, bars)
         facts = pq.read_table(scratch / "part-0.parquet", columns=USED)
         task = bars.add_task("comparing", total=count * len(chosen(kinds)))
         pairs = find_pairs(facts, small, kinds, partial(bars.advance, task), workers)
@@ -69,28 +70,28 @@ def _notes(version: Version) -> dict[str, str]:
     return dict(zip(rows["id"].to_pylist(), rows["note"].to_pylist(), strict=True))
 
 
-def _write(target: Path, scanned: Iterator[Scanned], small: Small, count: int, bars: Progress) -> None:
-    """Write facts and small pictures by id, a shard at a time: shards are ordered, the rows in one are not."""
-    task = bars.add_task("measuring", total=count)
-    shard: list[Scanned] = []
+def _write(target: Path, scanned: Iterator[Scanned], small: Small, places: dict[str, int], bars: Progress) -> None:
+    """Write facts and small pictures by id (id to place); facts a shard at a time: shards are ordered, the rows in one are not."""
+    task = bars.add_task("measuring", total=len(places))
+    shard: list[pa.RecordBatch] = []
     done = 0
     with pq.ParquetWriter(target, MEASURE_SCHEMA, compression="zstd", write_statistics=False) as writer:
 
         def flush() -> None:
-            nonlocal done
-            facts = pa.Table.from_batches([part.facts for part in shard], MEASURE_SCHEMA)
-            order = np.argsort(np.array(facts["id"].to_pylist()))
-            small.put(done, [part.small for part in shard], order)
-            writer.write_table(facts.take(pa.array(order)).combine_chunks())
-            done += len(order)
+            facts = pa.Table.from_batches(shard, MEASURE_SCHEMA)
+            writer.write_table(facts.sort_by("id").combine_chunks())
             shard.clear()
 
         for part in scanned:
-            if shard and part.facts["id"][0].as_py()[0] != shard[-1].facts["id"][0].as_py()[0]:
+            ids = part.facts["id"].to_pylist()
+            if shard and ids[0][0] != shard[-1]["id"][0].as_py()[0]:
                 flush()
-            shard.append(part)
-            bars.advance(task, part.facts.num_rows)
+            shard.append(part.facts)
+            for members, pictures in part.small:
+                small.put(np.array([places[ids[member]] for member in members]), pictures)
+            done += len(ids)
+            bars.advance(task, len(ids))
         if shard:
             flush()
-    if done != count:
-        raise DataError(f"the content store holds {done:,} of {count:,} rows: run `aigc ingest` again")
+    if done != len(places):
+        raise DataError(f"the content store holds {done:,} of {len(places):,} rows: run `aigc ingest` again")
