@@ -42,8 +42,10 @@ from aigc_core.records import PAIR_SCHEMA
 FLOOR = 0.9
 #: Large pictures whose canvases are less similar than this are not compared at their own scale.
 LEAST_SMALL = 0.85
+#: How much more contrast one of two copies may have.
+CONTRAST = 1.4
 #: Shorter side (px) from which colours are compared in fine cells.
-FINE_SIDE = 40
+FINE_SIDE = 50
 #: Candidates per view and transform.
 MOST = 8
 #: Least cosine of fingerprints of candidates: floating figures are centred and come closer than other pictures.
@@ -277,10 +279,8 @@ def _on_backdrop(
             one = transform.apply(pictures.take(a[members], (key[0], key[1]), view, large))
             two = pictures.take(b[members], (key[2], key[3]), view, large)
             one, two = _of_one_size(one, two, large)
-            flat = np.stack([_flat(one), _flat(two)])
-            score[top + members] = np.where(
-                flat.any(axis=0), np.where(flat.all(axis=0), HIGHEST, 0), similarity(one, two)
-            )
+            score[top + members] = np.where(_contrasted(one, two), similarity(one, two), 0)
+            score[top + members[_nothing(one) & _nothing(two)]] = HIGHEST
     return score
 
 
@@ -293,5 +293,11 @@ def _of_one_size(one: Lumas, two: Lumas, large: bool) -> tuple[Lumas, Lumas]:
     return resized(one, height, width), resized(two, height, width)
 
 
-def _flat(lumas: Lumas) -> npt.NDArray[np.bool_]:
+def _nothing(lumas: Lumas) -> npt.NDArray[np.bool_]:
     return np.asarray(lumas.std(axis=(1, 2)) < LEAST_STD)
+
+
+def _contrasted(one: Lumas, two: Lumas) -> npt.NDArray[np.bool_]:
+    """Whether pairs show something, with about as much contrast: a dark and a light thing of one shape are two things."""
+    spread = np.sort([lumas.std(axis=(1, 2)) for lumas in (one, two)], axis=0)
+    return np.asarray((spread[0] >= LEAST_STD) & (spread[1] <= CONTRAST * spread[0]))
