@@ -16,14 +16,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from aigc_core.errors import DecodeError
 from aigc_core.modalities.decoding import deep_files, deep_tiff, exif, foreign, jpeg_end, metadata, tiff
-from aigc_core.modalities.decoding.canonical import Pixels, canonical, without_hidden
+from aigc_core.modalities.decoding.canonical import Pixels as Pixels
+from aigc_core.modalities.decoding.canonical import canonical
+from aigc_core.modalities.fitting import BACKDROP as BACKDROP
+from aigc_core.modalities.fitting import RESIZE_MODE as RESIZE_MODE
+from aigc_core.modalities.fitting import fit as fit
+from aigc_core.modalities.fitting import to_pil as to_pil
+from aigc_core.modalities.fitting import with_channels as with_channels
 
-#: Written into every card, because features change with the way an image is resized.
-RESIZE_MODE = "lanczos-cover"
 #: Larger images are refused before they are decoded: a small file may unpack to gigabytes.
 MAX_PIXELS = 64_000_000
 #: Bytes of samples that are held at once; TIFF files with more are left to Pillow, which keeps the upper bytes alone.
@@ -35,8 +39,6 @@ JPEG = b"\xff\xd8\xff"
 READ_HERE = frozenset(b"IMP")
 #: Bits per sample in the header of a PNG, when they are more than Pillow keeps.
 DEEP = 16
-#: Colour that lies behind transparent pixels where one luma is needed; grey is as far from black as from white.
-BACKDROP = 128
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ def quiet() -> Iterator[None]:
 
 
 def decode(content: bytes) -> Decoded:
-    """Decode one encoded image to 1, 3 or 4 channels of 8 bits.
+    """Decode one encoded image to 1, 3 or 4 channels of 8 bits, in canonical form: one picture, one array.
 
-    EXIF rotation is applied, palettes and CMYK become RGB(A), 16 bits become 8, of an animation the first frame is
-    taken; each leaves a note. Raises DecodeError, with the reason, for anything that is not a whole image.
+    EXIF rotation is applied, palettes and CMYK become RGB(A), wider values become 8 bits, of an animation the first frame
+    is taken, metadata that cannot be read is ignored; each leaves a note. Raises DecodeError, with the reason, for
+    anything that is not a whole image.
     """
     with quiet():
         return decode_quietly(content)
@@ -86,7 +89,7 @@ def _read_otherwise(content: bytes, failure: Exception) -> Decoded:
     attempts: list[Callable[[], Decoded | None]] = [lambda: _read(content, info, (name,))] if name else []
     bare = None if isinstance(failure, Image.DecompressionBombError) else metadata.without_metadata(content)
     if bare is not None:
-        attempts.append(lambda: _noted(_read(bare.content, bare.info), "metadata that cannot be read ignored"))
+        attempts.append(lambda: _noted(_read(bare.content, bare.info), bare.note))
         if content.startswith(JPEG):
             attempts.append(lambda: _ended(bare.content, bare.info))
     for attempt in attempts:
@@ -103,10 +106,8 @@ def _read_otherwise(content: bytes, failure: Exception) -> Decoded:
 
 
 def _ended(content: bytes, info: Mapping[str, Any]) -> Decoded | None:
-    def decoded(closed: bytes, luma: bool) -> Pixels:
+    def decoded(closed: bytes) -> Pixels:
         with _opened(closed) as image:
-            if luma:
-                image.draft("L", None)
             return np.asarray(image)
 
     closed = jpeg_end.ended(content, decoded)
@@ -122,7 +123,7 @@ def _words(content: bytes, failure: Exception) -> str:
         return f"more than {MAX_PIXELS:,} px"
     known = foreign.reason(content)
     if known is None and "cannot identify" in str(failure):
-        known = foreign.unknown_tiff(content) or "not an image"
+        known = foreign.damaged(content) or "not an image"
     return known or " ".join(str(failure).split()) or type(failure).__name__
 
 
@@ -160,14 +161,16 @@ def _read(content: bytes, info: Mapping[str, Any] | None = None, formats: tuple[
             pixels, read = deep_files.png(content, lambda: _opened(content))
         else:
             pixels, read = _pixels(image, content)
-        info = image.info if info is None else info
-        if exif.CARRIERS.isdisjoint(info):
+        place: Mapping[Any, Any] = image.info if info is None else info
+        if exif.CARRIERS.isdisjoint(place):
             return Decoded(canonical(pixels), notes + read, image.format)
-        orientation, ignored = exif.orientation(info)
+        orientation, ignored = exif.orientation(place)
         return _finished(pixels, notes + ignored, read, orientation, image.format)
 
 
-def _finished(pixels: Pixels, notes: tuple[str, ...], read: tuple[str, ...], orientation: int, name: str | None) -> Decoded:
+def _finished(
+    pixels: Pixels, notes: tuple[str, ...], read: tuple[str, ...], orientation: int, name: str | None
+) -> Decoded:
     if orientation != exif.UPRIGHT:
         pixels = exif.upright(pixels, orientation)
         notes = (*notes, f"EXIF orientation {orientation} applied")
@@ -214,9 +217,11 @@ def _bytes_of_rows(content: bytes) -> Pixels:
 
 def _pixels(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]]:
     """Pixels (H, W, C) as they are stored, and notes on how they were converted."""
-    mode = image.mode
     transparent = "transparency" in image.info
     image.load()
+    mode = image.mode  # of an icon it is known only now
+    if transparent and image.format == "PNG":
+        deep_files.scale_key(image, content)
     if mode in WIDE_MODES:
         return deep_files.grey(image, content)
     target = _target_mode(mode, transparent)
@@ -236,7 +241,8 @@ def _target_mode(mode: str, transparent: bool) -> str:
 
 
 def content_hash(pixels: Pixels) -> str:
-    """Hex sha256 of shape and pixels: equal for the same picture in two file formats."""
+    """Hex sha256 of shape and pixels in their canonical form: equal for one picture in any file format and with any channels."""
+    pixels = canonical(pixels)
     whole = hashlib.sha256(_hash_header(pixels.shape))
     whole.update(np.ascontiguousarray(pixels).data)
     return whole.hexdigest()
@@ -272,44 +278,8 @@ def _identity(content: bytes | None) -> Identity:
     return Identity(content_hash(decoded.pixels), "; ".join(decoded.notes) or None, decoded.pixels.shape)
 
 
-def to_pil(pixels: Pixels) -> Image.Image:
-    """A Pillow image of (H, W, C) pixels."""
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
 def encode_png(pixels: Pixels) -> bytes:
     """Lossless PNG without metadata; equal pixels make equal bytes."""
     buffer = io.BytesIO()
     to_pil(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def with_channels(pixels: Pixels, channels: int) -> Pixels:
-    """Convert (H, W, C) to the given number of channels; alpha is laid over the backdrop where it has no place.
-
-    Grey is the luma with Rec. 601 weights.
-    """
-    have = pixels.shape[2]
-    if have == channels:
-        return pixels
-    if have == 4:
-        alpha = pixels[..., 3:].astype(np.float32) / 255
-        colour = pixels[..., :3].astype(np.float32) * alpha + BACKDROP * (1 - alpha)
-        pixels, have = np.round(colour).astype(np.uint8), 3
-    if channels == 1 and have == 3:
-        return np.asarray(to_pil(pixels).convert("L"))[..., None]
-    if channels in (3, 4) and have == 1:
-        pixels = np.repeat(pixels, 3, axis=2)
-    if channels == 4:
-        pixels = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], axis=2)
-    return pixels
-
-
-def fit(pixels: Pixels, size: int, channels: int) -> Pixels:
-    """Scale the shorter side to `size` (Lanczos) and cut the middle square: (size, size, channels)."""
-    pixels = with_channels(pixels, channels)
-    if pixels.shape[:2] == (size, size):
-        return pixels
-    fitted = ImageOps.fit(to_pil(pixels), (size, size), Image.Resampling.LANCZOS)
-    values = np.asarray(fitted, dtype=np.uint8)
-    return values[..., None] if values.ndim == 2 else values

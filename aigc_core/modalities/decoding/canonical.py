@@ -5,6 +5,8 @@ Legend: H, W = height, width in px; C = channels (1 grey, 3 colour, 4 colour wit
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -53,8 +55,13 @@ def without_hidden(pixels: Pixels) -> Pixels:
     return shown
 
 
-def multiplied_back(pixels: Pixels) -> Pixels:
-    """Pixels (H, W, 4) with their own colour, of pixels whose colour is multiplied by alpha."""
-    alpha = pixels[..., 3:].astype(np.float32)
-    colour = np.divide(pixels[..., :3] * np.float32(OPAQUE), alpha, out=np.zeros_like(alpha, shape=(*alpha.shape[:2], 3)), where=alpha > 0)
-    return np.concatenate([np.clip(np.round(colour), 0, 255).astype(np.uint8), pixels[..., 3:]], axis=2)
+def multiplied_back(values: npt.NDArray[Any]) -> Pixels:
+    """Pixels (H, W, 4) with their own colour, of values (H, W, 4) from 0 to 255 whose colour is multiplied by alpha.
+
+    Values that lie beyond that range, as resizing makes them, still have the right colour.
+    """
+    alpha = values[..., 3:].astype(np.float32)
+    opacity = np.clip(np.round(alpha), 0, OPAQUE)
+    colour = np.zeros((*values.shape[:2], 3), np.float32)
+    np.divide(values[..., :3] * np.float32(OPAQUE), alpha, out=colour, where=opacity > 0)
+    return np.concatenate([np.clip(np.round(colour), 0, OPAQUE), opacity], axis=2).astype(np.uint8)

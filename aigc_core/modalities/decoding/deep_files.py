@@ -16,7 +16,7 @@ from PIL import Image
 
 from aigc_core.modalities.decoding.canonical import OPAQUE, Pixels
 from aigc_core.modalities.decoding.depth import Known, eight_bits
-from aigc_core.modalities.decoding.metadata import png_chunks
+from aigc_core.modalities.decoding.metadata import checksum, png_chunks
 
 Wide = npt.NDArray[np.uint16]
 Opener = Callable[[], Image.Image]
@@ -26,6 +26,7 @@ PNG_COLOURS = {0: ("I;16", 1), 2: ("RGB;16", 3), 4: ("LA;16", 2), 6: ("RGBA;16",
 #: Pillow's names of the layouts that take the upper and the lower bytes of a row; grey with alpha is read as four bytes.
 BYTES = {2: ("RGB;16B", "RGB;16L"), 6: ("RGBA;16B", "RGBA;16L")}
 WIDEST = 65535
+_CARD = re.compile(rb"(BZERO|BSCALE) *= *([-+0-9.E]+)")
 _PPM = re.compile(rb"P([56])(?:\s+|#[^\r\n]*)+(\d+)(?:\s+|#[^\r\n]*)+(\d+)(?:\s+|#[^\r\n]*)+(\d+)\s")
 
 
@@ -34,12 +35,13 @@ def png(content: bytes, opener: Opener) -> tuple[Pixels, tuple[str, ...]]:
     colour = content[25]
     name, samples = PNG_COLOURS[colour]
     values = _values(colour, opener)
-    significant, key = _declared(content, samples)
+    alpha = samples in (2, 4)
+    significant, key = _declared(content, samples - alpha)
     white = None
     if significant is not None:  # scaled to 16 bits, as the specification asks, or not scaled at all
         most = 2.0**significant - 1
-        white = most if values.max() <= most else float(WIDEST)
-    pixels, notes = eight_bits(values, Known(name, 16, white=white), alpha=samples in (2, 4))
+        white = most if values[..., : samples - alpha].max() <= most else float(WIDEST)
+    pixels, notes = eight_bits(values, Known(name, 16, white=white), alpha=alpha)
     if samples == 2:
         pixels = pixels[..., [0, 0, 0, 1]]
     if key is not None:
@@ -57,7 +59,7 @@ def _values(colour: int, opener: Opener) -> Wide:
         four = _rows("RGBA", opener)
         return np.ascontiguousarray(four).view(">u2").astype(np.uint16)
     high, low = (_rows(layout, opener).astype(np.uint16) for layout in BYTES[colour])
-    return high << 8 | low
+    return (high << 8 | low).astype(np.uint16, copy=False)
 
 
 def _rows(layout: str, opener: Opener) -> Pixels:
@@ -67,18 +69,28 @@ def _rows(layout: str, opener: Opener) -> Pixels:
         return np.asarray(image)
 
 
-def _declared(content: bytes, samples: int) -> tuple[int | None, tuple[int, ...] | None]:
-    """Bits that are significant (sBIT), and the colour that is transparent (tRNS); each None where the file does not say."""
+def _declared(content: bytes, colours: int) -> tuple[int | None, tuple[int, ...] | None]:
+    """Bits of a colour that are significant (sBIT), and the colour that is transparent (tRNS); each None where the file does not say."""
     significant: int | None = None
     key: tuple[int, ...] | None = None
-    for name, body, whole in png_chunks(content):
-        if name == b"sBIT" and whole and len(body) == samples and 0 < max(body) <= 16:
-            significant = max(body)
-        elif name == b"tRNS" and whole and samples in (1, 3) and len(body) >= 2 * samples:
-            key = struct.unpack_from(f">{samples}H", body)
-        elif name == b"IDAT":
+    for name, body, check in png_chunks(content):
+        if name == b"IDAT":
             break
+        if check != checksum(name, body):
+            continue
+        if name == b"sBIT" and len(body) >= colours and 0 < max(body[:colours]) <= 16:
+            significant = max(body[:colours])
+        elif name == b"tRNS" and content[25] in (0, 2) and len(body) >= 2 * colours:
+            key = struct.unpack_from(f">{colours}H", body)
     return significant, key
+
+
+def scale_key(image: Image.Image, content: bytes) -> None:
+    """Scale the transparent grey of a PNG of 2 or 4 bits as Pillow scales its pixels, but not this."""
+    bits, colour = content[24], content[25]
+    key = image.info.get("transparency")
+    if colour == 0 and bits in (2, 4) and isinstance(key, int):
+        image.info["transparency"] = key * (255 // (2**bits - 1))
 
 
 def deep_ppm(content: bytes) -> tuple[Wide, Known] | None:
@@ -106,6 +118,8 @@ def ppm(found: tuple[Wide, Known]) -> tuple[Pixels, tuple[str, ...]]:
 def grey(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]]:
     """Pixels (H, W, 1) and notes of an image whose mode is wide, of any other format."""
     values: npt.NDArray[Any] = np.asarray(image)[..., None]
+    if image.format == "FITS":
+        return eight_bits(*_fits(values, content))
     bits = 16 if image.mode.startswith("I;16") else 32
     white = None
     if image.format == "JPEG2000" and (precision := _precision(content)) is not None and precision < 16:
@@ -113,6 +127,21 @@ def grey(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]]:
     if image.format == "PPM" and image.mode == "I":  # the plain text form, which Pillow scales to 16 bits
         white = float(WIDEST)
     return eight_bits(values, Known(image.mode, bits, signed=image.mode == "I", white=white))
+
+
+def _fits(values: npt.NDArray[Any], content: bytes) -> tuple[npt.NDArray[Any], Known]:
+    """The values that a FITS file means: its integers are signed, and its header may shift and scale them, which Pillow leaves out."""
+    header = content[: content.find(b"END" + b" " * 77)]
+    cards = {name: float(value) for name, value in _CARD.findall(header)}
+    shift, factor = cards.get(b"BZERO", 0.0), cards.get(b"BSCALE", 1.0)
+    if values.dtype == np.uint16:
+        values = values.view(np.int16)
+    bits = 8 * values.dtype.itemsize
+    if values.dtype.kind == "f" or (shift, factor) == (0, 1):
+        return values, Known("I;16" if bits == 16 else "I", bits, signed=True)
+    if (shift, factor) == (32768, 1):
+        return (values.astype(np.int32) + 32768).astype(np.uint16), Known("I;16", 16)
+    return values * factor + shift, Known("F", 32)
 
 
 def _precision(content: bytes) -> int | None:

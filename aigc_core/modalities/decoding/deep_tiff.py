@@ -114,7 +114,10 @@ def pixels_of(tiff: Tiff, layout: Layout, grey: Callable[[bytes], Pixels]) -> tu
     values = np.concatenate(planes, axis=2) if len(planes) > 1 else planes[0]
     alpha = layout.alpha
     values = values[..., : colours + alpha]
-    pixels, scaled = eight_bits(values, _known(tiff, layout), alpha=alpha)
+    scaled: tuple[str, ...] = ()
+    pixels: Pixels = values
+    if values.dtype != np.uint8:
+        pixels, scaled = eight_bits(values, _known(tiff, layout), alpha=alpha)
     if layout.photometric == MIN_IS_WHITE:
         pixels[..., :colours] = OPAQUE - pixels[..., :colours]
     if alpha and colours == 1:

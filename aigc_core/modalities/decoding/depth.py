@@ -137,7 +137,7 @@ def _spanned(low: float, high: float) -> Scale:
 
 
 def _float_scale(values: Values, low: float, high: float) -> Scale:
-    if -OVERSHOOT <= low and high <= 1 + OVERSHOOT:
+    if low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
         return Scale(0.0, 1.0, "float values read as 0 to 1")
     if -1 - OVERSHOOT <= low < 0 and high <= 1 + OVERSHOOT:
         return Scale(-1.0, 1.0, "float values read as -1 to 1")

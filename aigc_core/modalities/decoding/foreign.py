@@ -45,6 +45,13 @@ BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"gimp xcf", "a GIMP project: export it as PNG"), (b"\0\5\x16\7", "notes of macOS on another file (AppleDouble)"),
     (b"Obj\1", DATA.format("Avro")), (b"\x80\2", DATA.format("pickle")), (b"\x80\4", DATA.format("pickle")), (b"\x80\5", DATA.format("pickle")),
 )  # fmt: skip
+#: Beginnings of the usual images.
+IMAGES = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+)
 _SVG = re.compile(rb"<svg[\s>]", re.IGNORECASE)
 _PAGE = re.compile(rb"<(!doctype html|html|head|body)[\s>]", re.IGNORECASE)
 
@@ -65,7 +72,7 @@ def _media(content: bytes) -> str | None:
         return f"{kind}: install {package} into this environment, or convert the files to JPEG or PNG"
     if content[4:8] == b"ftyp":
         if content[8:12] in AVIF_BRANDS | HEIC_BRANDS:
-            return "AVIF that this Pillow cannot read: convert the files to JPEG or PNG"
+            return "AVIF that is damaged, or that this Pillow cannot read: convert the files to JPEG or PNG"
         return RAW.format("CR3") if content[8:12] == b"crx " else VIDEO.format("MP4 or QuickTime")
     if content[:4] == b"RIFF" and content[8:12] == b"AVI ":
         return VIDEO.format("AVI")
@@ -96,17 +103,19 @@ def _elsewhere(content: bytes) -> str | None:
     return None
 
 
-def unknown_tiff(content: bytes) -> str | None:
-    """The layout of a TIFF that no reader knows."""
+def damaged(content: bytes) -> str | None:
+    """Which image the bytes begin as that no reader can open: a layout that none knows, or a header that is broken."""
     found = tags.read(content)
-    if found is None or not found.entries:
-        return None
-    bits = "+".join(f"{value:g}" for value in found.numbers(tags.BITS)[:8]) or "1"
-    kind = {2: "signed ", 3: "float "}.get(found.whole(tags.SAMPLE_FORMAT, 1), "")
-    return (
-        f"a TIFF that cannot be read ({kind}{bits} bits, photometric {found.whole(tags.PHOTOMETRIC, 0)}, "
-        f"compression {found.whole(tags.COMPRESSION, 1)}): write it with 8 or 16 bits"
-    )
+    if found is not None and found.entries:
+        bits = "+".join(f"{value:g}" for value in found.numbers(tags.BITS)[:8]) or "1"
+        kind = {2: "signed ", 3: "float "}.get(found.whole(tags.SAMPLE_FORMAT, 1), "")
+        return (
+            f"a TIFF that cannot be read ({kind}{bits} bits, photometric {found.whole(tags.PHOTOMETRIC, 0)}, "
+            f"compression {found.whole(tags.COMPRESSION, 1)}): write it with 8 or 16 bits"
+        )
+    name = "TIFF" if found else "WebP" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+    name = name or next((name for beginning, name in IMAGES if content.startswith(beginning)), None)
+    return f"a damaged {name}: its header cannot be read" if name else None
 
 
 def camera_raw(tiff: Tiff) -> str | None:

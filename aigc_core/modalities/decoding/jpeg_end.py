@@ -6,6 +6,7 @@ it is cut off, and with other data after the cut. Where the two agree, the pictu
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 from collections.abc import Callable
@@ -13,47 +14,59 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.uint8]
+from aigc_core.modalities.decoding.canonical import Pixels
 
 END = b"\xff\xd9"
-#: What stands in for the missing data; no byte of it begins a marker.
-FILLINGS = tuple(bytes((7 + step * place) % 255 for place in range(256)) for step in (37, 101))
+#: What stands in for the missing data, several because one may say by chance what is assumed without it: bytes that
+#: begin no marker, and every restart, which some files expect.
+FILLINGS = tuple(
+    b"".join(
+        hashlib.shake_128(bytes([number, part])).digest(32).replace(b"\xff", b"\xaa") + bytes([0xFF, 0xD0 + part % 8])
+        for part in range(24)
+    )
+    for number in range(6)
+)
 #: A cut-off end is forgiven where at most this share of the picture depends on it.
 MISSING_SHARE = 0.02
+#: So is one in the last unit of a small picture, where other data would change the picture by so many levels on average.
+MISSING_LEVELS = 3.0
+#: Scaled-up colour reaches so many px up and left into the unit before.
+RIM = 2
 #: A marker inside of a scan, other than restarts.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 
 
-def ended(content: bytes, decoded: Callable[[bytes, bool], Plane]) -> bytes | None:
-    """The JPEG with an end, if its picture is there but for MISSING_SHARE; else None.
+def ended(content: bytes, decoded: Callable[[bytes], Pixels]) -> bytes | None:
+    """The JPEG with an end, if its picture is there but for a part that nobody sees; else None.
 
-    `decoded` gives pixels (H, W) or (H, W, C), of the luma alone where its second argument is true. Raises what that raises.
+    `decoded` gives pixels (H, W) or (H, W, C). Raises what that raises.
     """
     frame = _frame(content)
-    last = frame and _last_scan(content, frame)
-    if not frame or not last:
+    if frame is None or not _all_scans_began(content, frame):
         return None
-    # A tint in the last corner is no missing part, as long as it is the luma that the last scan holds.
-    luma = next(iter(frame)) in last
-    closed = content.removesuffix(b"\xff") + END
-    picture = decoded(closed, luma)
-    missing = np.zeros(picture.shape[:2], np.bool_)
+    cut = content.removesuffix(b"\xff")
+    picture = decoded(cut + END)
+    seen = np.zeros(picture.shape[:2], np.bool_)
     for filling in FILLINGS:
-        differs = picture != decoded(content.removesuffix(b"\xff") + filling + END, luma)
-        missing |= differs if differs.ndim == 2 else differs.any(axis=2)
-    return closed if _missing_share(missing, *_unit(frame)) <= MISSING_SHARE else None
+        other = decoded(cut + filling + END)
+        apart = np.maximum(picture, other) - np.minimum(picture, other)
+        seen |= apart.reshape(*seen.shape, -1).any(axis=2)
+        missing, units = _missing_units(seen, frame)
+        if missing > max(MISSING_SHARE * units, 1 if apart.mean() <= MISSING_LEVELS else 0):
+            return None
+    return cut + END
 
 
-def _missing_share(missing: npt.NDArray[np.bool_], high: int, wide: int) -> float:
-    """Share of the units of high x wide px from the first one with a missing pixel on, in the order of reading."""
-    places = np.argwhere(missing)
-    if not len(places):
-        return 0.0
-    rows, columns = -(-missing.shape[0] // high), -(-missing.shape[1] // wide)
-    row = int(places[0, 0]) // high
-    column = int(places[places[:, 0] // high == row, 1].min()) // wide
-    return ((rows - row) * columns - column) / (rows * columns)
+def _missing_units(missing: npt.NDArray[np.bool_], frame: dict[int, int]) -> tuple[int, int]:
+    """What is coded together, from the first unit that depends on missing data (H, W) on in the order of reading, and of all units."""
+    high = 8 * max(value & 15 for value in frame.values()) if len(frame) > 1 else 8
+    wide = 8 * max(value >> 4 for value in frame.values()) if len(frame) > 1 else 8
+    height, width = missing.shape
+    padded = np.pad(missing, ((0, -height % high), (0, -width % wide)))
+    inside = padded.reshape(padded.shape[0] // high, high, -1, wide)[:, : high - RIM, :, : wide - RIM]
+    units = inside.any(axis=(1, 3)).ravel()
+    return (len(units) - int(units.argmax()) if units.any() else 0), len(units)
 
 
 def _frame(content: bytes) -> dict[int, int] | None:
@@ -68,17 +81,9 @@ def _frame(content: bytes) -> dict[int, int] | None:
     return None
 
 
-def _unit(frame: dict[int, int]) -> tuple[int, int]:
-    """Height and width in px of what is coded together."""
-    if len(frame) == 1:
-        return 8, 8
-    return 8 * max(value & 15 for value in frame.values()), 8 * max(value >> 4 for value in frame.values())
-
-
-def _last_scan(content: bytes, frame: dict[int, int]) -> set[int] | None:
-    """The components of the last scan; None where some coefficient is not given to its last bit by any scan, finished or not."""
+def _all_scans_began(content: bytes, frame: dict[int, int]) -> bool:
+    """Whether every coefficient of every component is given to its last bit by some scan, finished or not."""
     missing = {(component, index) for component in frame for index in range(64)}
-    last: set[int] = set()
     place = 2
     while (match := _MARKER.search(content, place)) and match[0] != END and match.end() + 3 <= len(content):
         place = match.end()
@@ -87,9 +92,10 @@ def _last_scan(content: bytes, frame: dict[int, int]) -> set[int] | None:
             parts = content[place + 3 : place + 6 + 2 * count]
             if len(parts) < 2 * count + 3:
                 break
-            last = set(parts[: 2 * count : 2])
             first, final, bits = parts[2 * count :]
             if not bits & 15:
-                missing -= {(component, index) for component in last for index in range(first, final + 1)}
+                missing -= {
+                    (component, index) for component in parts[: 2 * count : 2] for index in range(first, final + 1)
+                }
         place += struct.unpack_from(">H", content, place)[0]
-    return None if missing else last
+    return not missing

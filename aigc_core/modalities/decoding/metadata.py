@@ -15,7 +15,7 @@ from typing import Any
 from aigc_core.modalities.decoding import tiff
 
 PNG = b"\x89PNG\r\n\x1a\n"
-PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"sBIT", b"tRNS", b"IDAT", b"IEND"})
 #: Bytes of tRNS by the colour type of IHDR; any number up to 256 for a palette.
 PNG_KEY = {0: 2, 2: 6}
 WEBP_PIXELS = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"})
@@ -28,10 +28,11 @@ JFIF_LENGTH, ADOBE_LENGTH = 14, 12
 
 @dataclass(frozen=True)
 class Bare:
-    """The file without metadata, and what of that says how the image lies, by Pillow's name for it."""
+    """The file without metadata, what of that says how the image lies, by Pillow's name for it, and a note on what is left out."""
 
     content: bytes
     info: dict[str, Any] = field(default_factory=dict)
+    note: str = "metadata that cannot be read ignored"
 
 
 def without_metadata(content: bytes) -> Bare | None:
@@ -45,26 +46,38 @@ def without_metadata(content: bytes) -> Bare | None:
     return None
 
 
-def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Names and bodies of the chunks of a PNG, and whether the checksum is right. A chunk that is cut off ends them."""
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Names, bodies and checksums of the chunks of a PNG; the last one may be cut off."""
     place = len(PNG)
     while place + 8 <= len(content):
         length, name = struct.unpack_from(">I4s", content, place)
-        body = content[place + 8 : place + 8 + length]
-        check = content[place + 8 + length : place + 12 + length]
-        place += 12 + length
-        yield name, body, check == struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
+        end = place + 8 + length
+        yield name, content[place + 8 : end], content[end : end + 4]
+        place = end + 4
+
+
+def checksum(name: bytes, body: bytes) -> bytes:
+    """The checksum of a chunk of a PNG."""
+    return struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
 
 
 def _png(content: bytes) -> Bare:
     parts, info = [PNG], dict[str, Any]()
-    colour = content[25]
-    for name, body, whole in png_chunks(content):
+    colour, entries = content[25], 0
+    for name, body, check in png_chunks(content):
         if name not in PNG_PIXELS:
             info |= _png_position(name, body)
-        elif name != b"tRNS" or (whole and len(body) >= PNG_KEY.get(colour, 0)):
-            length = struct.pack(">I", len(body))
-            parts.append(length + name + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name))))
+            continue
+        if name in (b"sBIT", b"tRNS") and check != checksum(name, body):
+            continue
+        if name == b"PLTE":
+            entries = len(body) // 3
+        elif name == b"tRNS":
+            if len(body) < PNG_KEY.get(colour, 0):
+                continue
+            body = body[: PNG_KEY.get(colour, entries)]
+            check = checksum(name, body)
+        parts.append(struct.pack(">I", len(body)) + name + body + check)
     return Bare(b"".join(parts), info)
 
 
@@ -150,7 +163,7 @@ def _gif(content: bytes) -> Bare:
             parts.append(content[start:place])
         if not extension:
             break
-    return Bare(b"".join([*parts, b";"]))
+    return Bare(b"".join([*parts, b";"]), note="what cannot be read beside the first frame ignored")
 
 
 def _tiff(content: bytes) -> Bare | None:
