@@ -39,7 +39,8 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 
-#: Raw facts per row; no threshold has touched them. Undecodable rows are present with nulls and `error`.
+#: Raw facts per row; no threshold has touched them. Undecodable rows are present with nulls and `error`. Of an image with
+#: alpha the luma is that over black or over white, whichever varies more: flat is what shows nothing over any grey.
 MEASURE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -49,7 +50,7 @@ MEASURE_SCHEMA = pa.schema(
         pa.field("aspect", pa.float64()),  # longer side / shorter side, >= 1
         pa.field("channels", pa.int32()),  # 1, 3 or 4
         pa.field("mean", pa.float64()),  # of the luma, in [0, 1]
-        pa.field("std", pa.float64()),  # of the luma, in [0, 0.5]
+        pa.field("std", pa.float64()),  # of the luma, in [0, 0.5]; under 0.02 of the colour channel that varies most
         pa.field("entropy", pa.float64()),  # of the luma histogram, bits in [0, 8]
         pa.field("sharpness", pa.float64()),  # variance of the Laplacian of the luma in [0, 1]; higher is sharper
         pa.field("content_hash", pa.string()),  # as in ROW_SCHEMA

@@ -121,6 +121,64 @@ def test_luma_is_that_of_the_image_also_above_the_block(channels, block, monkeyp
     np.testing.assert_array_equal(luma_batch(pixels), expected)
 
 
+def art(alpha: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """One colour (H, W, 4) whose shape lies in the alpha (H, W) alone."""
+    return np.concatenate([np.full((*alpha.shape, 3), colour, np.uint8), alpha[..., None].astype(np.uint8)], axis=2)
+
+
+HALF = np.where(np.arange(16)[None] < 8, 255, 0).repeat(16, axis=0)
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (10, 200, 30)])
+def test_a_shape_in_the_alpha_is_seen_whatever_its_colour(colour):
+    assert facts_of(art(HALF, colour))["std"] >= 0.25
+    assert facts_of(art(HALF // 16, colour))["std"] > 0.01, "also a faint one"
+
+
+def test_alpha_is_measured_over_the_backdrop_that_shows_more():
+    black = facts_of(art(HALF, (0, 0, 0)))
+    assert (black["mean"], black["std"], black["p01"], black["p99"]) == (0.5, 0.5, 0, 1), "over white"
+    light = facts_of(art(HALF, (255, 255, 255)))
+    assert (light["mean"], light["std"], light["entropy"]) == (0.5, 0.5, 1.0), "over black"
+    assert facts_of(art(HALF, (0, 0, 0)))["sharpness"] == pytest.approx(light["sharpness"])
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        art(np.zeros((9, 9)), (3, 200, 77)),
+        art(np.full((9, 9), 255), (3, 200, 77)),
+        art(np.full((9, 9), 60), (3, 200, 77)),
+    ],
+)
+def test_what_shows_nothing_over_any_backdrop_is_flat(pixels):
+    assert facts_of(pixels)["std"] == 0
+
+
+def test_an_opaque_picture_is_measured_as_without_alpha():
+    colour = picture(1, 16, 3)
+    opaque = np.concatenate([colour, np.full((16, 16, 1), 255, np.uint8)], axis=2)
+    without, with_alpha = facts_of(colour), facts_of(opaque)
+    assert without.pop("channels") != with_alpha.pop("channels")
+    assert without == with_alpha
+
+
+def test_a_batch_with_alpha_has_the_facts_of_its_images():
+    pixels = np.stack([picture(seed, 16, 4) for seed in range(5)] + [art(HALF, (0, 0, 0)), art(HALF, (255, 255, 255))])
+    columns = measure_batch(pixels, luma_batch(pixels))
+    for place, one in enumerate(pixels):
+        assert {name: np.broadcast_to(column, len(pixels))[place] for name, column in columns.items()} == facts_of(one)
+
+
+def test_colours_of_one_brightness_are_no_blank():
+    red, green = (200, 0, 0), (0, 102, 0)
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, :8], pixels[:, 8:] = red, green
+    assert np.ptp(luma_batch(pixels[None])) <= 1
+    assert facts_of(pixels)["std"] == pytest.approx(100 / 255)
+    assert facts_of(np.broadcast_to(np.array(red, np.uint8), (9, 9, 3)))["std"] == 0
+
+
 def test_large_images_are_measured_in_bands_with_the_same_result(monkeypatch):
     lumas = np.random.default_rng(4).integers(0, 256, (2, 40, 30), dtype=np.uint8)
     whole = [histograms(lumas), *second_differences(lumas)]

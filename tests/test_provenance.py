@@ -19,7 +19,7 @@ CARD = {"family": "gan", "model_sha256": "ab" * 32, "dataset_version": "01234567
 
 
 def pixels(channels=1, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (8, 8, channels), dtype=np.uint8)
+    return np.random.default_rng(seed).integers(1, 256, (8, 8, channels), dtype=np.uint8)  # hidden colour is not kept
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -33,6 +33,13 @@ def test_the_mark_comes_back_and_the_pixels_are_unchanged(channels):
     assert {key: told[key] for key in CARD} == CARD
     assert (told["index"], told["generator"], told["ai_generated"]) == (2, "aigc", True)
     assert content == provenance.embed(original, index=2, **CARD)
+
+
+def test_a_grey_or_opaque_sample_of_a_colour_model_is_unchanged():
+    opaque = pixels(4)
+    opaque[..., 3] = 255
+    for original in (pixels(1).repeat(3, axis=2), opaque):
+        assert provenance.read(provenance.embed(original, index=None, **CARD)).unchanged
 
 
 def test_the_xmp_says_what_archives_look_for():

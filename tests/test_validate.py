@@ -137,6 +137,17 @@ def test_bad_rows_are_counted():
     assert {check.observed for check in wrong.values()} == {f"1 of {ROWS} rows differ"}
 
 
+@pytest.mark.parametrize(
+    ("channels", "share"),
+    [([1, 3, 3, 1], 1.0), ([4, 4, 4, 3], 0.75), ([1, 3, 4, np.nan], 0.5), ([4] * 4, 1.0), ([np.nan] * 4, 0.0)],
+)
+def test_grey_among_colour_agrees_and_alpha_among_opaque_does_not(channels, share):
+    kept = SimpleNamespace(
+        ids=[0] * 4, picture=np.arange(4), split=np.zeros(4), channels=np.array(channels, np.float32), measures={}
+    )
+    assert gate_facts._content(kept)["channels_share"] == share
+
+
 def test_a_missing_measure_fails_the_schema():
     data = tables()
     data["measures"] = data["measures"].drop(columns="sharpness")

@@ -38,7 +38,7 @@ class Expectations(Section):
     min_rows_per_class: Count = Field(20, description="kept training rows of the smallest class (error)")
     min_class_share_ratio: Share = Field(0.5, description="smallest class / largest class among kept rows (warning)")
     min_split_share: Share = Field(0.05, description="smallest of the three splits among kept rows (warning)")
-    min_channels_share: Share = Field(0.9, description="kept rows with the most common channel count (warning)")
+    min_channels_share: Share = Field(0.9, description="kept rows that agree in having alpha or none (warning)")
     max_unlabelled_share: Share = Field(0.05, description="kept training rows without a label (warning)")
     max_leaks: Annotated[int, Field(ge=0)] = Field(0, description="kept pictures that lie in two splits (error)")
     max_aspect: Annotated[float, Field(ge=1)] = Field(3.0, description="longer / shorter side of kept rows (warning)")

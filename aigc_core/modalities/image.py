@@ -9,31 +9,36 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from aigc_core.errors import DecodeError
+from aigc_core.modalities.decoding import deep_files, deep_tiff, exif, foreign, jpeg_end, metadata, tiff
+from aigc_core.modalities.decoding.canonical import Pixels as Pixels
+from aigc_core.modalities.decoding.canonical import canonical
+from aigc_core.modalities.fitting import BACKDROP as BACKDROP
+from aigc_core.modalities.fitting import RESIZE_MODE as RESIZE_MODE
+from aigc_core.modalities.fitting import fit as fit
+from aigc_core.modalities.fitting import to_pil as to_pil
+from aigc_core.modalities.fitting import with_channels as with_channels
 
-Pixels = npt.NDArray[np.uint8]
-
-#: Written into every card, because features change with the way an image is resized.
-RESIZE_MODE = "lanczos-cover"
 #: Larger images are refused before they are decoded: a small file may unpack to gigabytes.
 MAX_PIXELS = 64_000_000
-#: Rows of wide grey that are scaled at once.
-STRIP_ROWS = 256
-#: Where a PNG or JPEG may say that it is turned; without one of these Pillow has no rotation to find.
-ROTATED_BY = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
-#: Colour that lies behind transparent pixels where one luma is needed; grey is as far from black as from white.
-BACKDROP = 128
+#: Bytes of samples that are held at once; TIFF files with more are left to Pillow, which keeps the upper bytes alone.
+MAX_BYTES = 170_000_000
+#: Modes of Pillow with one wide sample per pixel.
+WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
+JPEG = b"\xff\xd8\xff"
+#: First bytes of TIFF and of PPM, which are not left to Pillow as they are.
+READ_HERE = frozenset(b"IMP")
+#: Bits per sample in the header of a PNG, when they are more than Pillow keeps.
+DEEP = 16
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,11 @@ def quiet() -> Iterator[None]:
 
 
 def decode(content: bytes) -> Decoded:
-    """Decode one encoded image to 1, 3 or 4 channels of 8 bits.
+    """Decode one encoded image to 1, 3 or 4 channels of 8 bits, in canonical form: one picture, one array.
 
-    EXIF rotation is applied, palettes and CMYK become RGB(A), 16 bits become 8, of an animation the first frame is
-    taken; each leaves a note. Raises DecodeError, with the reason, for anything that is not a whole image.
+    EXIF rotation is applied, palettes and CMYK become RGB(A), wider values become 8 bits, of an animation the first frame
+    is taken, metadata that cannot be read is ignored; each leaves a note. Raises DecodeError, with the reason, for
+    anything that is not a whole image.
     """
     with quiet():
         return decode_quietly(content)
@@ -68,19 +74,57 @@ def decode_quietly(content: bytes) -> Decoded:
     if not content:
         raise DecodeError("zero bytes")
     try:
-        with Image.open(io.BytesIO(content), formats=_safe_formats()) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DecodeError(f"{image.width}x{image.height} px is more than {MAX_PIXELS:,} px")
-            return _normalise(image)
+        return _read(content)
     except (DecodeError, MemoryError):  # a full memory says nothing of the image
         raise
-    except Image.DecompressionBombError:
-        raise DecodeError(f"more than {MAX_PIXELS:,} px") from None
     except Exception as error:  # Pillow's readers raise many kinds for foreign bytes; each is the same verdict
-        text = (
-            "not an image" if "cannot identify" in str(error) else " ".join(str(error).split()) or type(error).__name__
-        )
-        raise DecodeError(text) from None
+        return _read_otherwise(content, error)
+
+
+def _read_otherwise(content: bytes, failure: Exception) -> Decoded:
+    """What Pillow gave up at, without its metadata, or with its end, or by an optional package. Raises DecodeError."""
+    kind = foreign.plugin(content)
+    name = foreign.registered(kind) if kind else None
+    info: Mapping[str, Any] | None = {} if kind == "JPEG XL" else None  # its decoders turn it by themselves
+    attempts: list[Callable[[], Decoded | None]] = [lambda: _read(content, info, (name,))] if name else []
+    bare = None if isinstance(failure, Image.DecompressionBombError) else metadata.without_metadata(content)
+    if bare is not None:
+        attempts.append(lambda: _noted(_read(bare.content, bare.info), bare.note))
+        if content.startswith(JPEG):
+            attempts.append(lambda: _ended(bare.content, bare.info))
+    for attempt in attempts:
+        try:
+            decoded = attempt()
+        except (DecodeError, MemoryError):
+            raise
+        except Exception as error:
+            failure = error
+        else:
+            if decoded is not None:
+                return decoded
+    raise DecodeError(_words(content, failure)) from None
+
+
+def _ended(content: bytes, info: Mapping[str, Any]) -> Decoded | None:
+    def decoded(closed: bytes) -> Pixels:
+        with _opened(closed) as image:
+            return np.asarray(image)
+
+    closed = jpeg_end.ended(content, decoded)
+    return None if closed is None else _noted(_read(closed, info), "end of the JPEG missing, its picture is there")
+
+
+def _noted(decoded: Decoded, note: str) -> Decoded:
+    return replace(decoded, notes=(note, *decoded.notes))
+
+
+def _words(content: bytes, failure: Exception) -> str:
+    if isinstance(failure, Image.DecompressionBombError):
+        return f"more than {MAX_PIXELS:,} px"
+    known = foreign.reason(content)
+    if known is None and "cannot identify" in str(failure):
+        known = foreign.damaged(content) or "not an image"
+    return known or " ".join(str(failure).split()) or type(failure).__name__
 
 
 @functools.cache
@@ -92,35 +136,102 @@ def _safe_formats() -> tuple[str, ...]:
     return (*usual, *(name for name in Image.OPEN if name not in ("EPS", *usual)))
 
 
-def _normalise(image: Image.Image) -> Decoded:
-    notes = []
-    if getattr(image, "n_frames", 1) > 1:
-        notes.append(f"first of {getattr(image, 'n_frames', 1)} frames")
-    mode = image.mode
+def _opened(content: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """The image, whose pixels are not read yet. Raises DecodeError for one that is too large."""
+    image = Image.open(io.BytesIO(content), formats=formats or _safe_formats())
+    width, height = image.size
+    _check_size(width, height)
+    return image
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise DecodeError(f"{width}x{height} px is more than {MAX_PIXELS:,} px")
+
+
+def _read(content: bytes, info: Mapping[str, Any] | None = None, formats: tuple[str, ...] | None = None) -> Decoded:
+    """Decode, in canonical form; `info` is what is known of how the image lies where the bytes do not say it any more."""
+    if content[0] in READ_HERE and (special := _read_here(content)) is not None:
+        return special
+    with _opened(content, formats) as image:
+        notes: tuple[str, ...] = ()
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            notes = (f"first of {frames} frames",)
+        if image.format == "PNG" and content[24] == DEEP:
+            pixels, read = deep_files.png(content, lambda: _opened(content))
+        else:
+            pixels, read = _pixels(image, content)
+        place: Mapping[Any, Any] = image.info if info is None else info
+        if exif.CARRIERS.isdisjoint(place):
+            return Decoded(canonical(pixels), notes + read, image.format)
+        orientation, ignored = exif.orientation(place)
+        return _finished(pixels, notes + ignored, read, orientation, image.format)
+
+
+def _finished(
+    pixels: Pixels, notes: tuple[str, ...], read: tuple[str, ...], orientation: int, name: str | None
+) -> Decoded:
+    if orientation != exif.UPRIGHT:
+        pixels = exif.upright(pixels, orientation)
+        notes = (*notes, f"EXIF orientation {orientation} applied")
+    return Decoded(canonical(pixels), notes + read, name)
+
+
+def _read_here(content: bytes) -> Decoded | None:
+    """What Pillow would read with less than it holds; None where that is not so."""
+    if (found := tiff.read(content)) is not None:
+        return _read_tiff(found)
+    if (wide := deep_files.deep_ppm(content)) is not None:
+        _check_size(wide[0].shape[1], wide[0].shape[0])
+        pixels, read = deep_files.ppm(wide)
+        return Decoded(canonical(pixels), read, "PPM")
+    return None
+
+
+def _read_tiff(found: tiff.Tiff) -> Decoded:
+    """TIFF, whose tags are read here: Pillow turns it by itself, and fails to where another tag is broken."""
+    raw = foreign.camera_raw(found)
+    if raw is not None:
+        raise DecodeError(raw)
+    orientation, notes = exif.valid(found.orientation())
+    if found.frames > 1:
+        notes = (f"first of {found.frames} frames", *notes)
+    layout = deep_tiff.layout_of(found)
+    if layout is not None:
+        _check_size(layout.width, layout.height)
+        if layout.bytes <= MAX_BYTES:
+            pixels, read = deep_tiff.pixels_of(found, layout, _bytes_of_rows)
+            return _finished(pixels, notes, read, orientation, "TIFF")
+        if layout.photometric == deep_tiff.MIN_IS_WHITE:
+            raise DecodeError(f"a TIFF whose white is 0 with more than {MAX_BYTES:,} bytes of samples")
+    content = tiff.mended(found)
+    with _opened(content) as image:
+        pixels, read = _pixels(image, content)
+        return _finished(pixels, notes, read, orientation, image.format)
+
+
+def _bytes_of_rows(content: bytes) -> Pixels:
+    with Image.open(io.BytesIO(content), formats=("TIFF",)) as image:
+        return _pixels(image, content)[0]
+
+
+def _pixels(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]]:
+    """Pixels (H, W, C) as they are stored, and notes on how they were converted."""
     transparent = "transparency" in image.info
     image.load()
-    rotation = _rotation(image)
-    upright: Image.Image = image
-    if rotation != 1:
-        upright = ImageOps.exif_transpose(image)  # copies also where nothing is turned
-        notes.append(f"EXIF orientation {rotation} applied")
-    if mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        notes.append(f"mode {mode} scaled to 8 bits")
-        return Decoded(_eight_bits(np.asarray(upright)), tuple(notes), image.format)
+    mode = image.mode  # of an icon it is known only now
+    if transparent and image.format == "PNG":
+        deep_files.scale_key(image, content)
+    if mode in WIDE_MODES:
+        return deep_files.grey(image, content)
     target = _target_mode(mode, transparent)
+    notes: tuple[str, ...] = ()
     if target != mode:
-        notes.append(f"mode {mode} read as {target}")
-        upright = upright.convert(target)
+        notes = (f"mode {mode} read as {target}",)
+        image = image.convert(target)
     # What np.asarray does as well, by a longer way.
-    pixels = np.frombuffer(upright.tobytes(), np.uint8).reshape(upright.height, upright.width, -1)
-    return Decoded(pixels, tuple(notes), image.format)
-
-
-def _rotation(image: Image.Image) -> Any:
-    """EXIF's orientation, 1 where there is none. Building Pillow's Exif for every file costs more than looking first."""
-    if image.format in ("PNG", "JPEG") and ROTATED_BY.isdisjoint(image.info):
-        return 1
-    return image.getexif().get(0x0112, 1)
+    width, height = image.size
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, -1), notes
 
 
 def _target_mode(mode: str, transparent: bool) -> str:
@@ -129,25 +240,9 @@ def _target_mode(mode: str, transparent: bool) -> str:
     return "L" if mode in ("1", "L") else "RGB"
 
 
-def _eight_bits(values: npt.NDArray[np.generic]) -> Pixels:
-    """Scale wide grey to 8 bits: floats in [0, 1] by 255, up to 16 bits by 1/257, else by the image's own range."""
-    low, high = float(values.min()), float(values.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise DecodeError("pixels that are not finite numbers")
-    shift, factor = low, 255 / max(high - low, 1e-12)
-    if np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1:
-        shift, factor = 0.0, 255.0
-    elif low >= 0 and high <= 65535:
-        shift, factor = 0.0, 1 / 257
-    scaled = np.empty((*values.shape, 1), np.uint8)
-    for top in range(0, values.shape[0], STRIP_ROWS):  # the largest images would take gigabytes as floats
-        strip = (values[top : top + STRIP_ROWS].astype(np.float64) - shift) * factor
-        scaled[top : top + STRIP_ROWS, :, 0] = np.clip(np.round(strip), 0, 255)
-    return scaled
-
-
 def content_hash(pixels: Pixels) -> str:
-    """Hex sha256 of shape and pixels: equal for the same picture in two file formats."""
+    """Hex sha256 of shape and pixels in their canonical form: equal for one picture in any file format and with any channels."""
+    pixels = canonical(pixels)
     whole = hashlib.sha256(_hash_header(pixels.shape))
     whole.update(np.ascontiguousarray(pixels).data)
     return whole.hexdigest()
@@ -183,44 +278,8 @@ def _identity(content: bytes | None) -> Identity:
     return Identity(content_hash(decoded.pixels), "; ".join(decoded.notes) or None, decoded.pixels.shape)
 
 
-def to_pil(pixels: Pixels) -> Image.Image:
-    """A Pillow image of (H, W, C) pixels."""
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
 def encode_png(pixels: Pixels) -> bytes:
     """Lossless PNG without metadata; equal pixels make equal bytes."""
     buffer = io.BytesIO()
     to_pil(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def with_channels(pixels: Pixels, channels: int) -> Pixels:
-    """Convert (H, W, C) to the given number of channels; alpha is laid over the backdrop where it has no place.
-
-    Grey is the luma with Rec. 601 weights.
-    """
-    have = pixels.shape[2]
-    if have == channels:
-        return pixels
-    if have == 4:
-        alpha = pixels[..., 3:].astype(np.float32) / 255
-        colour = pixels[..., :3].astype(np.float32) * alpha + BACKDROP * (1 - alpha)
-        pixels, have = np.round(colour).astype(np.uint8), 3
-    if channels == 1 and have == 3:
-        return np.asarray(to_pil(pixels).convert("L"))[..., None]
-    if channels in (3, 4) and have == 1:
-        pixels = np.repeat(pixels, 3, axis=2)
-    if channels == 4:
-        pixels = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], axis=2)
-    return pixels
-
-
-def fit(pixels: Pixels, size: int, channels: int) -> Pixels:
-    """Scale the shorter side to `size` (Lanczos) and cut the middle square: (size, size, channels)."""
-    pixels = with_channels(pixels, channels)
-    if pixels.shape[:2] == (size, size):
-        return pixels
-    fitted = ImageOps.fit(to_pil(pixels), (size, size), Image.Resampling.LANCZOS)
-    values = np.asarray(fitted, dtype=np.uint8)
-    return values[..., None] if values.ndim == 2 else values

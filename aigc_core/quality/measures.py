@@ -23,6 +23,8 @@ BLOCK = 1 << 18
 LEVELS = 256
 #: Images of so many pixels at most look up their logarithms in a table.
 TABLED = 1 << 14
+#: Below this standard deviation of the luma colours of one brightness may still show a picture.
+FLAT = 0.02
 #: Roots, logarithms and sums of fractions are rounded to this many decimals: their last bits depend on the processor.
 DIGITS = 10
 
@@ -43,12 +45,16 @@ def luma_batch(pixels: npt.NDArray[np.uint8]) -> Lumas:
 def measure_batch(pixels: npt.NDArray[np.uint8], lumas: Lumas) -> dict[str, float | Values]:
     """Columns of MEASURE_SCHEMA that follow from pixels (N, H, W, C) and their lumas (N, H, W).
 
-    A number is that of all N images.
+    A number is that of all N images. Of images with alpha the luma that is measured is that of `shown_lumas`.
     """
     _, height, width, channels = pixels.shape
+    if channels == 4:
+        lumas = shown_lumas(pixels)
     counts = histograms(lumas)
     first, last = percentiles(counts, 0.01, 0.99)
     mean, std = moments(counts)
+    if channels > 1 and (flat := std < FLAT).any():
+        std[flat] = np.maximum(std[flat], colour_std(pixels[flat]))
     sharpness, noise = second_differences(lumas)
     return {
         "width": width,
@@ -63,6 +69,33 @@ def measure_batch(pixels: npt.NDArray[np.uint8], lumas: Lumas) -> dict[str, floa
         "p01": first,
         "p99": last,
     }
+
+
+def shown_lumas(pixels: npt.NDArray[np.uint8]) -> Lumas:
+    """Lumas (N, H, W) of pixels (N, H, W, 4) over black or over white, for each image where its luma varies more.
+
+    The variance is a convex function of the grey behind, so what is flat over both is flat over every grey.
+    """
+    alpha = pixels[..., 3].astype(np.uint16)
+    over_black = luma_batch(pixels[..., :3]).astype(np.uint16)
+    over_black *= alpha
+    over_black += 127
+    over_black //= 255
+    over_white = (over_black + 255 - alpha).astype(np.uint8)
+    shown = over_black.astype(np.uint8)
+    (_, on_black), (_, on_white) = moments(histograms(shown)), moments(histograms(over_white))
+    lighter = on_white > on_black
+    shown[lighter] = over_white[lighter]
+    return shown
+
+
+def colour_std(pixels: npt.NDArray[np.uint8]) -> Values:
+    """Standard deviation (N,) in [0, 0.5] of the channel of pixels (N, H, W, 3 or 4) that varies most, over black."""
+    colours = pixels[..., :3]
+    if pixels.shape[3] == 4:
+        colours = ((colours * pixels[..., 3:].astype(np.uint16) + 127) // 255).astype(np.uint8)
+    spreads = [moments(histograms(np.ascontiguousarray(colours[..., channel])))[1] for channel in range(3)]
+    return np.asarray(np.maximum.reduce(spreads))
 
 
 def histograms(lumas: Lumas) -> npt.NDArray[np.int64]:

@@ -145,13 +145,14 @@ def _content(kept: Kept) -> Facts:
     for name in ALWAYS:
         if name != "channels":
             missing |= np.isnan(kept.measures[name]) if name in kept.measures else True
-    whole = kept.channels[~np.isnan(kept.channels)].astype(np.int64)
+    channels = kept.channels[~np.isnan(kept.channels)]
+    alpha = int((channels == 4).sum())  # grey among colour is no fault, and a grey picture has one channel
     return {
         "incomplete_kept": int(missing.sum()),
         "impossible_kept": int(ranges.impossible(kept.measures).sum()) if kept.measures else len(kept.ids),
         "repeated_pictures": int(known.sum()) - len(pictures),
         "leaks_kept": len(placed) - len(pictures),
-        "channels_share": int(np.bincount(whole).max()) / len(kept.ids) if len(whole) else 0.0,
+        "channels_share": max(alpha, len(channels) - alpha) / len(kept.ids) if len(channels) else 0.0,
     }
 
 

@@ -1,0 +1,338 @@
+"""Metadata never condemns pixels; what is missing of the pixels does, unless nobody sees that it is missing."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from odd_files import EXIF, exif_of, saved, segment, smooth, tiff, turned, with_chunk
+from PIL import Image
+
+from aigc_core.errors import DecodeError
+from aigc_core.modalities import image
+from aigc_core.modalities.decoding import jpeg_end
+
+COLOUR = smooth(5)
+IGNORED = "metadata that cannot be read ignored"
+
+
+def same(content, wanted=COLOUR, tolerance=0.0):
+    decoded = image.decode(content)
+    assert decoded.pixels.shape == wanted.shape
+    assert np.abs(decoded.pixels.astype(int) - wanted).mean() <= tolerance
+    return decoded.notes
+
+
+PACKED = b"k\0\0" + zlib.compress(bytes(3 << 20))
+BODIES = {
+    "empty": b"", "short": b"\0", "no text": b"\xff\xa8abc" * 9, "long": bytes(3000), "packed": PACKED,
+    "packed text": b"k\0\1\0\0\0" + zlib.compress(bytes(3 << 20)),
+}  # fmt: skip
+CHUNKS = ["gAMA", "cHRM", "sRGB", "iCCP", "sBIT", "bKGD", "hIST", "pHYs", "sPLT", "tIME", "tEXt", "zTXt", "iTXt", "eXIf",
+          "acTL", "fcTL", "fdAT", "cICP", "prVt", "caBX"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHUNKS)
+def test_no_chunk_beside_the_pixels_condemns_a_png(name):
+    plain = saved(COLOUR)
+    for body in BODIES.values():
+        for sound in (True, False):
+            for late in (True, False):
+                same(with_chunk(plain, name.encode(), body, sound=sound, late=late))
+
+
+def test_what_is_ignored_is_noted():
+    plain = saved(COLOUR)
+    assert same(plain) == ()
+    assert same(with_chunk(plain, b"pHYs", b"\0")) == (IGNORED,)
+    assert same(with_chunk(plain, b"tEXt", b"k\0v", sound=False)) == (IGNORED,)
+    assert same(with_chunk(plain, b"eXIf", b"no EXIF")) == ("EXIF that cannot be read ignored",)
+
+
+def test_text_beyond_every_limit_of_pillow():
+    text = b"k\0\0" + zlib.compress(bytes(1 << 20))
+    content = saved(COLOUR)
+    for _ in range(70):
+        content = with_chunk(content, b"zTXt", text)
+    assert same(content) == (IGNORED,)
+
+
+def test_the_transparent_colour_is_no_metadata_but_a_broken_one_is():
+    grey = smooth(1, channels=1)
+    content = saved(grey)
+    same(with_chunk(content, b"tRNS", b""), grey)
+    same(with_chunk(content, b"tRNS", b"\0" + bytes(grey[0, 0]), sound=False), grey)
+    assert image.decode(with_chunk(content, b"tRNS", b"\0" + bytes(grey[0, 0]))).pixels.shape[2] == 4
+    palette = saved(COLOUR, mode="P")
+    place = palette.index(b"IDAT") - 4
+    long = palette[:place] + with_chunk(palette[:33] + palette[-12:], b"tRNS", b"\xff" * 300)[33:-12] + palette[place:]
+    same(long, image.decode(palette).pixels)
+
+
+@pytest.mark.parametrize("name", [b"IHDR", b"PLTE"])
+def test_a_wrong_checksum_of_what_decides_pixels_condemns(name):
+    content = bytearray(saved(COLOUR, mode="P"))
+    place = content.index(name)
+    length = struct.unpack_from(">I", content, place - 4)[0]
+    content[place + 4 + length] ^= 1
+    with pytest.raises(DecodeError, match="damaged PNG"):
+        image.decode(bytes(content))
+
+
+def frames(kind, **options):
+    rest = [Image.fromarray(smooth(seed)) for seed in (6, 7)]
+    return saved(COLOUR, kind, save_all=True, append_images=rest, **options)
+
+
+def test_animated_png_with_broken_frames_gives_its_first():
+    content = frames("PNG")
+    assert same(content) == ("first of 3 frames",)
+    same(content.replace(b"fcTL\0\0\0\1", b"fcTL\0\0\0\7"))
+    same(content[: content.rindex(b"fdAT") + 40])
+
+
+@pytest.mark.parametrize("cut", [1, 12, 16])
+def test_png_without_its_last_bytes_has_all_rows(cut):
+    same(saved(COLOUR)[:-cut])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "WEBP", "JPEG", "GIF", "PPM"])
+def test_half_a_file_is_corrupt_whatever_it_is(kind):
+    content = saved(smooth(2, 64, 96), kind)
+    for length in (len(content) // 2, len(content) * 3 // 4):
+        with pytest.raises(DecodeError):
+            image.decode(content[:length])
+
+
+SEGMENTS = {
+    "empty": b"", "EXIF alone": EXIF, "no EXIF": EXIF + b"junk" * 9, "Adobe": b"Adobe\0", "JFIF": b"JFIF\0", "JFXX": b"JFXX\0\x10",
+    "Photoshop": b"Photoshop 3.0\x008BIM\4\4", "MPF": b"MPF\0II*\0\xff\xff", "ICC": b"ICC_PROFILE\0", "ICC 1": b"ICC_PROFILE\0\1\2",
+    "XMP": b"http://ns.adobe.com/xap/1.0/\0\xff\xfe", "FlashPix": b"FPXR\0", "image": b"\xff\xd8\xff\xdb" * 9000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_no_segment_beside_the_pixels_condemns_a_jpeg(name):
+    plain = saved(COLOUR, "JPEG", quality=95)
+    wanted = image.decode(plain).pixels
+    for marker in (*range(0xE0, 0xF0), 0xFE):
+        same(segment(plain, marker, SEGMENTS[name]), wanted)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "RGB"])
+def test_the_colours_of_a_jpeg_stay_those_that_its_markers_say(mode):
+    options = {"quality": 95} | ({"keep_rgb": True} if mode == "RGB" else {})
+    content = saved(COLOUR, "JPEG", mode, **options)
+    wanted = image.decode(content).pixels
+    same(content, COLOUR, 4)
+    notes = same(segment(content, 0xEE, b"Adobe\0"), wanted)
+    assert IGNORED in notes
+
+
+def test_long_exif_in_many_segments():
+    content = saved(COLOUR, "JPEG", quality=95)
+    wanted = image.decode(content).pixels
+    for _ in range(4):
+        content = segment(content, 0xE1, EXIF + exif_of([turned(1)]) + bytes(60000))
+    same(content, wanted)
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}, {"restart_marker_blocks": 1}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_without_its_end_is_kept_where_the_picture_is_there(mode, options):
+    content = saved(smooth(2, 160, 240), "JPEG", mode, quality=90, **options)
+    wanted = image.decode(content).pixels
+    for cut in (1, 2):
+        same(content[:-cut], wanted)
+    if not options.get("progressive"):  # there one code may stand for many blocks
+        for cut in (3, 5):
+            same(content[:-cut], wanted, 0.5)
+    same(content + b"junk" * 20, wanted)
+    for share in (0.9, 0.75, 0.5, 0.25):
+        with pytest.raises(DecodeError):
+            image.decode(content[: int(len(content) * share)])
+
+
+def test_a_missing_end_is_noted():
+    content = saved(COLOUR, "JPEG")
+    assert image.decode(content[:-2]).notes == ("end of the JPEG missing, its picture is there",)
+    assert image.decode(segment(content, 0xEE, b"Adobe\0")[:-2]).notes == image.decode(content[:-2]).notes
+
+
+def test_a_corner_of_a_small_picture_is_a_visible_part():
+    rng = np.random.default_rng(0)
+    content = saved(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), "JPEG", quality=90)
+    with pytest.raises(DecodeError, match="truncated"):
+        image.decode(content[:-60])
+
+
+def test_the_units_that_a_cut_concerns_are_counted_in_the_order_of_reading():
+    missing = np.zeros((40, 40), np.bool_)
+    assert jpeg_end._missing_units(missing, {1: 0x22, 2: 0x11, 3: 0x11}) == (0, 9)
+    missing[20, 20] = True
+    assert jpeg_end._missing_units(missing, {1: 0x22, 2: 0x11, 3: 0x11}) == (5, 9)
+    assert jpeg_end._missing_units(missing, {1: 0x11}) == (13, 25)
+
+
+def riff(*chunks):
+    body = b"WEBP" + b"".join(
+        name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for name, data in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_webp_with_broken_metadata(channels):
+    pixels = smooth(4, channels=channels)
+    content = saved(
+        pixels,
+        "WEBP",
+        lossless=True,
+        exact=True,
+        exif=EXIF + exif_of([turned(1)]),
+        xmp=b"<x/>",
+        icc_profile=b"no profile",
+    )
+    place = content.index(b"EXIF")
+    for broken in (content[: place + 10], content[: place + 4] + b"\xff" * 4 + content[place + 8 :], content[:4] + bytes(4) + content[8:],
+                   content[:4] + b"\xff\xff\xff\x0f" + content[8:], content + b"junk", content[:place]):  # fmt: skip
+        same(broken, pixels)
+    assert IGNORED in same(content[: place + 10], pixels)
+
+
+def test_webp_keeps_its_turn_where_other_metadata_is_broken():
+    content = saved(np.rot90(COLOUR), "WEBP", lossless=True, exif=EXIF + exif_of([turned(6)]), xmp=b"<x/>")
+    place = content.index(b"XMP ")
+    assert "EXIF orientation 6 applied" in same(content[: place + 4] + b"\xff" * 4 + content[place + 8 :])
+
+
+def test_gif_with_odd_extensions_and_without_its_later_frames():
+    content = saved(COLOUR, "GIF")
+    wanted = image.decode(content).pixels
+    place = 13 + (3 << (content[10] & 7) + 1)
+    for extra in (
+        b"\x21\xfe\5abcde\0",
+        b"\x21\xff\x0bNETSCAPE2.0\1\0\0",
+        b"\x21\xff\3NET\0",
+        b"\x21\1\x0c" + bytes(13),
+        b"\x21\x77\2hi\0",
+    ):
+        same(content[:place] + extra + content[place:], wanted)
+    moving = frames("GIF")
+    first = image.decode(moving).pixels
+    notes = {same(moving[:length], first)[0] for length in range(len(moving) // 2, len(moving), 7)}
+    assert "what cannot be read beside the first frame ignored" in notes
+
+
+@pytest.mark.parametrize(
+    "change", [(2, bytes(4)), (6, b"\xff" * 4), (34, b"\xff" * 4), (38, b"\xff" * 8), (46, b"\xff\xff\0\0")]
+)
+def test_bmp_with_odd_numbers_in_its_header(change):
+    place, raw = change
+    content = saved(COLOUR, "BMP")
+    same(content[:place] + raw + content[place + len(raw) :])
+
+
+TAGS = {
+    270: (2, b"\xff\xa8\0"), 282: (5, [0, 0]), 305: (3, [7]), 33432: (2, b"x" * 9000), 34665: (4, [99999]), 34853: (4, [8]),
+    700: (1, b"\xff\xa8"), 34675: (1, b"junk"), 33723: (4, [1, 2, 3]), 34377: (1, b"8BIM\4"), 296: (3, [99]), 330: (4, [123456]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_no_odd_tag_condemns_a_tiff(tag, order):
+    tags = {tag: TAGS[tag]}
+    same(tiff(COLOUR, 2, order, tags=tags))
+    same(tiff(COLOUR.astype(np.uint16) * 257, 2, order, tags=tags))
+    turn = np.rot90(COLOUR).copy()
+    assert "EXIF orientation 6 applied" in same(tiff(turn, 2, order, tags={**tags, 274: (3, [6])}))
+
+
+def test_tiff_whose_next_page_is_nowhere():
+    content = tiff(COLOUR, 2)
+    same(content[:-4] + b"\xff\xff\xff\x7f")
+    same(content[:-4] + content[4:8])
+    same(content[:-4])
+    assert same(frames("TIFF")) == ("first of 3 frames",)
+    same(saved(COLOUR, "TIFF", big_tiff=True))
+
+
+def test_a_broken_tag_that_decides_pixels_condemns():
+    with pytest.raises(DecodeError):
+        image.decode(tiff(COLOUR, 2, tags={273: (4, [10_000_000])}))
+
+
+# How an image lies.
+
+TURNS = {
+    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, -1),
+}  # fmt: skip
+BROKEN_BEFORE, BROKEN_AFTER = (0x010E, 2, 900, struct.pack("<I", 99999)), (0x011A, 5, 1, struct.pack("<I", 99999))
+
+
+def carriers(pixels, block, value, order):
+    yield segment(saved(pixels, "JPEG", quality=95, subsampling=0), 0xE1, EXIF + block)
+    yield with_chunk(saved(pixels), b"eXIf", block)
+    yield saved(pixels, "WEBP", lossless=True, exif=EXIF + block)
+    yield tiff(pixels, 2, order, tags={274: (3, [value])})
+    yield tiff(pixels.astype(np.uint16) * 257, 2, order, tags={274: (3, [value])})
+    yield tiff(pixels, 2, order, packed=True, tags={274: (3, [value])})
+    yield with_chunk(with_chunk(saved(pixels), b"eXIf", block), b"pHYs", b"\0")
+    yield segment(segment(saved(pixels, "JPEG", quality=95, subsampling=0), 0xE1, EXIF + block), 0xEE, b"Adobe\0")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("value", TURNS)
+def test_every_orientation_in_every_format(value, order):
+    stored = np.ascontiguousarray(TURNS[value](COLOUR))
+    for content in carriers(stored, exif_of([turned(value, order)], order), value, order):
+        notes = same(content, COLOUR, 4)
+        assert (f"EXIF orientation {value} applied" in notes) == (value != 1)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [BROKEN_BEFORE, turned(6)],
+        [turned(6), BROKEN_AFTER],
+        [(0x0100, 2, 4, b"abc\0"), turned(6)],
+        [(0x010F, 99, 5, b"abcd"), turned(6)],
+        [turned(6), (0x8825, 4, 1, struct.pack("<I", 8))],
+        [(0x0112, 4, 1, struct.pack("<I", 6))],
+        [(0x0112, 1, 1, b"\6\0\0\0")],
+        [(0x0112, 3, 2, struct.pack("<HH", 6, 6))],
+    ],
+)
+def test_a_broken_tag_does_not_hide_the_orientation_beside_it(entries):
+    stored = np.rot90(COLOUR).copy()
+    block = exif_of(entries)
+    for content in (with_chunk(saved(stored), b"eXIf", block), saved(stored, "WEBP", lossless=True, exif=EXIF + block)):
+        assert "EXIF orientation 6 applied" in same(content)
+
+
+def test_three_values_of_an_orientation_lie_elsewhere():
+    block = exif_of([(0x0112, 3, 3, struct.pack("<I", 26))], tail=struct.pack("<HHH", 6, 6, 6))
+    assert "EXIF orientation 6 applied" in same(with_chunk(saved(np.rot90(COLOUR).copy()), b"eXIf", block))
+
+
+@pytest.mark.parametrize(
+    ("entry", "note"),
+    [
+        (turned(0), "EXIF orientation 0 ignored"),
+        (turned(9), "EXIF orientation 9 ignored"),
+        ((0x0112, 2, 2, b"6\0\0\0"), "EXIF orientation of type 2 ignored"),
+        ((0x0112, 3, 0, b"\6\0\0\0"), "EXIF orientation of type 3 ignored"),
+    ],
+)
+def test_an_orientation_that_is_none_is_ignored(entry, note):
+    assert same(with_chunk(saved(COLOUR), b"eXIf", exif_of([entry]))) == (note,)
+    assert note in same(segment(saved(COLOUR, "JPEG", quality=95), 0xE1, EXIF + exif_of([entry])), COLOUR, 4)
+
+
+@pytest.mark.parametrize(
+    "block", [EXIF, b"II", b"XX*\0", b"II*\0\xff\xff\xff\xff", exif_of([turned(6)])[:9], b"\0" * 40]
+)
+def test_exif_that_is_none_is_ignored(block):
+    same(with_chunk(saved(COLOUR), b"eXIf", block))
