@@ -40,7 +40,8 @@ ROW_SCHEMA = pa.schema(
 )
 
 #: Raw facts per row; no threshold has touched them. Undecodable rows are present with nulls and `error`. Of an image with
-#: alpha the luma is that over black or over white, whichever varies more: flat is what shows nothing over any grey.
+#: alpha, mean, entropy, equal_neighbours and the percentiles are those of the pixels that are seen; std, sharpness and noise are those
+#: over black or over white, whichever varies more: flat is what shows nothing over any grey.
 MEASURE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -57,8 +58,10 @@ MEASURE_SCHEMA = pa.schema(
         pa.field("perceptual_hash", pa.string()),  # 64-bit DCT hash as 16 hex digits
         pa.field("format", pa.string()),  # what the bytes are, by Pillow's name, whatever the file's name says
         pa.field("noise", pa.float64()),  # estimated standard deviation of the noise of the luma in [0, 1]
-        pa.field("p01", pa.float64()),  # first percentile of the luma, in [0, 1]
-        pa.field("p99", pa.float64()),  # ninety-ninth percentile of the luma, in [0, 1]
+        pa.field("colour_noise", pa.float64()),  # the same of half of red minus blue; null for grey images
+        pa.field("equal_neighbours", pa.float64()),  # share of neighbouring pixels of equal luma, in [0, 1]
+        pa.field("p01", pa.float64()),  # first percentile of the darkest channel, in [0, 1]
+        pa.field("p99", pa.float64()),  # ninety-ninth percentile of the brightest channel, in [0, 1]
         pa.field("provenance", pa.string()),  # the AI-provenance label that the bytes carry; null if none
         pa.field("error", pa.string()),  # why decoding failed; null if it did not
     ]
@@ -130,7 +133,7 @@ class Verdict:
     """What a check says of one row: keep it, or name the reason and the number that decided.
 
     `value` and `threshold` are in the unit of the column `measure`; `score` in [0, 1], low is worse; `cluster` is the
-    id of the surviving row where the reason concerns a group.
+    id of the surviving row where the reason concerns a group. What is not `certain` is warned of and never quarantined.
     """
 
     keep: bool
@@ -141,6 +144,7 @@ class Verdict:
     detail: str | None = None
     score: float | None = None
     cluster: str | None = None
+    certain: bool = True
 
 
 @dataclass(frozen=True)

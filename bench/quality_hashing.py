@@ -15,7 +15,7 @@ from real_data import pictures
 
 from aigc_core.modalities import image
 from aigc_core.quality.hashing import near_pairs, perceptual_hashes
-from aigc_core.quality.measures import luma_batch
+from aigc_core.quality.planes import planes_of
 from aigc_core.quality.thumbnails import thumbnails
 
 
@@ -32,7 +32,7 @@ def hashing(args: argparse.Namespace) -> None:
         for shape in sorted({pixels.shape for pixels in decoded}):
             same = [pixels for pixels in decoded if pixels.shape == shape]
             for top in range(0, len(same), 256):
-                ours.append(perceptual_hashes(thumbnails(luma_batch(np.stack(same[top : top + 256])))))
+                ours.append(perceptual_hashes(thumbnails(planes_of(np.stack(same[top : top + 256])).luma)))
         end = time.perf_counter()
         ratios.append((middle - begin) / (end - middle))
         print(

@@ -18,8 +18,18 @@ from aigc_core.errors import WorkerError
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality import hashing, measures, workers
+from aigc_core.quality import planes as planes_module
 from aigc_core.quality.hashing import near_pairs, perceptual_hashes
-from aigc_core.quality.measures import entropy, histograms, luma_batch, measure_batch, second_differences
+from aigc_core.quality.measures import (
+    colour_noise,
+    entropy,
+    equal_neighbours,
+    extremes,
+    histograms,
+    measure_batch,
+    second_differences,
+)
+from aigc_core.quality.planes import BACKDROPS, over, planes_of
 from aigc_core.quality.scan import Chunk, scan
 from aigc_core.quality.thumbnails import thumbnails
 from aigc_core.records import MEASURE_SCHEMA, PAIR_SCHEMA, row_id
@@ -41,7 +51,7 @@ def picture(seed: int, side: int = 16, channels: int = 1) -> np.ndarray:
 
 
 def phash(pixels: np.ndarray) -> int:
-    return int(perceptual_hashes(thumbnails(luma_batch(pixels[None])))[0])
+    return int(perceptual_hashes(thumbnails(planes_of(pixels[None]).luma))[0])
 
 
 def distance(left: int, right: int) -> int:
@@ -49,7 +59,7 @@ def distance(left: int, right: int) -> int:
 
 
 def facts_of(pixels: np.ndarray) -> dict:
-    columns = measure_batch(pixels[None], luma_batch(pixels[None]))
+    columns = measure_batch(pixels[None], planes_of(pixels[None]))
     return {name: column[0] if isinstance(column, np.ndarray) else column for name, column in columns.items()}
 
 
@@ -80,9 +90,9 @@ def test_a_table_of_logarithms_gives_the_same_entropy_as_logarithms(monkeypatch)
     draw = np.random.default_rng(0)
     lumas = [np.minimum(draw.integers(0, 256, (20, 16, 16)), top).astype(np.uint8) for top in (0, 1, 9, 255)]
     counts = histograms(np.concatenate(lumas))
-    looked_up = entropy(counts, 256)
+    looked_up = entropy(counts)
     monkeypatch.setattr(measures, "TABLED", 0)
-    np.testing.assert_array_equal(entropy(counts, 256), looked_up)
+    np.testing.assert_array_equal(entropy(counts), looked_up)
     shares = [np.unique(luma, return_counts=True)[1] / 256 for luma in lumas[-1]]
     np.testing.assert_allclose(looked_up[60:], [-(p * np.log2(p)).sum() for p in shares], atol=1e-9)
 
@@ -114,11 +124,53 @@ def test_noise_is_the_standard_deviation_that_was_added(sigma):
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("block", [1, 1 << 18])
-def test_luma_is_that_of_the_image_also_above_the_block(channels, block, monkeypatch):
-    monkeypatch.setattr(measures, "BLOCK", block)
+def test_luma_over_every_backdrop_is_that_of_the_image_also_above_the_block(channels, block, monkeypatch):
+    monkeypatch.setattr(planes_module, "BLOCK", block)
     pixels = np.random.default_rng(2).integers(0, 256, (3, 9, 7, channels), dtype=np.uint8)
-    expected = [image.with_channels(one, 1)[..., 0] for one in pixels]
-    np.testing.assert_array_equal(luma_batch(pixels), expected)
+    found = planes_of(pixels)
+    if channels < 4:
+        assert found.alpha is None
+        expected = [image.with_channels(one, 1)[..., 0] for one in pixels]
+        np.testing.assert_array_equal(found.luma, expected)
+        return
+    alpha = pixels[..., 3:] / 255
+    for level in BACKDROPS:
+        seen = ((pixels[..., :3] * alpha + level * (1 - alpha)) * (0.299, 0.587, 0.114)).sum(axis=3)
+        assert np.abs(over(found.luma, found.alpha, level) - seen).max() <= 1.5
+
+
+def test_noise_in_colour_is_seen_in_colour_and_edges_of_grey_are_not():
+    rng = np.random.default_rng(0)
+    grey = np.repeat(np.round(rng.uniform(60, 190, (1, 32, 32, 1))), 3, axis=3)
+    noisy = np.clip(np.round(128 + rng.normal(0, 20, (1, 64, 64, 3))), 0, 255).astype(np.uint8)
+    assert colour_noise(grey.astype(np.uint8))[0] == 0
+    assert colour_noise(noisy)[0] == pytest.approx(20 * np.sqrt(2) / 2 / 255, rel=0.08)
+    assert np.isnan(colour_noise(noisy[..., :1])[0])
+    hidden = np.concatenate([noisy, np.zeros_like(noisy[..., :1])], axis=3)
+    assert colour_noise(hidden)[0] == 0, "what is not seen is no noise"
+
+
+def test_equal_neighbours_are_counted_where_they_are_seen():
+    flat, stripes = np.full((1, 6, 6), 9, np.uint8), np.tile(np.array([0, 200], np.uint8), (1, 6, 3))
+    assert equal_neighbours(np.concatenate([flat, stripes])).tolist() == [1, 0.5]
+    left = np.zeros((1, 6, 6), bool)
+    left[:, :, 0] = True
+    assert equal_neighbours(stripes, left)[0] == 1
+    assert equal_neighbours(stripes, np.zeros_like(left))[0] == 1, "nothing differs where nothing is seen"
+
+
+def test_brightness_is_that_of_the_strongest_channel_that_is_seen():
+    blue = np.zeros((8, 8, 3), np.uint8)
+    blue[..., 2] = 230
+    assert facts_of(blue)["p99"] == 230 / 255
+    assert facts_of(255 - blue)["p01"] == 25 / 255
+    lowest, highest = extremes(blue[None], None)
+    assert (lowest[0].argmax(), highest[0].argmax()) == (0, 230)
+    figure = np.zeros((8, 8, 4), np.uint8)
+    figure[2:5, 2:5] = (250, 250, 250, 255)
+    facts = facts_of(figure)
+    assert (facts["p01"], facts["p99"], facts["mean"], facts["entropy"]) == (250 / 255, 250 / 255, 250 / 255, 0)
+    assert facts["std"] > 0.2, "over black it shows"
 
 
 def art(alpha: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -135,12 +187,11 @@ def test_a_shape_in_the_alpha_is_seen_whatever_its_colour(colour):
     assert facts_of(art(HALF // 16, colour))["std"] > 0.01, "also a faint one"
 
 
-def test_alpha_is_measured_over_the_backdrop_that_shows_more():
-    black = facts_of(art(HALF, (0, 0, 0)))
-    assert (black["mean"], black["std"], black["p01"], black["p99"]) == (0.5, 0.5, 0, 1), "over white"
-    light = facts_of(art(HALF, (255, 255, 255)))
-    assert (light["mean"], light["std"], light["entropy"]) == (0.5, 0.5, 1.0), "over black"
-    assert facts_of(art(HALF, (0, 0, 0)))["sharpness"] == pytest.approx(light["sharpness"])
+def test_contrast_and_edges_are_those_over_the_backdrop_that_shows_more():
+    black, light = facts_of(art(HALF, (0, 0, 0))), facts_of(art(HALF, (255, 255, 255)))
+    assert (black["std"], black["mean"]) == (0.5, 0), "over white; what is seen is black"
+    assert (light["std"], light["mean"]) == (0.5, 1)
+    assert black["sharpness"] == pytest.approx(light["sharpness"])
 
 
 @pytest.mark.parametrize(
@@ -165,7 +216,7 @@ def test_an_opaque_picture_is_measured_as_without_alpha():
 
 def test_a_batch_with_alpha_has_the_facts_of_its_images():
     pixels = np.stack([picture(seed, 16, 4) for seed in range(5)] + [art(HALF, (0, 0, 0)), art(HALF, (255, 255, 255))])
-    columns = measure_batch(pixels, luma_batch(pixels))
+    columns = measure_batch(pixels, planes_of(pixels))
     for place, one in enumerate(pixels):
         assert {name: np.broadcast_to(column, len(pixels))[place] for name, column in columns.items()} == facts_of(one)
 
@@ -174,7 +225,7 @@ def test_colours_of_one_brightness_are_no_blank():
     red, green = (200, 0, 0), (0, 102, 0)
     pixels = np.zeros((16, 16, 3), np.uint8)
     pixels[:, :8], pixels[:, 8:] = red, green
-    assert np.ptp(luma_batch(pixels[None])) <= 1
+    assert np.ptp(planes_of(pixels[None]).luma) <= 1
     assert facts_of(pixels)["std"] == pytest.approx(100 / 255)
     assert facts_of(np.broadcast_to(np.array(red, np.uint8), (9, 9, 3)))["std"] == 0
 
@@ -252,7 +303,7 @@ def test_perceptual_hash_separates_different_pictures():
 def test_perceptual_hash_is_the_sign_of_the_cosine_transform_against_the_median():
     from scipy.fft import dctn
 
-    small = np.stack([thumbnails(luma_batch(picture(seed)[None]))[0] for seed in range(9)])
+    small = np.stack([thumbnails(planes_of(picture(seed)[None]).luma)[0] for seed in range(9)])
     hashes = perceptual_hashes(small)
     assert hashes.tolist() == [int(perceptual_hashes(one[None])[0]) for one in small], "whatever the batch"
     low = dctn(small.astype(float), axes=(1, 2), norm="ortho")[:, :8, :8].reshape(-1, 64)

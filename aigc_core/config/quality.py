@@ -108,5 +108,5 @@ class Quality(Section):
         action="warn", min_similarity=0.95, max_similarity=0.993, false_positives=0.001
     )
     leak: Alike = Alike(action="quarantine", min_similarity=0.95, max_similarity=0.993, false_positives=0.001)
-    label_conflict: Rule = Rule(action="warn")
+    label_conflict: Rule = Rule(action="quarantine")
     label_suspect: LabelSuspect = LabelSuspect(action="warn")

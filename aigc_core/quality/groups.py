@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aigc_core.quality import reasons
-from aigc_core.quality.clusters import SPLIT_RANK, exact_groups, near_groups, survivor
+from aigc_core.quality.clusters import EQUAL, SPLIT_RANK, exact_groups, near_groups, survivor
 from aigc_core.records import Verdict
 
 Row = dict[str, Any]
@@ -71,20 +71,26 @@ def _best(rows: dict[str, Row], pairs: pa.Table, threshold: float) -> dict[str, 
 
 
 def leaks(rows: dict[str, Row], pairs: pa.Table, condemned: set[str], threshold: float) -> Found:
-    """Training rows that equal, or pair directly with, a row of test or reference; the twin most alike is named."""
+    """Training rows that equal, or pair directly with, a row of test or reference; the twin most alike is named.
+
+    Two pictures that are only alike and have different labels may be two pictures: such a leak is not certain.
+    """
     by_content: dict[str, list[Row]] = {}
     for row in rows.values():
         if row["content_hash"] is not None and row["id"] not in condemned:
             by_content.setdefault(row["content_hash"], []).append(row)
-    twins: dict[str, tuple[float, str]] = {}
+    twins: dict[str, tuple[bool, float, str]] = {}
 
     def note(training: str, judged: str, similarity: float) -> None:
-        held = [row for row in by_content.get(judged, ()) if row["split"] != "train"]
-        if held:
-            twin = min(held, key=lambda row: (SPLIT_RANK[row["split"]], row["id"]))["id"]
-            for row in by_content.get(training, ()):
-                if row["split"] == "train":
-                    twins[row["id"]] = max(twins.get(row["id"], (-1.0, "")), (similarity, twin))
+        held = sorted(
+            (row for row in by_content.get(judged, ()) if row["split"] != "train"),
+            key=lambda row: (SPLIT_RANK[row["split"]], row["id"]),
+        )
+        for row in by_content.get(training, ()) if held else ():
+            if row["split"] == "train":
+                agreeing = [twin["id"] for twin in held if similarity >= EQUAL or _one_label(row, twin)]
+                best = (bool(agreeing), similarity, (agreeing or [held[0]["id"]])[0])
+                twins[row["id"]] = max(twins.get(row["id"], (False, -1.0, "")), best)
 
     for content, members in by_content.items():
         if len(members) > 1:
@@ -92,10 +98,15 @@ def leaks(rows: dict[str, Row], pairs: pa.Table, condemned: set[str], threshold:
     for a, b, similarity in _edges(rows, pairs, threshold):
         note(a, b, similarity)
         note(b, a, similarity)
-    for identity, (similarity, twin) in sorted(twins.items()):
+    for identity, (certain, similarity, twin) in sorted(twins.items()):
         yield identity, Verdict(
-            False, reasons.LEAK, "similarity", similarity, threshold, twin, score=1 - similarity, cluster=twin
+            False, reasons.LEAK, "similarity", similarity, threshold, twin, score=1 - similarity, cluster=twin, certain=certain
         )  # fmt: skip
+
+
+def _one_label(one: Row, other: Row) -> bool:
+    """Whether the labels of two rows could be the same."""
+    return one["label"] is None or other["label"] is None or one["label"] == other["label"]
 
 
 def conflicts(rows: Iterable[Row]) -> Found:

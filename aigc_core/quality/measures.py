@@ -9,84 +9,91 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from aigc_core.modalities import image
+from aigc_core.quality.planes import Planes, luma_of, over
 
 Lumas = npt.NDArray[np.uint8]  # (N, H, W)
 Values = npt.NDArray[np.float64]  # (N,)
+Counts = npt.NDArray[np.int64]  # (N, 256)
 #: Pixels that are worked on at once: what is in between stays in the cache, and a huge image needs no huge memory.
 BLOCK = 1 << 18
 LEVELS = 256
 #: Images of so many pixels at most look up their logarithms in a table.
 TABLED = 1 << 14
+#: Alpha from which a pixel is seen.
+OPAQUE = 128
 #: Below this standard deviation of the luma colours of one brightness may still show a picture.
 FLAT = 0.02
 #: Roots, logarithms and sums of fractions are rounded to this many decimals: their last bits depend on the processor.
 DIGITS = 10
 
 
-def luma_batch(pixels: npt.NDArray[np.uint8]) -> Lumas:
-    """Luma (N, H, W) in 0..255 of pixels (N, H, W, C): Rec. 601 in Pillow's fixed point; alpha is laid over mid-grey."""
-    channels = pixels.shape[3]
-    if channels == 1:
-        return pixels[..., 0]
-    if channels == 4:
-        return np.stack([image.with_channels(one, 1)[..., 0] for one in pixels])
-    if pixels[0].size > BLOCK:  # one at a time, in Pillow: no wide copies
-        return np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in pixels])
-    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
-    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
+def measure_batch(pixels: npt.NDArray[np.uint8], planes: Planes) -> dict[str, float | Values]:
+    """Columns of MEASURE_SCHEMA that follow from pixels (N, H, W, C) and their planes; a number is that of all N images.
 
-
-def measure_batch(pixels: npt.NDArray[np.uint8], lumas: Lumas) -> dict[str, float | Values]:
-    """Columns of MEASURE_SCHEMA that follow from pixels (N, H, W, C) and their lumas (N, H, W).
-
-    A number is that of all N images. Of images with alpha the luma that is measured is that of `shown_lumas`.
+    Of images with alpha, brightness, grey levels and equal neighbours are those of the pixels that are seen; contrast, sharpness and
+    noise are those over black or over white, where the luma varies more.
     """
     _, height, width, channels = pixels.shape
-    if channels == 4:
-        lumas = shown_lumas(pixels)
-    counts = histograms(lumas)
-    first, last = percentiles(counts, 0.01, 0.99)
-    mean, std = moments(counts)
+    shown, seen = planes.luma, None
+    if planes.alpha is not None:
+        shown, seen = shown_lumas(planes.luma, planes.alpha), seen_pixels(planes.alpha)
+    own = shown if seen is None else luma_of(pixels[..., :3])
+    counts = histograms(own, seen)
+    _, std = moments(counts if seen is None else histograms(shown))
     if channels > 1 and (flat := std < FLAT).any():
         std[flat] = np.maximum(std[flat], colour_std(pixels[flat]))
-    sharpness, noise = second_differences(lumas)
+    darkest, brightest = (counts, counts) if channels == 1 else extremes(pixels, seen)
+    sharpness, noise = second_differences(shown)
     return {
         "width": width,
         "height": height,
         "aspect": max(width, height) / min(width, height),
         "channels": channels,
-        "mean": mean,
+        "mean": moments(counts)[0],
         "std": std,
-        "entropy": entropy(counts, height * width),
+        "entropy": entropy(counts),
         "sharpness": sharpness,
         "noise": noise,
-        "p01": first,
-        "p99": last,
+        "colour_noise": colour_noise(pixels),
+        "equal_neighbours": equal_neighbours(own, seen),
+        "p01": percentile(darkest, 0.01),
+        "p99": percentile(brightest, 0.99),
     }
 
 
-def shown_lumas(pixels: npt.NDArray[np.uint8]) -> Lumas:
-    """Lumas (N, H, W) of pixels (N, H, W, 4) over black or over white, for each image where its luma varies more.
+def extremes(pixels: npt.NDArray[np.uint8], seen: npt.NDArray[np.bool_] | None) -> tuple[Counts, Counts]:
+    """Histograms (N, 256) of the darkest and of the brightest channel of each pixel that is seen: a strong blue has little luma
+    and is not dark."""
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    lowest, highest = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+    return histograms(lowest, seen), histograms(highest, seen)
+
+
+def shown_lumas(over_black: Lumas, alpha: Lumas) -> Lumas:
+    """Lumas (N, H, W) of transparent images over black or over white, for each image where its luma varies more.
 
     The variance is a convex function of the grey behind, so what is flat over both is flat over every grey.
     """
-    alpha = pixels[..., 3].astype(np.uint16)
-    over_black = luma_batch(pixels[..., :3]).astype(np.uint16)
-    over_black *= alpha
-    over_black += 127
-    over_black //= 255
-    over_white = (over_black + 255 - alpha).astype(np.uint8)
-    shown = over_black.astype(np.uint8)
+    shown, over_white = over_black.copy(), over(over_black, alpha, 255)
     (_, on_black), (_, on_white) = moments(histograms(shown)), moments(histograms(over_white))
     lighter = on_white > on_black
     shown[lighter] = over_white[lighter]
     return shown
+
+
+def seen_pixels(alpha: Lumas) -> npt.NDArray[np.bool_]:
+    """Which pixels (N, H, W) are seen: those that are more opaque than not, else those that are not quite transparent, else all."""
+    seen = alpha >= OPAQUE
+    for other in (alpha > 0, np.ones_like(seen)):
+        nothing = ~seen.any(axis=(1, 2))
+        seen[nothing] = other[nothing]
+    return seen
 
 
 def colour_std(pixels: npt.NDArray[np.uint8]) -> Values:
@@ -98,16 +105,24 @@ def colour_std(pixels: npt.NDArray[np.uint8]) -> Values:
     return np.asarray(np.maximum.reduce(spreads))
 
 
-def histograms(lumas: Lumas) -> npt.NDArray[np.int64]:
-    """Counts (N, 256) of the luma's levels."""
-    count = len(lumas)
+def histograms(lumas: Lumas, seen: npt.NDArray[np.bool_] | None = None) -> Counts:
+    """Counts (N, 256) of the luma's levels, over the pixels that `seen` (N, H, W) says, or all."""
     if lumas[0].size > BLOCK:
-        return np.array([Image.fromarray(luma).histogram() for luma in lumas], dtype=np.int64)
-    places = lumas.reshape(count, -1) + np.arange(count, dtype=np.int64)[:, None] * LEVELS
-    return np.bincount(places.ravel(), minlength=count * LEVELS).reshape(count, LEVELS)
+        masks = [None] * len(lumas) if seen is None else [Image.fromarray(one.astype(np.uint8) * 255) for one in seen]
+        images = [Image.fromarray(luma) for luma in lumas]
+        return np.array([one.histogram(mask) for one, mask in zip(images, masks, strict=True)], dtype=np.int64)
+    return _counts(lumas, LEVELS, seen)
 
 
-def moments(counts: npt.NDArray[np.int64]) -> tuple[Values, Values]:
+def _counts(values: npt.NDArray[Any], kinds: int, which: npt.NDArray[np.bool_] | None) -> Counts:
+    """How often each of `kinds` whole numbers from 0 occurs in each of N arrays, (N, kinds), where `which` says, or everywhere."""
+    count = len(values)
+    places = values.reshape(count, -1) + np.arange(count, dtype=np.int64)[:, None] * kinds
+    chosen = places.ravel() if which is None else places[which.reshape(count, -1)]
+    return np.bincount(chosen, minlength=count * kinds).reshape(count, kinds)
+
+
+def moments(counts: Counts) -> tuple[Values, Values]:
     """Mean in [0, 1] and standard deviation in [0, 0.5] of the luma, from its histograms (N, 256)."""
     levels = np.arange(LEVELS)
     total = counts.sum(axis=1)
@@ -116,9 +131,13 @@ def moments(counts: npt.NDArray[np.int64]) -> tuple[Values, Values]:
     return mean / 255, np.round(np.sqrt(spread) / 255, DIGITS)
 
 
-def entropy(counts: npt.NDArray[np.int64], places: int) -> Values:
-    """Shannon entropy of the histograms (N, 256) of `places` pixels each, bits in [0, 8]."""
-    parts = _parts(places)[counts] if places <= TABLED else _information(counts / places)
+def entropy(counts: Counts) -> Values:
+    """Shannon entropy of histograms (N, 256), bits in [0, 8]."""
+    places = counts.sum(axis=1)
+    if (places == places[0]).all() and places[0] <= TABLED:
+        parts = _parts(int(places[0]))[counts]
+    else:
+        parts = _information(counts / places[:, None])
     return np.asarray(np.round(-parts.sum(axis=1), DIGITS) + 0.0)
 
 
@@ -133,11 +152,55 @@ def _parts(places: int) -> Values:
     return _information(np.arange(places + 1) / places)
 
 
-def percentiles(counts: npt.NDArray[np.int64], *shares: float) -> list[Values]:
-    """For each share the smallest luma in [0, 1] that at least that share of the pixels do not exceed, from histograms (N, 256)."""
+def percentile(counts: Counts, share: float) -> Values:
+    """The smallest level in [0, 1] that at least this share of the pixels do not exceed, from histograms (N, 256)."""
     reached = counts.cumsum(axis=1)
-    whole = reached[:, -1:]
-    return [np.asarray((reached >= share * whole).argmax(axis=1) / 255) for share in shares]
+    return np.asarray((reached >= share * reached[:, -1:]).argmax(axis=1) / 255)
+
+
+def colour_noise(pixels: npt.NDArray[np.uint8]) -> Values:
+    """Immerkaer's noise of half the difference of red and blue, whose fine detail is nearly the same in nature; of grey pixels
+    (N, H, W, 1) nan."""
+    count, height, width, channels = pixels.shape
+    if channels == 1:
+        return np.full(count, np.nan)
+    if min(height, width) < 3:
+        return np.zeros(count)
+    absolute = np.zeros(count)
+    band = max(BLOCK // (count * width), 1)
+    for top in range(0, height - 2, band):
+        part = pixels[:, top : top + band + 2].astype(np.int16)
+        apart = part[..., 0] - part[..., 2]
+        if channels == 4:  # colour counts as far as it is seen
+            apart = (apart * (part[..., 3] >= OPAQUE)).astype(np.int16)
+        across = apart[:, :, :-2] - 2 * apart[:, :, 1:-1] + apart[:, :, 2:]
+        absolute += np.abs(across[:, :-2] - 2 * across[:, 1:-1] + across[:, 2:]).sum(axis=(1, 2), dtype=np.int64)
+    places = (height - 2) * (width - 2)
+    return np.asarray(absolute / places * math.sqrt(math.pi / 2) / 6 / 255 / 2)
+
+
+def equal_neighbours(lumas: Lumas, seen: npt.NDArray[np.bool_] | None = None) -> Values:
+    """Share, in [0, 1], of neighbouring pixels of lumas (N, H, W) that are equal, of those that are both `seen`; 1 where there
+    are none.
+
+    Noise leaves hardly any, and on a drawing of few flat colours, whose edges every estimate of noise takes for noise, this
+    is what it changes.
+    """
+    equal, total = np.zeros((2, len(lumas)), np.int64)
+    for one, two in (
+        ((..., slice(1, None)), (..., slice(None, -1))),
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+    ):
+        same = lumas[one] == lumas[two]
+        if seen is None:
+            total += same[0].size
+        else:
+            both = seen[one] & seen[two]
+            same &= both
+            total += both.sum(axis=(1, 2))
+        equal += same.sum(axis=(1, 2))
+    shares: Values = np.where(total > 0, equal / np.maximum(total, 1), 1.0)
+    return np.round(shares, DIGITS)
 
 
 def second_differences(lumas: Lumas) -> tuple[Values, Values]:

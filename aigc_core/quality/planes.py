@@ -36,7 +36,7 @@ def planes_of(pixels: npt.NDArray[np.uint8]) -> Planes:
     if channels == 1:
         return Planes(pixels[..., 0], None, np.zeros((len(pixels), GRID, GRID, 2), np.int8))
     alpha = pixels[..., 3] if channels == 4 else None
-    luma = _luma(pixels[..., :3])
+    luma = luma_of(pixels[..., :3])
     if alpha is not None:
         luma = _times(luma, alpha)
     return Planes(luma, alpha, _chroma(pixels, alpha))
@@ -47,7 +47,8 @@ def over(luma: Lumas, alpha: Lumas, level: int) -> Lumas:
     return luma + _times(np.full_like(luma, level), 255 - alpha)
 
 
-def _luma(colours: npt.NDArray[np.uint8]) -> Lumas:
+def luma_of(colours: npt.NDArray[np.uint8]) -> Lumas:
+    """Luma (N, H, W) in 0..255 of colours (N, H, W, 3): Rec. 601 in Pillow's fixed point."""
     if colours[0].size > BLOCK:
         return np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in np.ascontiguousarray(colours)])
     red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))

@@ -5,6 +5,7 @@ Legend: N = rows. A row that cannot be decoded has no measures; every rule but `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from aigc_core.config import Quality, Tail
 from aigc_core.quality import calibration, reasons
 
 Values = npt.NDArray[np.float64]
+Labels = npt.NDArray[Any]  # (N,) strings
 
 #: Pillow's names for the bytes that a file name's ending announces; an ending that is not here announces nothing.
 _EQUIVALENT = (
@@ -39,6 +41,12 @@ _EQUIVALENT = (
 FORMATS = {ending: frozenset(names.split()) for endings, names in _EQUIVALENT for ending in endings.split()}
 #: Keeps a logarithm finite; far below what 8 bits can show.
 TINY = 1e-6
+#: Why a reason has no threshold.
+TOO_FEW = f"fewer than {calibration.LEAST_ROWS} reference images tell of it"
+#: Noise that rounding to 8 bits makes.
+ROUNDING = 0.002
+#: Share of neighbouring pixels that are equal by chance in the noisiest pictures.
+CHANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -59,26 +67,31 @@ class Graded:
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number per row whose upper tail is fitted: `value` to statistic, and a threshold back to the column's unit."""
+    """A number per row whose upper tail is fitted: `value` to statistic, and a threshold back to the column's unit.
+
+    `limit` is the highest value that an image can have; a threshold within `room` of it finds nothing.
+    """
 
     reason: str
     column: str
     forward: Callable[[dict[str, Values]], Values]  # higher is worse
     back: Callable[[float, dict[str, Values]], Values | float]
+    limit: float = math.inf
+    room: float = 0.0
 
 
 def _log(values: Values) -> Values:
     return np.log(np.maximum(values, TINY))
 
 
-#: `odd_size` has two tails, and so two lines.
+#: `odd_size` has two tails and `noisy` three, and so they have as many lines.
 STATISTICS = (
     Statistic(reasons.ODD_SIZE, "side", lambda c: _log(c["side"]), lambda t, _: np.exp(t)),
     Statistic(reasons.ODD_SIZE, "side", lambda c: -_log(c["side"]), lambda t, _: np.exp(-t)),
     Statistic(reasons.ODD_ASPECT, "aspect", lambda c: _log(c["aspect"]), lambda t, _: np.exp(t)),
-    Statistic(reasons.LOW_INFORMATION, "entropy", lambda c: -c["entropy"], lambda t, _: -t),
-    Statistic(reasons.DARK, "p99", lambda c: -c["p99"], lambda t, _: -t),
-    Statistic(reasons.BRIGHT, "p01", lambda c: c["p01"], lambda t, _: t),
+    Statistic(reasons.LOW_INFORMATION, "entropy", lambda c: -c["entropy"], lambda t, _: -t, limit=0.0, room=0.05),
+    Statistic(reasons.DARK, "p99", lambda c: -c["p99"], lambda t, _: -t, limit=0.0, room=0.02),
+    Statistic(reasons.BRIGHT, "p01", lambda c: c["p01"], lambda t, _: t, limit=1.0, room=0.02),
     # Little fine texture for the contrast: edges, which the noise estimate leaves out, survive a blur.
     Statistic(
         reasons.BLURRY, "noise", lambda c: 0.5 * _log(c["std"]) - _log(c["noise"]),
@@ -89,13 +102,50 @@ STATISTICS = (
         reasons.NOISY, "noise", lambda c: 2 * _log(c["noise"]) - 0.5 * _log(c["sharpness"]),
         lambda t, c: np.exp((t + 0.5 * _log(c["sharpness"])) / 2),
     ),
+    # The fine detail of red is nearly that of blue; the noise is not.
+    Statistic(
+        reasons.NOISY, "colour_noise", lambda c: np.log(c["colour_noise"] + ROUNDING), lambda t, _: np.exp(t) - ROUNDING
+    ),
+    # On flat colours with many edges, where every estimate of noise fails, noise leaves no two neighbours equal.
+    Statistic(
+        reasons.NOISY, "equal_neighbours", lambda c: -_log(c["equal_neighbours"] + CHANCE),
+        lambda t, _: np.maximum(np.exp(-t) - CHANCE, 0), limit=-math.log(CHANCE), room=0.1,
+    ),
     Statistic(reasons.OUT_OF_DOMAIN, "domain_distance", lambda c: _log(c["domain_distance"]), lambda t, _: np.exp(t)),
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A statistic with its tail, null where there were too few rows; and, by label, the tails of classes most of whose reference
+    images lie beyond it: they are a kind of their own."""
+
+    statistic: Statistic
+    tail: calibration.Tail | None
+    kinds: dict[str, calibration.Tail]
+
+    @property
+    def silent(self) -> bool:
+        """Whether no image could be found by it."""
+        return self.tail is None or self.tail.threshold > self.statistic.limit - self.statistic.room
+
+
 def columns_of(rows: pa.Table) -> dict[str, Values]:
     """The numeric measures as float64 (N,), null as nan, and `side`, the shorter side in px."""
-    names = ("width", "height", "aspect", "std", "entropy", "sharpness", "noise", "p01", "p99", "domain_distance")
+    names = (
+        "width",
+        "height",
+        "aspect",
+        "std",
+        "entropy",
+        "sharpness",
+        "noise",
+        "colour_noise",
+        "equal_neighbours",
+        "p01",
+        "p99",
+        "domain_distance",
+    )
     found = {
         name: np.asarray(rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
         if name in rows.column_names
@@ -123,36 +173,73 @@ def _sides(narrow: npt.NDArray[np.bool_]) -> list[str]:
     return ["width" if is_narrow else "height" for is_narrow in narrow.tolist()]
 
 
-def fit(
-    columns: dict[str, Values], reference: npt.NDArray[np.bool_], quality: Quality
-) -> list[tuple[Statistic, calibration.Tail | None]]:
-    """Every tail that is not off, fitted on the rows where `reference` (N,) is true and on no other."""
-    fitted = []
+def fit(columns: dict[str, Values], labels: Labels, reference: npt.NDArray[np.bool_], quality: Quality) -> list[Fitted]:
+    """Every tail that is not off, fitted on the rows where `reference` (N,) is true and on no other. `labels` (N,) are class
+    names, empty where there is none."""
     only = {name: values[reference] for name, values in columns.items()}
+    own = labels[reference]
+    found = []
     for statistic in STATISTICS:
         rule: Tail = getattr(quality, statistic.reason)
         if rule.action != "off":
-            # A reason with two tails shares its false positives between them.
+            # A reason with several tails shares its false positives between them.
             tails = sum(other.reason == statistic.reason for other in STATISTICS)
-            tail = calibration.fit_tail(statistic.forward(only), rule.false_positives / tails, rule.margin)
-            fitted.append((statistic, tail))
-    return fitted
+            values = statistic.forward(only)
+            share = rule.false_positives / tails
+            tail = calibration.fit_tail(values, share, rule.margin, statistic.limit)
+            found.append(Fitted(statistic, tail, _kinds(values, own, tail, rule.margin, statistic.limit)))
+    return found
+
+
+def _kinds(
+    values: Values, labels: Labels, tail: calibration.Tail | None, margin: float, limit: float
+) -> dict[str, calibration.Tail]:
+    """Tails of the classes with a median beyond the threshold: defects are spread over classes, kinds of image are not."""
+    if tail is None:
+        return {}
+    found = {}
+    beyond = labels[values > tail.threshold]
+    for label in np.unique(beyond[beyond != ""]).tolist():
+        own = values[labels == label]
+        if len(own) >= calibration.LEAST_ROWS and np.nanmedian(own) > tail.threshold:
+            kind = calibration.fit_tail(own, tail.false_positives, margin, limit)
+            if kind is not None and kind.threshold > tail.threshold:
+                found[label] = kind
+    return found
 
 
 def fitted(
-    columns: dict[str, Values], tails: list[tuple[Statistic, calibration.Tail | None]], skip: npt.NDArray[np.bool_]
+    columns: dict[str, Values], labels: Labels, tails: list[Fitted], skip: npt.NDArray[np.bool_]
 ) -> Iterator[Graded]:
     """The rules whose bound comes from the reference. Rows where `skip` (N,) is true are not flagged: they are blank."""
     narrow = columns["width"] <= columns["height"]
-    for statistic, tail in tails:
-        if tail is not None:
+    for fit in tails:
+        statistic = fit.statistic
+        if fit.tail is not None:
             values = statistic.forward(columns)
-            bad = (values > tail.threshold) & ~skip
-            thresholds = np.broadcast_to(np.asarray(statistic.back(tail.threshold, columns), np.float64), values.shape)
+            scores, bounds = fit.tail.survival(values), np.full(len(values), fit.tail.threshold)
+            thresholds = np.array(
+                np.broadcast_to(statistic.back(fit.tail.threshold, columns), values.shape), np.float64
+            )
+            for label, kind in fit.kinds.items():
+                own = labels == label
+                scores[own], bounds[own] = kind.survival(values[own]), kind.threshold
+                back = np.broadcast_to(statistic.back(kind.threshold, columns), values.shape)
+                thresholds[own] = back[own]
+            bad = (values > bounds) & ~skip
             measure = _sides(narrow) if statistic.column == "side" else statistic.column
-            yield Graded(
-                statistic.reason, measure, columns[statistic.column], tail.survival(values), thresholds, bad
-            )  # fmt: skip
+            yield Graded(statistic.reason, measure, columns[statistic.column], scores, thresholds, bad)
+
+
+def silent(tails: list[Fitted]) -> dict[str, str]:
+    """Reasons that no image could get, because none of their tails leaves room for one, with the cause."""
+    found = {}
+    for reason in dict.fromkeys(fit.statistic.reason for fit in tails):
+        own = [fit for fit in tails if fit.statistic.reason == reason]
+        if all(fit.silent for fit in own):
+            few = all(fit.tail is None for fit in own)
+            found[reason] = TOO_FEW if few else "the reference images reach as far as an image can"
+    return found
 
 
 def wrong_type(rows: pa.Table) -> list[int]:

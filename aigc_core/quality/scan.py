@@ -16,7 +16,7 @@ import pyarrow as pa
 from aigc_core.errors import DecodeError
 from aigc_core.modalities import image, provenance
 from aigc_core.quality.hashing import perceptual_hashes
-from aigc_core.quality.measures import BLOCK, luma_batch, measure_batch
+from aigc_core.quality.measures import BLOCK, measure_batch
 from aigc_core.quality.planes import planes_of
 from aigc_core.quality.small import Part, part_of
 from aigc_core.records import MEASURE_SCHEMA
@@ -103,9 +103,10 @@ class _Table:
         places, images = self.waiting.pop(shape)
         pixels = np.stack(images)
         self.measured[places] = True
-        for name, values in measure_batch(pixels, luma_batch(pixels)).items():
+        planes = planes_of(pixels)
+        for name, values in measure_batch(pixels, planes).items():
             self.numbers[name][places] = values
-        part = part_of(planes_of(pixels))
+        part = part_of(planes)
         self.small.append((places, part))
         hashes = perceptual_hashes(part.thumbnails).tolist()
         for place, one, perceptual in zip(places, images, hashes, strict=True):
@@ -118,7 +119,7 @@ class _Table:
             self.measure(shape)
         missing = ~self.measured
         arrays = [
-            pa.array(self.numbers[field.name], field.type, mask=missing)
+            pa.array(values := self.numbers[field.name], field.type, mask=missing | np.isnan(values))
             if field.name in NUMBERS
             else pa.array(self.columns[field.name], field.type)
             for field in MEASURE_SCHEMA

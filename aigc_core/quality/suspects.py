@@ -11,6 +11,8 @@ Rubin 1977) on the rows that are judged, so a clean set has a small r and few su
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -75,6 +77,20 @@ def find(rows: pa.Table, rule: LabelSuspect) -> tuple[list[tuple[str, Verdict]],
         )
     ]  # fmt: skip
     return found, rate
+
+
+def unchecked(rows: pa.Table, rule: LabelSuspect) -> dict[str, int]:
+    """Classes whose labels nothing is said of, because too few of their rows could be learnt from, with how many those are."""
+    if rule.action == "off":
+        return {}
+    pool = rows.filter(
+        pc.and_(pc.and_(pc.not_equal(rows["split"], "test"), rows["content_hash"].is_valid()), rows["label"].is_valid())
+    )
+    counts = Counter(pool["label"].to_pylist())
+    if "label_probability" in rows.column_names:
+        told = set(pc.unique(pool.filter(pool["label_probability"].is_valid())["label"]).to_pylist())
+        return {label: count for label, count in sorted(counts.items()) if label not in told}
+    return dict(sorted(counts.items()))
 
 
 def _bound(probability: float, rate: float, classes: int) -> float:

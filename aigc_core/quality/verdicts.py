@@ -21,6 +21,8 @@ from aigc_core.records import PAIR_SCHEMA, VERDICT_SCHEMA, Verdict
 #: What the rules on groups read of a row.
 GROUP_COLUMNS = ("id", "content_hash", "label", "split", "width", "height", "sharpness")
 Found = tuple[str, Verdict]
+#: Why no label is suspected.
+NO_LABELS = "no two classes have rows enough to learn from"
 
 
 @dataclass(frozen=True)
@@ -43,32 +45,40 @@ def judge(rows: pa.Table, quality: Quality, pairs: pa.Table | None = None) -> Ju
     graded, notes = graded_rules(rows, quality)
     for rule in graded:
         found += _flagged(rule, ids)
-    condemned = _condemned(rows, found, quality)
+    by_id = _grouped(rows, pairs)
+    nothing = _shows_nothing(found)
+    if quality.label_conflict.action != "off":
+        found += [line for line in groups.conflicts(by_id.values()) if line[0] not in nothing]
     bounds = {name: alike.threshold(rows, pairs, getattr(quality, name)) for name in ("leak", "duplicate_near")}
     notes |= {name: {**note, "threshold": round(bound, 6)} for name, (bound, note) in bounds.items()}
-    nothing = _shows_nothing(found)
-    for identity, verdict in _together(
-        rows, pairs, condemned, quality, {name: bound for name, (bound, _) in bounds.items()}
-    ):
-        if verdict.reason != reasons.LABEL_CONFLICT or identity not in nothing:
-            found.append((identity, verdict))
+    condemned = _condemned(rows, found, quality)
+    found += _together(by_id, pairs, condemned, quality, {name: bound for name, (bound, _) in bounds.items()})
     shown = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=pa.array(sorted(nothing), pa.string()))))
     suspect, rate = suspects.find(shown, quality.label_suspect)
     found += suspect
-    return Judgement(_table(rows, found, quality), {**notes, "label_noise_rate": rate})
+    notes |= {"label_noise_rate": rate, "unchecked_classes": suspects.unchecked(rows, quality.label_suspect)}
+    notes["silent"] |= (
+        {} if rate is not None or quality.label_suspect.action == "off" else {reasons.LABEL_SUSPECT: NO_LABELS}
+    )
+    return Judgement(_table(rows, found, quality), notes)
 
 
 def graded_rules(rows: pa.Table, quality: Quality) -> tuple[list[rules.Graded], dict[str, Any]]:
     """Every graded rule of single rows over all rows, and a note on each fitted threshold."""
     columns = rules.columns_of(rows)
+    labels = np.array([label or "" for label in rows["label"].to_pylist()], np.str_)
     found = list(rules.absolute(columns, quality))
     blank = np.isnan(columns["std"]) | (columns["std"] <= quality.blank.max_std)
     for rule in found:
         blank |= rule.bad
     reference = pc.equal(rows["split"], "reference").to_numpy(zero_copy_only=False) & ~blank & _first(rows)
-    tails = rules.fit(columns, reference, quality)
-    found += rules.fitted(columns, tails, blank)
-    return found, {"reference_rows": int(reference.sum()), "tails": [_note(*pair) for pair in tails]}
+    tails = rules.fit(columns, labels, reference, quality)
+    found += rules.fitted(columns, labels, tails, blank)
+    return found, {
+        "reference_rows": int(reference.sum()),
+        "tails": [_note(fit) for fit in tails],
+        "silent": rules.silent(tails),
+    }
 
 
 def _first(rows: pa.Table) -> npt.NDArray[np.bool_]:
@@ -80,19 +90,24 @@ def _first(rows: pa.Table) -> npt.NDArray[np.bool_]:
     return first
 
 
-def _note(statistic: rules.Statistic, tail: Any) -> dict[str, Any]:
-    fact: dict[str, Any] = {"reason": statistic.reason, "column": statistic.column}
+def _note(fit: rules.Fitted) -> dict[str, Any]:
+    tail = fit.tail
+    fact: dict[str, Any] = {"reason": fit.statistic.reason, "column": fit.statistic.column}
     if tail is None:
         return {**fact, "applied": False}
     return {
         **fact, "applied": True, "rows": tail.rows, "wide": tail.wide, "false_positives": tail.false_positives,
-        "statistic": round(tail.threshold, 6), "shape": tail.shape,
+        "statistic": round(tail.threshold, 6), "shape": tail.shape, "apart": tail.apart, "kinds": sorted(fit.kinds),
     }  # fmt: skip
 
 
 def _condemned(rows: pa.Table, found: list[Found], quality: Quality) -> set[str]:
     """Ids that go for their own sake, and so cannot be what survives of a group."""
-    removing = [(i, verdict.reason) for i, verdict in found if _action(verdict.reason, quality) == "quarantine"]
+    removing = [
+        (i, verdict.reason)
+        for i, verdict in found
+        if verdict.certain and _action(verdict.reason, quality) == "quarantine"
+    ]
     going = {identity for identity, _ in removing}
     certain = {identity for identity, reason in removing if reason in reasons.DETERMINISTIC}
     judged = rows.filter(pc.not_equal(rows["split"], "train"))["id"]
@@ -127,17 +142,14 @@ def _alone(rows: pa.Table, ids: list[str], quality: Quality) -> Iterator[Found]:
 
 
 def _together(
-    rows: pa.Table, pairs: pa.Table, condemned: set[str], quality: Quality, bounds: dict[str, float]
+    by_id: dict[str, groups.Row], pairs: pa.Table, condemned: set[str], quality: Quality, bounds: dict[str, float]
 ) -> Iterator[Found]:
-    """Reasons that follow from other rows; only rows that have a copy or a pair are looked at one by one."""
-    by_id = _grouped(rows, pairs)
+    """Copies, and training rows that are copies of others. `by_id` are the rows that have a copy or a pair."""
     copies: set[str] = set()
     if quality.duplicate_exact.action != "off":
         exact = list(groups.exact(by_id, condemned))
         copies = {identity for identity, _ in exact}
         yield from exact
-    if quality.label_conflict.action != "off":
-        yield from groups.conflicts(by_id.values())
     if quality.leak.action != "off":
         yield from groups.leaks(by_id, pairs, condemned, bounds[reasons.LEAK])
     if quality.duplicate_near.action != "off":
@@ -163,13 +175,15 @@ def _action(reason: str, quality: Quality) -> str:
 
 
 def _table(rows: pa.Table, found: list[Found], quality: Quality) -> pa.Table:
-    """VERDICT_SCHEMA. A reason that is fitted or learned never takes a reference or test row away: it warns."""
+    """VERDICT_SCHEMA. A reason that is fitted or learned never takes a reference or test row away, nor does one that is not
+    certain: it warns."""
     places = pc.index_in(pa.array([identity for identity, _ in found], pa.string()), value_set=rows["id"])
     sources, splits = rows["source"].take(places).to_pylist(), rows["split"].take(places).to_pylist()
     lines = []
     for (identity, verdict), source, split in zip(found, sources, splits, strict=True):
         action = _action(verdict.reason, quality)
-        if action == "quarantine" and split != "train" and verdict.reason not in reasons.DETERMINISTIC:
+        held = split != "train" and verdict.reason not in reasons.DETERMINISTIC
+        if action == "quarantine" and (held or not verdict.certain):
             action = "warn"
         lines.append(
             {
@@ -187,13 +201,15 @@ def _finite(value: float | None) -> float | None:
 
 def refuse_excess(verdicts: pa.Table, read: int, quality: Quality) -> set[str]:
     """Ids to quarantine. Raises GateError when they are more than `quality.max_quarantined_share` of the rows read."""
-    lines = verdicts.filter(pc.equal(verdicts["action"], "quarantine")).select(["id", "reason"]).to_pylist()
+    lines = verdicts.filter(pc.equal(verdicts["action"], "quarantine")).select(["id", "reason", "source"]).to_pylist()
     ids = {line["id"] for line in lines}
     if len(ids) > quality.max_quarantined_share * read:
         reason, count = Counter(line["reason"] for line in lines).most_common(1)[0]
+        examples = ", ".join([line["source"] for line in lines if line["reason"] == reason][:3])
         raise GateError(
             f"{len(ids):,} of {read:,} rows ({len(ids) / read:.1%}) would be quarantined, more than "
-            f"quality.max_quarantined_share = {quality.max_quarantined_share:.0%}; most are {reason} ({count:,}): look at "
-            f"those rows, then mend the source, change quality.{reason}, or raise the share"
+            f"quality.max_quarantined_share = {quality.max_quarantined_share:g} allows; most are {reason} ({count:,}: "
+            f"{reasons.REASONS[reason]}), such as {examples}: look at those rows, then mend the source, set "
+            f"quality.{reason}.action to warn, or raise quality.max_quarantined_share"
         )
     return ids
