@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from aigc_core.errors import DecodeError
-from aigc_core.modalities.decoding import deep_files, deep_tiff, exif, foreign, jpeg_end, metadata, tiff
+from aigc_core.modalities.decoding import deep_files, deep_tiff, depth, exif, foreign, jpeg_end, metadata, tiff
 from aigc_core.modalities.decoding.canonical import Pixels as Pixels
 from aigc_core.modalities.decoding.canonical import canonical
 from aigc_core.modalities.fitting import BACKDROP as BACKDROP
@@ -35,6 +35,8 @@ MAX_BYTES = 170_000_000
 #: Modes of Pillow with one wide sample per pixel.
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 JPEG = b"\xff\xd8\xff"
+#: Formats of which Pillow keeps 8 bits where there are more.
+NARROWED = frozenset({"JPEG2000", "SGI"})
 #: First bytes of TIFF and of PPM, which are not left to Pillow as they are.
 READ_HERE = frozenset(b"IMP")
 #: Bits per sample in the header of a PNG, when they are more than Pillow keeps.
@@ -158,7 +160,7 @@ def _read(content: bytes, info: Mapping[str, Any] | None = None, formats: tuple[
         if (frames := getattr(image, "n_frames", 1)) > 1:
             notes = (f"first of {frames} frames",)
         if image.format == "PNG" and content[24] == DEEP:
-            pixels, read = deep_files.png(content, lambda: _opened(content))
+            pixels, read = deep_files.png(image, content, lambda: _opened(content))
         else:
             pixels, read = _pixels(image, content)
         place: Mapping[Any, Any] = image.info if info is None else info
@@ -231,7 +233,10 @@ def _pixels(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]
         image = image.convert(target)
     # What np.asarray does as well, by a longer way.
     width, height = image.size
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, -1), notes
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, -1)
+    if image.format in NARROWED and deep_files.narrowed(image, content):
+        notes += depth.dim(pixels[..., :3])
+    return pixels, notes
 
 
 def _target_mode(mode: str, transparent: bool) -> str:
@@ -242,7 +247,10 @@ def _target_mode(mode: str, transparent: bool) -> str:
 
 def content_hash(pixels: Pixels) -> str:
     """Hex sha256 of shape and pixels in their canonical form: equal for one picture in any file format and with any channels."""
-    pixels = canonical(pixels)
+    return _digest(canonical(pixels))
+
+
+def _digest(pixels: Pixels) -> str:
     whole = hashlib.sha256(_hash_header(pixels.shape))
     whole.update(np.ascontiguousarray(pixels).data)
     return whole.hexdigest()
@@ -275,7 +283,7 @@ def _identity(content: bytes | None) -> Identity:
         decoded = decode_quietly(content)
     except DecodeError as failure:
         return Identity(None, str(failure), None)
-    return Identity(content_hash(decoded.pixels), "; ".join(decoded.notes) or None, decoded.pixels.shape)
+    return Identity(_digest(decoded.pixels), "; ".join(decoded.notes) or None, decoded.pixels.shape)
 
 
 def encode_png(pixels: Pixels) -> bytes:

@@ -27,14 +27,15 @@ PNG_COLOURS = {0: ("I;16", 1), 2: ("RGB;16", 3), 4: ("LA;16", 2), 6: ("RGBA;16",
 BYTES = {2: ("RGB;16B", "RGB;16L"), 6: ("RGBA;16B", "RGBA;16L")}
 WIDEST = 65535
 _CARD = re.compile(rb"(BZERO|BSCALE) *= *([-+0-9.E]+)")
-_PPM = re.compile(rb"P([56])(?:\s+|#[^\r\n]*)+(\d+)(?:\s+|#[^\r\n]*)+(\d+)(?:\s+|#[^\r\n]*)+(\d+)\s")
+_BETWEEN = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PPM = re.compile(rb"P([56])" + _BETWEEN + rb"(\d+)" + _BETWEEN + rb"(\d+)" + _BETWEEN + rb"(\d+)\s")
 
 
-def png(content: bytes, opener: Opener) -> tuple[Pixels, tuple[str, ...]]:
-    """Pixels (H, W, 1, 3 or 4) of a PNG of 16 bits, and notes. `opener` opens it anew."""
+def png(image: Image.Image, content: bytes, opener: Opener) -> tuple[Pixels, tuple[str, ...]]:
+    """Pixels (H, W, 1, 3 or 4) of a PNG of 16 bits, which is not read yet, and notes. `opener` opens it anew."""
     colour = content[25]
     name, samples = PNG_COLOURS[colour]
-    values = _values(colour, opener)
+    values = _values(image, colour, opener)
     alpha = samples in (2, 4)
     significant, key = _declared(content, samples - alpha)
     white = None
@@ -50,23 +51,22 @@ def png(content: bytes, opener: Opener) -> tuple[Pixels, tuple[str, ...]]:
     return pixels, notes
 
 
-def _values(colour: int, opener: Opener) -> Wide:
+def _values(image: Image.Image, colour: int, opener: Opener) -> Wide:
     """Values (H, W, S) in the machine's order of bytes."""
     if colour == 0:
-        with opener() as image:
-            return np.asarray(image).astype(np.uint16, copy=False)[..., None]
+        return np.asarray(image).astype(np.uint16, copy=False)[..., None]
     if colour == 4:
-        four = _rows("RGBA", opener)
-        return np.ascontiguousarray(four).view(">u2").astype(np.uint16)
-    high, low = (_rows(layout, opener).astype(np.uint16) for layout in BYTES[colour])
-    return (high << 8 | low).astype(np.uint16, copy=False)
+        return np.ascontiguousarray(_rows(image, "RGBA")).view(">u2").astype(np.uint16)
+    upper, lower = BYTES[colour]
+    high = _rows(image, upper).astype(np.uint16)
+    with opener() as again:
+        return (high << 8 | _rows(again, lower)).astype(np.uint16, copy=False)
 
 
-def _rows(layout: str, opener: Opener) -> Pixels:
-    with opener() as image:
-        image.tile = [part._replace(args=layout) for part in image.tile]  # type: ignore[attr-defined]
-        image.load()
-        return np.asarray(image)
+def _rows(image: Image.Image, layout: str) -> Pixels:
+    image.tile = [part._replace(args=layout) for part in image.tile]  # type: ignore[attr-defined]
+    image.load()
+    return np.asarray(image)
 
 
 def _declared(content: bytes, colours: int) -> tuple[int | None, tuple[int, ...] | None]:
@@ -103,9 +103,10 @@ def deep_ppm(content: bytes) -> tuple[Wide, Known] | None:
         return None
     wide, high, most = (int(part) for part in match.groups()[1:])
     samples = 1 if match[1] == b"5" else 3
-    if not 255 < most <= WIDEST or len(content) - match.end() < 2 * wide * high * samples:
+    size = wide * high * samples
+    if not 255 < most <= WIDEST or not 0 < 2 * size <= len(content) - match.end():
         return None
-    values = np.frombuffer(content, ">u2", wide * high * samples, match.end()).astype(np.uint16)
+    values = np.frombuffer(content, ">u2", size, match.end()).astype(np.uint16)
     known = Known("I" if samples == 1 else "RGB;16", 16, white=None if most == WIDEST else float(most))
     return values.reshape(high, wide, samples), known
 
@@ -127,6 +128,13 @@ def grey(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]]:
     if image.format == "PPM" and image.mode == "I":  # the plain text form, which Pillow scales to 16 bits
         white = float(WIDEST)
     return eight_bits(values, Known(image.mode, bits, signed=image.mode == "I", white=white))
+
+
+def narrowed(image: Image.Image, content: bytes) -> bool:
+    """Whether Pillow read an image with more than 8 bits per sample by its upper bits alone."""
+    if image.format == "JPEG2000":
+        return (_precision(content) or 0) > 8
+    return image.format == "SGI" and content[3] == 2
 
 
 def _fits(values: npt.NDArray[Any], content: bytes) -> tuple[npt.NDArray[Any], Known]:

@@ -77,18 +77,18 @@ class Layout:
 
 def layout_of(tiff: Tiff) -> Layout | None:
     """The layout of a file that is read here; None for one that is left to Pillow: 8 bits and fewer, print colours, fax, JPEG."""
-    samples = tiff.whole(tags.SAMPLES, 1)
-    bits = {int(value) for value in tiff.numbers(tags.BITS)} or {1}
+    bits = set(tiff.numbers(tags.BITS)) or {1}
     kinds = {KINDS.get(int(value), "") for value in tiff.numbers(tags.SAMPLE_FORMAT)} or {"u"}
     photometric = tiff.whole(tags.PHOTOMETRIC, MIN_IS_WHITE)
-    if len(bits) != 1 or len(kinds) != 1 or not 1 <= samples <= 1 << 10:
+    if len(bits) != 1 or len(kinds) != 1 or photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB):
         return None
-    depth, kind = bits.pop(), kinds.pop()
-    if photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB) or tiff.whole(tags.COMPRESSION, 1) not in OF_BYTES:
-        return None
+    depth, kind = int(bits.pop()), kinds.pop()
     if depth not in WHOLE.get(kind, ()) and not (kind == "u" and depth in PACKED):
         return None
+    samples = tiff.whole(tags.SAMPLES, 1)
     if kind == "u" and depth <= 8 and not _unknown_to_pillow(depth, samples, photometric):
+        return None
+    if tiff.whole(tags.COMPRESSION, 1) not in OF_BYTES or not 1 <= samples <= 1 << 10:
         return None
     extra = tuple(int(value) for value in tiff.numbers(tags.EXTRA_SAMPLES))
     separate = tiff.whole(tags.PLANAR, 1) == 2 and samples > 1

@@ -67,18 +67,28 @@ def eight_bits(values: Values, known: Known, *, alpha: bool = False) -> tuple[Pi
     values, notes = _finite(values)
     colours = values.shape[2] - alpha
     pixels = np.empty(values.shape, np.uint8)
-    scale = _scale(values[..., :colours], known)
+    low, high = _ends(values[..., :colours])
+    scale = _scale(values[..., :colours], low, high, known)
     notes.append(scale.note)
     beyond = _fill(pixels[..., :colours], values[..., :colours], scale)
     if beyond:
         notes.append(f"values beyond black or white cut off: {beyond:,}")
     if alpha:
-        opacity = _scale(values[..., colours:], known)
+        opacity = _scale(values[..., colours:], *_ends(values[..., colours:]), known)
         _fill(pixels[..., colours:], values[..., colours:], scale if scale.bits > opacity.bits else opacity)
-    span = int(pixels[..., :colours].max()) - int(pixels[..., :colours].min())
-    if span < FEW_LEVELS and values[..., :colours].min() < values[..., :colours].max():
-        notes.append(f"uses {span} of 255 levels")
+    if low < high:
+        notes += dim(pixels[..., :colours])
     return pixels, tuple(notes)
+
+
+def _ends(values: Values) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
+
+
+def dim(pixels: Pixels) -> tuple[str, ...]:
+    """A note where pixels that were scaled span few of the levels."""
+    span = int(pixels.max()) - int(pixels.min())
+    return (f"uses {span} of 255 levels",) if span < FEW_LEVELS else ()
 
 
 def _finite(values: Values) -> tuple[Values, list[str]]:
@@ -97,8 +107,7 @@ def _finite(values: Values) -> tuple[Values, list[str]]:
     return np.nan_to_num(values, nan=low, posinf=high, neginf=low), [f"values that are not finite replaced: {count:,}"]
 
 
-def _scale(values: Values, known: Known) -> Scale:
-    low, high = float(values.min()), float(values.max())
+def _scale(values: Values, low: float, high: float, known: Known) -> Scale:
     if known.white is not None and known.black <= low and high <= known.white:
         return Scale(known.black, known.white, f"mode {known.name} scaled to 8 bits", known.bits)
     if values.dtype.kind == "f":
@@ -159,8 +168,12 @@ def _fill(pixels: Pixels, values: Values, scale: Scale) -> int:
     rows = max(STRIP // max(values[0].size, 1), 1)
     beyond = 0
     for top in range(0, len(values), rows):
-        strip = (values[top : top + rows].astype(np.float64) - scale.black) * factor
-        whole = np.round(strip)
-        beyond += int(np.count_nonzero((whole < 0) | (whole > 255)))
-        pixels[top : top + rows] = np.clip(whole, 0, 255)
+        strip = values[top : top + rows].astype(np.float64)
+        strip -= scale.black
+        strip *= factor
+        np.round(strip, out=strip)
+        if strip.min() < 0 or strip.max() > 255:
+            beyond += int(np.count_nonzero((strip < 0) | (strip > 255)))
+            np.clip(strip, 0, 255, out=strip)
+        pixels[top : top + rows] = strip
     return beyond

@@ -115,7 +115,7 @@ def _jpeg(content: bytes) -> Bare | None:
         if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or _decides_colour(marker, body):
             parts.append(content[place : place + 2 + length])
         elif body.startswith(b"Exif\0\0"):
-            info["exif"] = info.get("exif", b"") + (body[6:] if "exif" in info else body)
+            info.setdefault("exif", body)  # of several the first one begins the table of tags
         elif body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
             info["xmp"] = body.split(b"\0", 1)[1]
         place += 2 + length

@@ -26,8 +26,9 @@ OF_PIXELS = frozenset(
 #: Codes of `struct` for the types of TIFF 6.0 and BigTIFF that are numbers.
 NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 SHORT, LONG, LONG8 = 3, 4, 16
-#: Directories that are counted at most.
-MOST_FRAMES = 1 << 16
+#: Directories that are counted, entries of one and values of a tag that are read at most; no sound file has as many.
+MOST_FRAMES = MOST_ENTRIES = 1 << 16
+MOST_VALUES = 1 << 20
 
 #: Type, count and the 4 (BigTIFF 8) bytes that are the value or lead to it.
 Entry = tuple[int, int, bytes]
@@ -46,7 +47,7 @@ class Tiff:
     def numbers(self, tag: int) -> tuple[float, ...]:
         """The values of a tag; none where it is absent or broken."""
         kind, count, raw = self.entries.get(tag, (0, 0, b""))
-        if kind not in NUMBERS or count > len(self.content):
+        if kind not in NUMBERS or count > MOST_VALUES:
             return ()
         layout = f"{self.order}{count}{NUMBERS[kind]}"
         try:
@@ -81,17 +82,16 @@ def read(content: bytes) -> Tiff | None:
     big = struct.unpack_from(order + "H", content, 2)[0] == 43
     empty = Tiff(content, order, big)
     start = empty.pointer(content[8:16] if big else content[4:8])
-    entries: dict[int, Entry] = {}
-    size = 8 if big else 4
     try:
         count, place = _count(empty, start)
-        for at in range(place, place + count * (4 + 2 * size), 4 + 2 * size):
-            tag, kind, number = struct.unpack_from(order + ("HHQ" if big else "HHI"), content, at)
-            raw = content[at + 4 + size : at + 4 + 2 * size]
-            if len(raw) == size:
-                entries.setdefault(tag, (kind, number, raw))
     except struct.error:
-        pass  # a table that is cut off: what stands before that is known
+        return empty
+    layout = order + ("HHQ8s" if big else "HHI4s")
+    size = struct.calcsize(layout)
+    whole = min(count, (len(content) - place) // size)  # of a table that is cut off the first entries are known
+    entries: dict[int, Entry] = {}
+    for tag, kind, number, raw in struct.iter_unpack(layout, content[place : place + whole * size]):
+        entries.setdefault(tag, (kind, number, raw))
     return Tiff(content, order, big, entries, _frames(empty, start))
 
 
@@ -101,7 +101,7 @@ def _count(tiff: Tiff, start: int) -> tuple[int, int]:
         raise struct.error
     layout = tiff.order + ("Q" if tiff.big else "H")
     count = struct.unpack_from(layout, tiff.content, start)[0]
-    return min(count, len(tiff.content) // 12), start + struct.calcsize(layout)
+    return min(count, MOST_ENTRIES), start + struct.calcsize(layout)
 
 
 def _frames(tiff: Tiff, start: int) -> int:
