@@ -52,10 +52,14 @@ def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
 def png(pixels: Pixels, style: str = "png") -> bytes:
     """A PNG in the style of a set: `png`, or `palette` and `1-bit` where the pixels allow it."""
     if style == "palette":
-        return palette_png(pixels) or image.encode_png(pixels)
+        return palette_png(pixels) or _fast(pixels)
     if style == "1-bit":
-        return one_bit(pixels, "PNG") or image.encode_png(pixels)
-    return image.encode_png(pixels)
+        return one_bit(pixels, "PNG") or _fast(pixels)
+    return _fast(pixels)
+
+
+def _fast(pixels: Pixels) -> bytes:
+    return saved(image.to_pil(pixels), "PNG", compress_level=1)
 
 
 def palette_png(pixels: Pixels) -> bytes | None:

@@ -106,15 +106,17 @@ def _pebbles(height: int, width: int, rng: Draw) -> Field:
 
 def _leaves(height: int, width: int, rng: Draw) -> Field:
     field = _noise(height, width, 1.5, 1, 0, rng)
-    rows, columns = np.mgrid[:height, :width]
     for _ in range(int(rng.integers(35, 80))):
         y, x, angle = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0, np.pi)
         long = rng.uniform(0.05, 0.16) * height
+        top, left = max(int(y - long), 0), max(int(x - long), 0)
+        part = field[top : int(y + long) + 1, left : int(x + long) + 1]
+        rows, columns = np.mgrid[top : top + part.shape[0], left : left + part.shape[1]]
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = (rows - y) * np.cos(angle) - (columns - x) * np.sin(angle)
         inside = (along / long) ** 2 + (across / (0.4 * long)) ** 2 < 1
         vein = np.abs(across) < 0.6
-        field = np.where(inside, rng.normal(0, 1) + across / long - 0.8 * vein, field)
+        part[:] = np.where(inside, rng.normal(0, 1) + across / long - 0.8 * vein, part)
     return field
 
 
