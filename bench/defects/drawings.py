@@ -34,7 +34,9 @@ def _deformed(strokes: list[np.ndarray], rng: np.random.Generator) -> list[np.nd
     """The figure as one hand draws it: turned, leaning, stretched, moved, and every point a little elsewhere."""
     turn, lean = rng.normal(0, 0.15), rng.normal(0, 0.15)
     grow = rng.uniform(0.6, 1.0, 2)
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array([[1, lean], [0, 1]]) * grow
+    matrix = (
+        np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array([[1, lean], [0, 1]]) * grow
+    )
     move = rng.normal(0, 0.05, 2)
     return [(points - 0.5 + rng.normal(0, 0.055, points.shape)) @ matrix.T + 0.5 + move for points in strokes]
 

@@ -70,12 +70,9 @@ COPIES: dict[str, Callable[[Pixels], File]] = {
 
 def copy(pixels: Pixels, number: int) -> tuple[bytes, str, str]:
     """Bytes, ending and way of the exact copy with this number: the ways that the pixels allow, one after the other."""
-    names = list(COPIES)
-    for step in range(len(names)):
-        name = names[(number + step) % len(names)]
-        if found := COPIES[name](pixels):
-            return *found, name
-    raise ValueError("a plain PNG is always possible")
+    possible = [(name, found) for name, make in COPIES.items() if (found := make(pixels))]
+    name, (content, ending) = possible[number % len(possible)]
+    return content, ending, name
 
 
 # -- valid odd files ---------------------------------------------------------------------------------

@@ -32,7 +32,9 @@ def lamp(colour: tuple[int, int, int], side: int, rng: np.random.Generator) -> P
     housing = tuple(int(v) for v in rng.integers(15, 110) + rng.integers(-8, 8, 3))
     if rng.random() < 0.6:  # a pole or an arm
         angle, thick = rng.uniform(0, 2 * np.pi), rng.uniform(0.04, 0.12) * size
-        pen.line([(x, y), (x + 2 * size * np.cos(angle), y + 2 * size * np.sin(angle))], fill=housing, width=round(thick))
+        pen.line(
+            [(x, y), (x + 2 * size * np.cos(angle), y + 2 * size * np.sin(angle))], fill=housing, width=round(thick)
+        )
     rim = radius * rng.uniform(1.12, 1.5)
     _shape(pen, x, y, rim, int(rng.choice([0, 4, 8])), turn * rng.uniform(0, 1), narrow, housing)
     _shape(pen, x, y, radius, sides, turn, narrow, colour)
@@ -42,7 +44,9 @@ def lamp(colour: tuple[int, int, int], side: int, rng: np.random.Generator) -> P
     _shape(pen, x + at[0], y + at[1], shine, 0, 0, 1, lighter)
     if rng.random() < 0.4:  # bars before the glass
         for offset in np.linspace(-radius, radius, int(rng.integers(3, 6)))[1:-1]:
-            pen.line([(x + offset, y - radius), (x + offset, y + radius)], fill=housing, width=max(2, round(0.025 * size)))
+            pen.line(
+                [(x + offset, y - radius), (x + offset, y + radius)], fill=housing, width=max(2, round(0.025 * size))
+            )
     small = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS), float)
     return as_bytes(small + rng.normal(0, 1.5, small.shape))
 
@@ -57,7 +61,16 @@ def _wall(size: int, rng: np.random.Generator) -> np.ndarray:
     return as_bytes(grey[..., None] + rng.uniform(-12, 12, 3))
 
 
-def _shape(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, sides: int, turn: float, narrow: float, fill: tuple[int, ...]) -> None:
+def _shape(
+    pen: ImageDraw.ImageDraw,
+    x: float,
+    y: float,
+    radius: float,
+    sides: int,
+    turn: float,
+    narrow: float,
+    fill: tuple[int, ...],
+) -> None:
     """A regular polygon, or an ellipse where `sides` is 0."""
     if sides:
         corners = [(px * narrow + x * (1 - narrow), py) for px, py in _corners(x, y, radius, sides, turn)]

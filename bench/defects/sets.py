@@ -112,7 +112,9 @@ def _read(folder: Path, rows: int, seed: int) -> list[Picture]:
             pixels = image.decode(content).pixels
         except DecodeError:  # a text file, or a defect of the folder's own
             continue
-        found.append(Picture(pixels, inner[0] if len(inner) > 1 else None, content, paths[n].suffix[1:].lower() or "png"))
+        found.append(
+            Picture(pixels, inner[0] if len(inner) > 1 else None, content, paths[n].suffix[1:].lower() or "png")
+        )
         if len(found) == rows:
             break
     if len(found) < 20:
@@ -128,7 +130,9 @@ def without_copies(pictures: list[Picture]) -> list[Picture]:
     return list(seen.values())
 
 
-def strangers(kind: str, data: Path | None, pictures: list[Picture], count: int, style: str, seed: int) -> list[Picture]:
+def strangers(
+    kind: str, data: Path | None, pictures: list[Picture], count: int, style: str, seed: int
+) -> list[Picture]:
     """`count` pictures that fit nothing in the set, each with the size and the channels of one of its pictures."""
     loaders: dict[str, Load] = {
         "photographs": SETS["textures"].load, "drawings": SETS["drawings"].load, "mnist": _mnist, "cifar10": _cifar10,
@@ -155,4 +159,6 @@ def _like(pixels: Pixels, shape: tuple[int, ...], style: str) -> Pixels:
 
 def chosen(names: list[str], folders: list[Path]) -> dict[str, Set]:
     """Sets by the names that tables and figures give them."""
-    return dict(chain(((name, SETS[name]) for name in names), ((f"folder {path.name}", of_folder(path)) for path in folders)))
+    return dict(
+        chain(((name, SETS[name]) for name in names), ((f"folder {path.name}", of_folder(path)) for path in folders))
+    )

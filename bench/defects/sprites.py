@@ -111,7 +111,9 @@ def _body(canvas: _Canvas, plan: Plan, w: float, h: float, rng: np.random.Genera
         radius = h * rng.uniform(0.14, 0.22)
         x = 0.0 if plan.head == "top" else w * rng.uniform(0.3, 0.38)
         y = top - radius * rng.uniform(0.2, 0.6) if plan.head == "top" else top - radius * rng.uniform(-0.3, 0.5)
-        parts.append(canvas.ellipse(x, max(y, radius + 1), radius * rng.uniform(0.9, 1.4), radius, both=plan.head == "top"))
+        parts.append(
+            canvas.ellipse(x, max(y, radius + 1), radius * rng.uniform(0.9, 1.4), radius, both=plan.head == "top")
+        )
     return parts
 
 
@@ -124,10 +126,14 @@ def _limbs(canvas: _Canvas, plan: Plan, w: float, h: float, rng: np.random.Gener
         pairs = {"two": 1, "four": 2, "many": 4}[plan.limbs]
         for x in np.linspace(0.3, 0.8, pairs) if pairs > 1 else [0.45]:
             foot = x * reach * rng.uniform(0.9, 1.2) + (reach * 0.4 if plan.limbs == "many" else 0)
-            canvas.polygon([(x * reach - thick, middle), (x * reach + thick, middle), (foot + thick, floor), (foot - thick, floor)])
+            canvas.polygon(
+                [(x * reach - thick, middle), (x * reach + thick, middle), (foot + thick, floor), (foot - thick, floor)]
+            )
     if plan.limbs == "two":  # and arms
         hand = (reach + w * rng.uniform(0.05, 0.2), middle + h * rng.uniform(-0.3, 0.15))
-        canvas.polygon([(reach * 0.5, middle - thick), hand, (hand[0], hand[1] + 2 * thick), (reach * 0.5, middle + thick)])
+        canvas.polygon(
+            [(reach * 0.5, middle - thick), hand, (hand[0], hand[1] + 2 * thick), (reach * 0.5, middle + thick)]
+        )
     if plan.limbs == "wings":
         tip = (wide, middle - h * rng.uniform(0.1, 0.45))
         low = (wide * rng.uniform(0.7, 1), middle + h * rng.uniform(0.05, 0.25))
@@ -135,7 +141,13 @@ def _limbs(canvas: _Canvas, plan: Plan, w: float, h: float, rng: np.random.Gener
     if plan.limbs == "fins":
         for y in rng.uniform(0.2, 0.9, int(rng.integers(2, 4))):
             at = rows.min() + y * (rows.max() - rows.min())
-            canvas.polygon([(reach * 0.3, at - thick), (reach + w * rng.uniform(0.05, 0.18), at + h * rng.uniform(-0.12, 0.1)), (reach * 0.3, at + thick)])
+            canvas.polygon(
+                [
+                    (reach * 0.3, at - thick),
+                    (reach + w * rng.uniform(0.05, 0.18), at + h * rng.uniform(-0.12, 0.1)),
+                    (reach * 0.3, at + thick),
+                ]
+            )
 
 
 def _extras(canvas: _Canvas, w: float, h: float, rng: np.random.Generator) -> None:
@@ -147,18 +159,32 @@ def _extras(canvas: _Canvas, w: float, h: float, rng: np.random.Generator) -> No
     shift, tall = float(at.mean()) - middle, h * rng.uniform(0.08, 0.25)
     kind, one_sided = rng.integers(4), abs(shift) > 3
     if kind == 1:
-        canvas.polygon([(shift + x * 0.2, top + 2), (shift + x * rng.uniform(0.6, 1.6), top - tall), (shift + x, top + 3)], not one_sided)
+        canvas.polygon(
+            [(shift + x * 0.2, top + 2), (shift + x * rng.uniform(0.6, 1.6), top - tall), (shift + x, top + 3)],
+            not one_sided,
+        )
     elif kind == 2:
         canvas.ellipse(shift + x * 0.8, top, max(1.5, tall * 0.5), max(1.5, tall * 0.6), not one_sided)
     elif kind == 3:
         tip = shift + x * rng.uniform(0.3, 1.5)
-        canvas.polygon([(shift + 1, top + 1), (tip, top - tall), (tip + 1, top - tall), (shift + 2, top + 1)], not one_sided)
+        canvas.polygon(
+            [(shift + 1, top + 1), (tip, top - tall), (tip + 1, top - tall), (shift + 2, top + 1)], not one_sided
+        )
         canvas.ellipse(tip, top - tall, 1.2, 1.2, not one_sided)
     if rng.random() < 0.5:
         side, base = float(rng.choice([-1, 1])), canvas.height - 2 - h * rng.uniform(0.12, 0.35)
         end = (side * w * rng.uniform(0.35, 0.49), base - h * rng.uniform(-0.05, 0.45))
         thick = max(1.2, h * rng.uniform(0.03, 0.08))
-        canvas.polygon([(0, base - thick), (side * w * 0.3, base - thick), end, (end[0], end[1] + 2 * thick), (side * w * 0.2, base + thick)], False)
+        canvas.polygon(
+            [
+                (0, base - thick),
+                (side * w * 0.3, base - thick),
+                end,
+                (end[0], end[1] + 2 * thick),
+                (side * w * 0.2, base + thick),
+            ],
+            False,
+        )
 
 
 def _tones(hue: float, rng: np.random.Generator) -> np.ndarray:

@@ -74,7 +74,8 @@ def _water(height: int, width: int, rng: Draw) -> Field:
     rows, columns = _turned(height, width, rng.uniform(2, 5), 0.5, rng)
     near = 0.5 + np.linspace(0, 1, height)[:, None] * rng.uniform(0.2, 1.2)  # waves are longer in front
     field = sum(
-        rng.uniform(0.4, 1) * np.sin((rows + columns * rng.normal(0, 0.4)) / (rng.uniform(2.5, 9) * near) + rng.uniform(0, 6.3))
+        rng.uniform(0.4, 1)
+        * np.sin((rows + columns * rng.normal(0, 0.4)) / (rng.uniform(2.5, 9) * near) + rng.uniform(0, 6.3))
         for _ in range(3)
     )
     return field + 0.4 * _noise(height, width, 1.2, 4, 0, rng)
@@ -83,7 +84,9 @@ def _water(height: int, width: int, rng: Draw) -> Field:
 def _wood(height: int, width: int, rng: Draw) -> Field:
     rows, columns = _turned(height, width, rng.uniform(1, 3), 0.3, rng)
     knot_y, knot_x = rng.uniform(-0.5, 1.5) * height, rng.uniform(0, 1) * width
-    pull = rng.uniform(5, 25) * np.exp(-(((rows - knot_y) / (0.25 * height)) ** 2) - ((columns - knot_x) / (0.3 * width)) ** 2)
+    pull = rng.uniform(5, 25) * np.exp(
+        -(((rows - knot_y) / (0.25 * height)) ** 2) - ((columns - knot_x) / (0.3 * width)) ** 2
+    )
     rings = np.sin((rows + pull) / rng.uniform(1.8, 5))
     boards = np.floor((rows + rng.uniform(0, 40)) / (height * rng.uniform(0.3, 0.9)))
     shade = rng.normal(size=101)[boards.astype(int) % 101]
@@ -101,7 +104,9 @@ def _cells(height: int, width: int, count: int, rng: Draw) -> tuple[np.ndarray, 
 def _pebbles(height: int, width: int, rng: Draw) -> Field:
     nearest, gap, which = _cells(height, width, int(rng.integers(25, 90)), rng)
     shade = rng.normal(size=100)[which]
-    return np.where(gap < 2, -2, 0.8 * shade + 0.6 - nearest / (nearest.max() / 3)) + 0.2 * _noise(height, width, 0.9, 1, 0, rng)
+    return np.where(gap < 2, -2, 0.8 * shade + 0.6 - nearest / (nearest.max() / 3)) + 0.2 * _noise(
+        height, width, 0.9, 1, 0, rng
+    )
 
 
 def _leaves(height: int, width: int, rng: Draw) -> Field:
@@ -149,13 +154,17 @@ def _wheel(hue: np.ndarray) -> np.ndarray:
     return np.clip(np.abs((hue[..., None] + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1, 0, 1)
 
 
-def photograph(surface: Callable[[int, int, Draw], Field], hues: tuple[float, float], height: int, width: int, rng: Draw) -> Pixels:
+def photograph(
+    surface: Callable[[int, int, Draw], Field], hues: tuple[float, float], height: int, width: int, rng: Draw
+) -> Pixels:
     """One picture (height, width, 3) of a surface, with its colours, light, depth of field and grain."""
     field = surface(height, width, rng)
     field = (field - field.mean()) / (field.std() + 1e-6)
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     angle = rng.uniform(0, 2 * np.pi)
-    light = rng.uniform(0, 0.22) * (rows * np.sin(angle) + columns * np.cos(angle)) - rng.uniform(0, 0.12) * (rows**2 + columns**2)
+    light = rng.uniform(0, 0.22) * (rows * np.sin(angle) + columns * np.cos(angle)) - rng.uniform(0, 0.12) * (
+        rows**2 + columns**2
+    )
     luma = rng.uniform(0.38, 0.6) + rng.uniform(0.1, 0.2) * field + light
     if rng.random() < 0.35:  # a shadow with a soft edge
         edge = rows * rng.normal() + columns * rng.normal() + 0.3 * _soft(height, width, 2, rng)
