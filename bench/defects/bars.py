@@ -29,7 +29,7 @@ SHORT = {"recall": "R", "precision": "P", "ap": "AP"}
 
 @dataclass(frozen=True)
 class Bar:
-    """One thing that is asked: what was found, the bound, and how far it is missed (0 where it is met)."""
+    """One thing that is asked: what was found, the bound, and how far it is missed (0 where it is met, at most 1)."""
 
     name: str
     value: float
@@ -51,7 +51,7 @@ def of_kind(kind: str, figures: Figures) -> list[Bar]:
     found = []
     for key, bound in BARS.get(kind, {}).items():
         value = figures[key] if figures[key] == figures[key] else 0.0
-        gap = bound - value if figures["fired"] else max(bound - value, 1e-9)
+        gap = 1 - value / bound if figures["fired"] else max(1 - value / bound, 1e-9)
         # A mean of ones may fall short of one by rounding.
         found.append(Bar(f"{kind} {SHORT[key]}", value, bound, 0.0 if figures["fired"] and gap < 1e-9 else gap))
     return found
@@ -76,7 +76,7 @@ def of_set(figures: Figures) -> list[Bar]:
 
 
 def _at_most(name: str, value: float, bound: float) -> Bar:
-    return Bar(name, value, bound, value - bound if value > bound else 0.0)
+    return Bar(name, value, bound, 1 - bound / value if value > bound else 0.0)
 
 
 def all_of(figures: Figures) -> list[Bar]:

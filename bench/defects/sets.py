@@ -39,7 +39,7 @@ def _even(rows: int, classes: int) -> list[int]:
     return [rows // classes + (number < rows % classes) for number in range(classes)]
 
 
-def _long_tail(rows: int, classes: int = 39) -> list[int]:
+def long_tail(rows: int, classes: int = 39) -> list[int]:
     """Rows of each class: half of the classes have under 20, the first has most."""
     small = [3 + 16 * number // (classes // 2) for number in range(classes // 2 + 1)]
     shares = 1 / np.arange(1, classes - len(small) + 1) ** 0.7
@@ -91,7 +91,7 @@ SETS: dict[str, Set] = {
     "textures": Set(_textures(96, 128, list(SURFACES)), "drawings"),
     "textures_large": Set(_textures(150, 200, list(SURFACES)), "drawings"),
     "colours": Set(lambda _, rows, seed: list(lamps(32, rows, seed)), "photographs"),
-    "long_tail": Set(lambda _, rows, seed: list(sprites(32, 32, 39, _long_tail(rows), seed)), "photographs"),
+    "long_tail": Set(lambda _, rows, seed: list(sprites(32, 32, 39, long_tail(rows), seed)), "photographs"),
     "one_class": Set(_textures(64, 64, ["leaves"]), "drawings"),
     "no_labels": Set(_unlabelled, "photographs"),
 }

@@ -6,7 +6,7 @@ from defects.bars import Bar, all_of, of_kind, of_set, order
 from defects.scoring import Figures
 
 #: Bars that a summary names.
-WORST = 5
+WORST = 8
 
 
 def _number(value: float) -> str:
@@ -72,7 +72,7 @@ def _remarks(ours: Figures) -> list[str]:
 def line(name: str, ours: Figures) -> str:
     """One row of the summary: the set, how many bars are missed, and the worst of them."""
     bars = all_of(ours)
-    missed = sorted((bar for bar in bars if not bar.met), key=lambda bar: -bar.missed / max(bar.bound, 0.01))
+    missed = sorted((bar for bar in bars if not bar.met), key=lambda bar: -bar.missed)
     worst = "; ".join(bar.words() for bar in missed[:WORST])
     return f"| {name} | {len(bars)} | {len(missed)} | {worst} |"
 
