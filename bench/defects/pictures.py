@@ -14,6 +14,10 @@ from aigc_core.modalities import image
 Pixels = image.Pixels
 
 
+class SettingsError(ValueError):
+    """What is asked for cannot be done with this set; says why, and what to change."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """One original: pixels (H, W, C) and its class, null in a set without classes.

@@ -10,7 +10,7 @@ import numpy as np
 
 from defects import files
 from defects.kinds import COPIES, DAMAGE, KINDS, LABELLED, MOVED, Draw
-from defects.pictures import Picture, Row, png
+from defects.pictures import Picture, Row, SettingsError, png
 
 #: Of each valid odd file, in every set.
 VALID_EACH = 2
@@ -38,13 +38,13 @@ def needed(kinds: list[str], count: int, rate: float) -> int:
 def plant(pictures: list[Picture], strangers: list[Picture], kinds: list[str], rate: float, style: str, seed: int) -> list[Row]:  # fmt: skip
     """The files of one run, in an order and with names that tell nothing of what was planted.
 
-    `rate` is the share of `pictures` that each kind gets; `style` says how the set writes its files. Raises ValueError
+    `rate` is the share of `pictures` that each kind gets; `style` says how the set writes its files. Raises SettingsError
     where the kinds together need more originals than there are.
     """
     count = max(1, round(rate * len(pictures)))
     wanted = needed(kinds, len(pictures), rate)
     if wanted > len(pictures):
-        raise ValueError(
+        raise SettingsError(
             f"{len(kinds)} kinds at {rate:.1%} each need {wanted:,} originals of {len(pictures):,}: "
             "lower --rate, or plant each kind alone (--kinds alone)"
         )

@@ -17,7 +17,7 @@ from blindness import publish
 from aigc_core.modalities import image
 from defects import peers, planting, scoring, sets, sheets, stages, tables
 from defects.audit import Audit
-from defects.pictures import Row
+from defects.pictures import Row, SettingsError
 from defects.scoring import Figures
 
 
@@ -67,7 +67,7 @@ class Figured:
 def rows_of(run: Run, chosen: sets.Set) -> tuple[list[Row], Audit | None]:
     """The files of a run, and what tells look-alikes that the set came with."""
     s = run.settings
-    pictures = sets.without_copies(chosen.load(s.data, s.rows, run.seed))
+    pictures = sets.originals(chosen, s.data, s.rows, run.seed)
     kinds = list(run.kinds) or planting.kinds_of(pictures, s.moved)
     count = max(1, round(run.rate * len(pictures)))
     foreign = (
@@ -129,7 +129,7 @@ def runs_of(name: str, chosen: sets.Set, seed: int, rate: float, s: argparse.Nam
     """One run with all kinds or those that are named, or one run for each kind alone."""
     if s.kinds == ["all"]:
         return [Run(name, seed, rate, (), s)]
-    possible = planting.kinds_of(chosen.load(s.data, s.rows, seed), s.moved)
+    possible = planting.kinds_of(sets.originals(chosen, s.data, s.rows, seed), s.moved)
     if s.kinds == ["alone"]:
         return [Run(name, seed, rate, (kind,), s) for kind in possible]
     named = tuple(kind for kind in s.kinds if kind in possible)
@@ -174,8 +174,12 @@ def everything(s: argparse.Namespace) -> None:
     lines = []
     for name, chosen in sets.chosen(s.sets, s.folder).items():
         for rate in s.rate:
-            if row := bench(name, chosen, rate, s, known):
-                lines.append(row)
+            try:
+                row = bench(name, chosen, rate, s, known)
+            except SettingsError as error:
+                print(f"{name}: {error}", flush=True)
+                row = f"| {name} | | | not run: {error} |"
+            lines += [row] if row else []
     if lines:
         publish(tables.summary(lines), mark("summary", s.rate[0], s), s.write)
 

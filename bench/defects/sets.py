@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from aigc_core.errors import DecodeError
 from aigc_core.modalities import image
 from defects.drawings import drawings
 from defects.lamps import lamps
-from defects.pictures import Picture, Pixels, from_pil
+from defects.pictures import Picture, Pixels, SettingsError, from_pil
 from defects.sprites import sprites
 from defects.textures import SURFACES, textures
 
@@ -78,7 +79,7 @@ def _cifar10(data: Path | None, rows: int, seed: int) -> list[Picture]:
 
 def _needed(data: Path | None) -> Path:
     if data is None:
-        raise ValueError("mnist and cifar10 need --data: the folder with mnist/*.gz and cifar10.zip")
+        raise SettingsError("mnist and cifar10 need --data: the folder with mnist/*.gz and cifar10.zip")
     return data
 
 
@@ -118,8 +119,14 @@ def _read(folder: Path, rows: int, seed: int) -> list[Picture]:
         if len(found) == rows:
             break
     if len(found) < 20:
-        raise ValueError(f"{folder} has {len(found)} pictures that can be decoded: too few to plant anything")
+        raise SettingsError(f"{folder} has {len(found)} pictures that can be decoded: too few to plant anything")
     return found
+
+
+@functools.lru_cache(maxsize=1)
+def originals(chosen: Set, data: Path | None, rows: int, seed: int) -> list[Picture]:
+    """The pictures that a run starts from; the last ones are kept, since one draw serves many runs."""
+    return without_copies(chosen.load(data, rows, seed))
 
 
 def without_copies(pictures: list[Picture]) -> list[Picture]:
