@@ -31,11 +31,11 @@ class Run:
     kinds: tuple[str, ...]  # empty: all that the set can have
     settings: argparse.Namespace
 
-    def key(self, part: str, code: str) -> str:
-        """What the figures depend on, as one line."""
+    def key(self, part: str, code: str, place: str) -> str:
+        """What the figures depend on, as one line; `place` is the folder of a user's own files."""
         s = self.settings
         mode = f"{'moved' if s.moved else 'still'} {'pixels' if s.no_extractor and part == 'ours' else 'extractor'}"
-        return f"{part} {code} {self.name} {s.rows} rows seed {self.seed} rate {self.rate:g} {mode} {' '.join(self.kinds) or 'all'}"
+        return f"{part} {code} {place or self.name} {s.rows} rows seed {self.seed} rate {self.rate:g} {mode} {' '.join(self.kinds) or 'all'}"
 
 
 def code_hash(*places: str) -> str:
@@ -86,8 +86,8 @@ def rows_of(run: Run, chosen: sets.Set) -> tuple[list[Row], Audit | None]:
 
 def figures(run: Run, chosen: sets.Set, known: Figured) -> tuple[Figures, dict[str, Figures]]:
     """Our figures of a run and those of other tools, from the file of figures where they are there."""
-    ours = run.key("ours", code_hash("aigc_core", "bench/defects", "params.yaml"))
-    theirs = run.key("theirs", code_hash("bench/defects"))
+    ours = run.key("ours", code_hash("aigc_core", "bench/defects", "params.yaml"), chosen.place)
+    theirs = run.key("theirs", code_hash("bench/defects"), chosen.place)
     wanted = [ours] if run.settings.no_peers else [ours, theirs]
     if all(key in known.known for key in wanted):
         return known.known[ours], {} if run.settings.no_peers else known.known[theirs]

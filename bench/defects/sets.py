@@ -34,6 +34,7 @@ class Set:
     style: str = "png"  # png | palette | 1-bit
     real: bool = False  # came with look-alikes of its own, which are audited
     needs_data: bool = False
+    place: str = ""  # the folder of a user's own files
 
 
 def _even(rows: int, classes: int) -> list[int]:
@@ -100,7 +101,7 @@ SETS: dict[str, Set] = {
 
 def of_folder(folder: Path) -> Set:
     """A user's own folder as a set: sizes as they are, the first folder below it is the class."""
-    return Set(lambda _, rows, seed: _read(folder, rows, seed), "photographs", real=True)
+    return Set(lambda _, rows, seed: _read(folder, rows, seed), "photographs", real=True, place=str(folder.resolve()))
 
 
 def _read(folder: Path, rows: int, seed: int) -> list[Picture]:
