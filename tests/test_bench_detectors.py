@@ -209,7 +209,7 @@ def test_counting_by_hand():
     assert found["untouched"]["any"] == 0.5
     assert found["untouched"]["reasons"]["dark"] == {"action": "warn", "flagged": 0.25, "quarantined": 0}
     assert found["colours"] == {"pairs": 1, "alike": 1}
-    assert found["valid"]["lost"] == ["upper-case ending"]
+    assert found["valid"]["lost"] == ["upper-case ending (corrupt)"]
 
 
 def test_look_alikes_that_the_set_came_with_are_left_out():

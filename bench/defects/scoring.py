@@ -147,7 +147,12 @@ def _colours(rows: list[Row], clean: set[str], said: Said) -> Figures:
 def _valid(rows: list[Row], said: Said) -> Figures:
     planted = [row for row in rows if row.kind == "valid"]
     lost = sorted(
-        {row.detail for row in planted for by_name in said.reasons.values() if by_name.get(row.name) == "quarantine"}
+        {
+            f"{row.detail} ({reason})"
+            for row in planted
+            for reason, by_name in said.reasons.items()
+            if by_name.get(row.name) == "quarantine"
+        }
     )
     warned = sorted({row.detail for row in planted if row.name in said.flagged("wrong_type")})
     return {"planted": len(planted), "lost": lost, "wrong_type": warned}
