@@ -99,6 +99,7 @@ def test_defects_lie_in_reference_training_and_test_rows(planted):
             except DecodeError:
                 continue
     assert min(found.values()) > 5
+    assert {row.label for row in planted if row.kind in kinds.DAMAGE} == {row.label for row in planted}
 
 
 def test_too_many_defects_are_refused(sprites):
