@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 
 from defects import kinds, sets
+from defects.pictures import SettingsError
 
 SMALL = 900
 
@@ -66,10 +67,10 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from defects import runs
 
-    if s.sheets:
-        runs.draw(s)
-    else:
-        runs.everything(s)
+    try:
+        (runs.draw if s.sheets else runs.everything)(s)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

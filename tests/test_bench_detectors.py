@@ -221,11 +221,11 @@ def test_look_alikes_that_the_set_came_with_are_left_out():
 
 
 def test_bars_and_the_mean_of_two_runs():
-    good, bad = scoring.score(ROWS, said(), set()), scoring.score(ROWS, Said(notes=["ingest refused: no"]), set())
+    good, bad = scoring.score(ROWS, said(), set()), scoring.score(ROWS, Said(remarks=["ingest refused: no"]), set())
     whole = scoring.merged([good, bad])
     assert whole["kinds"]["dark"]["recall"] == 0.25
     assert not whole["kinds"]["dark"]["fired"]
-    assert whole["notes"] == ["ingest refused: no"]
+    assert whole["remarks"] == ["ingest refused: no"]
     missed = {bar.name for bar in bars.all_of(whole) if not bar.met}
     assert {
         "dark R",

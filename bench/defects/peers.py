@@ -47,21 +47,21 @@ def missing() -> list[str]:
     return [name for name in TOOLS if importlib.util.find_spec(name) is None]
 
 
-def opinions(rows: list[Row], root: Path, folder: Path, moved: bool) -> tuple[dict[str, Said], list[str]]:
-    """What each installed tool says of the files that `root` holds, and what went wrong.
+def opinions(rows: list[Row], root: Path, folder: Path, moved: bool) -> dict[str, Said]:
+    """What each installed tool says of the files that `root` holds.
 
     `folder` is filled with links to the files that can be decoded: one of the tools reads a flat folder.
     """
     files = _linked(rows, root, folder)
-    said, notes = {}, []
+    said = {}
     for name, tool in TOOLS.items():
         if name not in missing():
             try:
                 with _silent():
                     said[name] = tool(files, moved)
             except Exception as error:  # foreign code: its failure is a result, and ends nothing
-                notes.append(f"{name} failed: {type(error).__name__}: {error}")
-    return said, notes
+                said[name] = Said(remarks=[f"{name} failed, so its columns are empty: {type(error).__name__}: {error}"])
+    return said
 
 
 @contextmanager

@@ -104,7 +104,11 @@ def figures(run: Run, chosen: sets.Set, known: Figured) -> tuple[Figures, dict[s
         )
         if ours not in known.known:
             said = stages.run(rows, root, run.settings.moved, not run.settings.no_extractor)
-            print("\n".join(f"    {note}" for note in said.notes), flush=True)
+            print("\n".join(f"    {note}" for note in [*said.notes, *said.remarks]), flush=True)
+            if audit and not audit.tells:
+                said.remarks.append(
+                    f"look-alikes that the set came with all count as false: different pictures agree in {audit.limit:.2f} of their bits"
+                )
             known.keep(ours, scoring.score(rows, said, scoring.native(rows, said, audit)))
         if theirs in wanted and theirs not in known.known:
             stages.lay_out(rows, root, run.settings.moved)
@@ -117,11 +121,9 @@ def figures(run: Run, chosen: sets.Set, known: Figured) -> tuple[Figures, dict[s
 
 def _peers(rows: list[Row], root: Path, audit: Audit | None, moved: bool) -> dict[str, Figures]:
     start = time.perf_counter()
-    said, notes = peers.opinions(rows, root, root / "peers", moved)
+    said = peers.opinions(rows, root, root / "peers", moved)
     shutil.rmtree(root / "peers")
-    print(
-        "\n".join(f"    {note}" for note in [*notes, f"other tools ({time.perf_counter() - start:.0f} s)"]), flush=True
-    )
+    print(f"    other tools ({time.perf_counter() - start:.0f} s)", flush=True)
     return {name: scoring.score(rows, own, scoring.native(rows, own, audit)) for name, own in said.items()}
 
 
@@ -137,7 +139,7 @@ def runs_of(name: str, chosen: sets.Set, seed: int, rate: float, s: argparse.Nam
 
 
 def bench(name: str, chosen: sets.Set, rate: float, s: argparse.Namespace, known: Figured) -> str | None:
-    """Every seed of one set; prints the table so far after each, and returns the line of the summary."""
+    """Every seed of one set; prints the table, and returns the line of the summary."""
     ours: list[Figures] = []
     theirs: dict[str, list[Figures]] = {}
     for seed in range(s.seeds):
@@ -169,10 +171,18 @@ def mark(name: str, rate: float, s: argparse.Namespace) -> str:
 
 
 def everything(s: argparse.Namespace) -> None:
-    """Every set at every rate, and the summary."""
+    """Every set at every rate, and the summary. Ends with a sentence where the page to write to lacks a place."""
+    chosen_sets = sets.chosen(s.sets, s.folder)
+    if s.write:
+        page = s.write.read_text()
+        marks = [mark(name, rate, s) for name in (*chosen_sets, "summary") for rate in s.rate]
+        if absent := [one for one in marks if f"<!-- {one} -->" not in page]:
+            raise SystemExit(
+                f"{s.write} has no place for {', '.join(absent)}: add the two markers of each, or leave --write out"
+            )
     known = Figured(s.out)
     lines = []
-    for name, chosen in sets.chosen(s.sets, s.folder).items():
+    for name, chosen in chosen_sets.items():
         for rate in s.rate:
             try:
                 row = bench(name, chosen, rate, s, known)

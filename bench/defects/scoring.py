@@ -78,7 +78,7 @@ def score(rows: list[Row], said: Said, came_with: set[str]) -> Figures:
         "valid": _valid(rows, said),
         "counts": {"files": len(rows), **said.counts},
         "look_alikes": len(clean & came_with & said.flagged(*ALIKE)),
-        "notes": said.notes,
+        "remarks": said.remarks,
     }
 
 
@@ -196,7 +196,7 @@ def merged(runs: list[Figures]) -> Figures:
         },
         "counts": [run["counts"] for run in runs],
         "look_alikes": mean(run["look_alikes"] for run in runs),
-        "notes": [note for run in runs for note in run["notes"] if " refused: " in note or " failed: " in note],
+        "remarks": list(dict.fromkeys(remark for run in runs for remark in run["remarks"])),
     }
 
 

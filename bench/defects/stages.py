@@ -38,6 +38,7 @@ class Said:
     not_applied: set[str] = field(default_factory=set)  # reasons that the calibration could not fit
     counts: dict[str, int] = field(default_factory=dict)  # rows read, kept, quarantined
     notes: list[str] = field(default_factory=list)  # what the stages said
+    remarks: list[str] = field(default_factory=list)  # what went wrong, for the reader of the table
 
     def flagged(self, *reasons: str) -> set[str]:
         """Names that got any of the reasons."""
@@ -64,9 +65,10 @@ def lay_out(rows: list[Row], root: Path, moved: bool) -> configuration.Config:
 
 def run(rows: list[Row], root: Path, moved: bool, with_extractor: bool) -> Said:
     """Lay the files out below `root`, run the stages, and read what they left. A stage that refuses ends the run: nothing
-    is found then, and the notes say why; without an extractor the others go on."""
+    is found then, and a remark says why; without an extractor the others go on."""
     config, paths = lay_out(rows, root, moved), Paths(root)
     notes: list[str] = []
+    remarks: list[str] = []
     stages: list[Callable[[configuration.Config, Paths], StageResult]] = [ingest, extractor, measure, curate]
     for stage in stages:
         if stage is extractor and not with_extractor:
@@ -75,13 +77,13 @@ def run(rows: list[Row], root: Path, moved: bool, with_extractor: bool) -> Said:
         try:
             said = stage(config, paths).summary
         except AigcError as error:
-            notes.append(f"{stage.__name__} refused: {error}")
+            remarks.append(f"{stage.__name__} refused: {error}")
             if stage is not extractor:
-                return Said(notes=notes)
+                return Said(notes=notes, remarks=remarks)
             continue
         notes.append(f"{stage.__name__} ({time.perf_counter() - start:.0f} s): {said}")
     found = _read(config, paths)
-    found.notes = notes
+    found.notes, found.remarks = notes, remarks
     return found
 
 

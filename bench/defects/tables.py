@@ -36,7 +36,8 @@ def full(head: str, ours: Figures, theirs: dict[str, Figures]) -> list[str]:
             cells += ["", ""] if silent or found is None else [_number(found["precision"]), _number(found["recall"])]
         cells.append(_asked(of_kind(kind, own)) + ("" if own["fired"] else " could not fire"))
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", *_whole(ours), "", *_remarks(ours)]
+    failed = [f"- {remark}" for other in theirs.values() for remark in other["remarks"]]
+    return [*lines, "", *_whole(ours), "", *_remarks(ours), *failed]
 
 
 def _whole(ours: Figures) -> list[str]:
@@ -66,7 +67,7 @@ def _remarks(ours: Figures) -> list[str]:
         lines.append(f"- Valid odd files that were called of the wrong type: {', '.join(ours['valid']['wrong_type'])}.")
     if ours["look_alikes"]:
         lines.append(f"- Look-alikes that the set came with, flagged per run and left out: {ours['look_alikes']:.0f}.")
-    return lines + [f"- {note}" for note in ours["notes"]]
+    return lines + [f"- {remark}" for remark in ours["remarks"]]
 
 
 def line(name: str, ours: Figures) -> str:
