@@ -1,0 +1,281 @@
+"""What the folders of a source stand for: splits, classes, or nothing that a row is told by.
+
+All folders of one level are looked at together: `test` beside `train` is a split, `test` beside `cat` is a class. A
+level is the folders in a group of folders: first those in the source itself, then those in all of its splits, so that
+the classes of train and test are found as one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from aigc_core.data.sources.notices import Tally
+from aigc_core.data.splits import DEVELOPMENT, MORE_TRAINING, OCCASIONAL_TEST_WORDS, SURELY_HELD_OUT, SplitName, split_name
+from aigc_core.records import Split
+
+#: Folders that hold pictures without saying which, where they are alone on their level.
+PLAIN_FOLDERS = frozenset(
+    {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "pics", "jpg", "jpgs", "jpeg", "png", "pngs",
+     "files", "frames", "data", "dataset", "raw", "all"}
+)  # fmt: skip
+#: Folders that hold maps of other pictures.
+MASK_FOLDERS = frozenset(
+    {"mask", "masks", "label", "labels", "annotation", "annotations", "gt", "groundtruth", "ground_truth", "seg",
+     "segmentation", "segmentations", "segmentationclass", "segmentationobject", "depth", "depths"}
+)  # fmt: skip
+#: Folders that number the parts of a set.
+_PART = re.compile(r"(part|fold|batch|shard|chunk|folder)s?[\W_]*\d+", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Folder:
+    """One folder, by its name in Unicode's composed form."""
+
+    name: str
+    path: str
+    parent: Folder | None
+    files: int = 0  # rows directly in it
+    below: int = 0  # rows in it and below it
+    folders: dict[str, Folder] = field(default_factory=dict)
+    label: str | None = None
+    split: Split | None = None
+
+
+#: Folders of one level, by name: one name may stand below several parents.
+Level = dict[str, list[Folder]]
+#: Label and split of the rows in a folder.
+Place = tuple[str | None, Split | None]
+
+
+def arrange(rows: Mapping[str, int], tally: Tally) -> dict[str, Place]:
+    """Label and split of each folder in `rows`, which counts the rows that lie directly in it ("" is the source).
+
+    What was not clear is counted in `tally`, by the folder's path.
+    """
+    where, order = _tree(rows)
+    todo = [order[0]]
+    while todo:
+        todo += _read(todo.pop(), tally)
+    for folder in order[1:]:  # parents come before what is in them
+        parent = folder.parent or order[0]
+        folder.label = folder.label if folder.label is not None else parent.label
+        folder.split = folder.split or parent.split
+    named = [folder for folder in order if folder.split and not (folder.parent and folder.parent.split)]
+    if named and not any(folder.files and folder.split != "test" for folder in order):
+        for folder in named:
+            tally.add("only_held_out", folder.path)
+    return {path: (folder.label, folder.split) for path, folder in where.items()}
+
+
+def _tree(rows: Mapping[str, int]) -> tuple[dict[str, Folder], list[Folder]]:
+    """Folders by their path as it is written, and all of them, each after the one that it lies in."""
+    root = Folder("", "", None)
+    order, where = [root], dict[str, Folder]()
+    for path, count in sorted(rows.items()):
+        folder = root
+        for part in path.split("/") if path else ():
+            name = unicodedata.normalize("NFC", part)
+            if name not in folder.folders:
+                inside = folder.folders[name] = Folder(name, f"{folder.path}/{name}".lstrip("/"), folder)
+                order.append(inside)
+            folder = folder.folders[name]
+        folder.files += count
+        where[path] = folder
+    for folder in reversed(order):
+        folder.below += folder.files
+        if folder.parent is not None:
+            folder.parent.below += folder.below
+    return where, order
+
+
+def _read(root: Folder, tally: Tally) -> list[Folder]:
+    """Decide what the folders in `root` are; folders that have to be read on their own are returned."""
+    group, wrapper = _unwrapped([root], tally)
+    level = _level(group)
+    splits = splits_of(level)
+    if not splits:
+        _read_classes(level, tally, inside_splits=False)
+        return []
+    whole = [folder for name in splits for folder in level[name] if _both(splits_of(_level([folder])))]
+    apart = whole if len(whole) < len(splits) else []  # splits of their own; in all of them they are classes
+    for name, split in splits.items():
+        for folder in level[name]:
+            folder.split = split if split == "test" or folder not in apart else None
+    same, copies = _beside(level, splits, tally)
+    children = Counter(name for folders in level.values() for folder in folders for name in folder.folders)
+    below = [_collapsed(f, children) for name in (*splits, *same) for f in level[name] if f not in apart]
+    inner = _level(_unwrapped(below, tally)[0])
+    _read_classes(inner, tally, inside_splits=True)
+    if not inner:
+        _label_by_split_names(level, splits, tally)
+        if wrapper and not apart and not any(folder.label for same in level.values() for folder in same):
+            tally.add("wrapping_folder", wrapper)
+    return [*apart, *copies]
+
+
+def _both(splits: Mapping[str, Split]) -> bool:
+    return len(set(splits.values())) == 2
+
+
+def _level(group: Iterable[Folder]) -> Level:
+    level: Level = {}
+    for parent in group:
+        for name, folder in parent.folders.items():
+            level.setdefault(name, []).append(folder)
+    return level
+
+
+def _unwrapped(group: list[Folder], tally: Tally) -> tuple[list[Folder], str]:
+    """The group below folders that only wrap everything, and the path of the last wrapper that could be a class."""
+    wrapper = ""
+    while level := _level(group):
+        folders = [folder for same in level.values() for folder in same]
+        plain = len(level) == 1 and next(iter(level)).casefold() in PLAIN_FOLDERS
+        parts = len(level) > 1 and all(_PART.fullmatch(name) for name in level)
+        deep = 2 * sum(folder.below - folder.files for folder in folders) > sum(folder.below for folder in group)
+        if not (plain or (deep and (parts or (len(level) == 1 and not splits_of(level))))):
+            break
+        if plain and any(folder.files for folder in folders):
+            tally.add("not_a_class", folders[0].path, len(folders))
+        elif not plain:
+            wrapper = folders[0].path
+        group = folders
+    return group, wrapper
+
+
+def _collapsed(folder: Folder, children: Mapping[str, int]) -> Folder:
+    """The inner one of `seg_train/seg_train`: a split whose only folder is called like a split of the same rows.
+
+    `children` counts the folders of each name in all folders of the level: what stands in several is a class.
+    """
+    while len(folder.folders) == 1:
+        inside = next(iter(folder.folders.values()))
+        outer, inner = split_name(folder.name), split_name(inside.name)
+        alike = inside.name.casefold() == folder.name.casefold()
+        if children[inside.name] > 1 or not (alike or (outer and inner and outer.split == inner.split)):
+            break
+        folder = inside
+    return folder
+
+
+def splits_of(level: Level) -> dict[str, Split]:
+    """The folders of a level that are splits, by name; empty where all of them are classes.
+
+    Names of splits count where several agree (`train` and `test`), where all folders are called like splits, where a
+    folder is called as no class would be (`holdout`), or where it holds the same folders as those beside it.
+    """
+    named = {name: found for name in level if (found := split_name(name))}
+    sure = _agreeing(named, len(level))
+    splits: dict[str, Split] = {name: named[name].split for name in sure}
+    words = {named[name].word for name in sure}
+    if "train" not in splits.values() and len(splits) > 1:
+        early = {name for name in sure if named[name].word in DEVELOPMENT}
+        if len(early) < len(splits):  # `development` beside `test` is what is trained on
+            splits.update(dict.fromkeys(early, "train"))
+    others = level.keys() - splits.keys()
+    if not splits or (not others and words <= set(OCCASIONAL_TEST_WORDS)):
+        return {}
+    if not others or _both(splits):
+        return splits
+    inside = _level(folder for name in splits for folder in level[name]).keys()
+    beside = _level(folder for name in others for folder in level[name])
+    same = len(level) == 2 and inside and inside == beside.keys()
+    surely = any(named[name].word in SURELY_HELD_OUT or not named[name].bare for name in sure)
+    return splits if inside & others or same or surely or _holds_splits(beside) else {}
+
+
+def _holds_splits(level: Level) -> bool:
+    """Whether names of both kinds stand on this level, and nothing else."""
+    named = [split_name(name) for name in level]
+    return {found.split for found in named if found and not found.rest} == {"train", "test"} and None not in named
+
+
+def _agreeing(named: Mapping[str, SplitName], size: int) -> list[str]:
+    """Names that say a split and nothing else, or whose other words stand with both kinds of split."""
+    kinds: dict[str, set[Split]] = {}
+    for found in named.values():
+        kinds.setdefault(found.rest.casefold(), set()).add(found.split)
+    agreeing = [name for name, found in named.items() if not found.rest or len(kinds[found.rest.casefold()]) == 2]
+    both = {found.split for found in named.values()} == {"train", "test"}
+    return list(named) if agreeing and both and len(named) == size else agreeing
+
+
+def _beside(level: Level, splits: Mapping[str, Split], tally: Tally) -> tuple[list[str], list[Folder]]:
+    """Give folders beside splits what they most likely are.
+
+    Returns the names of those that hold the same classes as the splits, and those that hold a whole source again.
+    Where training folders have a name, what is beside them is held out unless its name says otherwise.
+    """
+    others = [name for name in level if name not in splits]
+    inside = _level(folder for name in splits for folder in level[name]).keys()
+    trained = "train" in splits.values()
+    same: list[str] = []
+    apart: list[Folder] = []
+    for name in others:
+        folders, unlabelled = level[name], name.casefold() in MORE_TRAINING | PLAIN_FOLDERS
+        if _both(splits_of(_level(folders))):
+            apart += folders
+            tally.add("beside_splits", f"{folders[0].path}: read on its own")
+            continue
+        is_class = name in inside or (len(others) > 1 and not trained and not unlabelled)
+        split: Split = "train" if name.casefold() in MORE_TRAINING or not trained else "test"
+        for folder in folders:
+            folder.label = name if is_class else None
+            folder.split = None if is_class and trained else split
+        what = "a class" if is_class else "training rows" if split == "train" else "held out"
+        tally.add("beside_splits", f"{folders[0].path}: {what}")
+        if name.casefold() in MASK_FOLDERS:
+            tally.add("masks", folders[0].path)
+        same += [] if is_class else [name]
+    return same, apart
+
+
+def _label_by_split_names(level: Level, splits: Mapping[str, Split], tally: Tally) -> None:
+    """Flat `train_cats` and `train_dogs` name their classes themselves."""
+    rests = {name: found.rest for name in splits if (found := split_name(name)) and found.rest}
+    if len({rest.casefold() for rest in rests.values()}) < 2:
+        return
+    for name, rest in rests.items():
+        for folder in level[name]:
+            folder.label = rest
+            tally.add("class_in_split_name", f"{folder.path}: {rest}")
+    if any(rest.casefold() in MASK_FOLDERS for rest in rests.values()):
+        tally.add("masks", ", ".join(sorted(set(rests.values()))))
+
+
+def _read_classes(level: Level, tally: Tally, *, inside_splits: bool) -> None:
+    """Each folder of the level is a class; where its rows have no split yet, folders in it may name one."""
+    for name, folders in level.items():
+        for folder in folders:
+            folder.label = name
+    doubtful = [name for name in level if (found := split_name(name)) and not found.rest]
+    for name in doubtful:
+        tally.add("split_or_class", level[name][0].path)
+    for name in sorted(level):
+        if name.casefold() in MASK_FOLDERS and any(other.casefold() in PLAIN_FOLDERS for other in level):
+            tally.add("masks", level[name][0].path)
+    group = [folder for folders in level.values() for folder in folders]
+    below = _level(group) if inside_splits else _read_inner_splits(group)
+    for name, folders in below.items():
+        if name.casefold() not in PLAIN_FOLDERS:
+            tally.add("deeper_folders", folders[0].path)
+
+
+def _read_inner_splits(group: list[Folder]) -> Level:
+    """Take the splits in `cat/train`, at whatever depth; the level that holds no splits and lies directly below is returned."""
+    first = level = _level(group)
+    while level:
+        splits = splits_of(level)
+        if splits and (_both(splits) or len(splits) == len(level)):
+            for name, folders in level.items():
+                unnamed: Split = "train" if name.casefold() in MORE_TRAINING else "test"
+                for folder in folders:
+                    folder.split = splits.get(name, unnamed)
+            below = [folder for folders in level.values() for folder in folders]
+            return _level(below) if level is first else first
+        level = _level(folder for folders in level.values() for folder in folders)
+    return first

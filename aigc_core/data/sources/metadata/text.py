@@ -1,0 +1,141 @@
+"""Tables as text, .csv and .tsv: rows with the line that they begin on, and what was wrong with them.
+
+A broken row never moves the others: a quote that is not closed ends where the next row begins, and what a row has too
+much or too little of is counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from aigc_core.data.sources.archives import stand_in
+from aigc_core.data.sources.base import MAX_BYTES
+from aigc_core.data.sources.kinds import IMAGES, suffix_of
+from aigc_core.data.sources.metadata.roles import find_roles
+from aigc_core.data.sources.notices import Tally
+from aigc_core.errors import SourceError
+
+DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+#: Bytes in which zeros tell of two-byte letters, and the share of them from which on they do.
+PROBE_BYTES = 1000
+ZERO_SHARE = 0.2
+
+#: A row with the number of the line that it begins on, from 1.
+Row = tuple[int, list[str]]
+
+
+def decoded(name: str, content: bytes) -> str:
+    """The text of a table. Raises SourceError where it is no UTF-8."""
+    if advice := stand_in(content[:PROBE_BYTES]):
+        raise SourceError(f"{name} is no table: {advice}")
+    zeros = content[:PROBE_BYTES].count(0)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or zeros > ZERO_SHARE * len(content[:PROBE_BYTES]):
+        raise SourceError(f"{name} is written in UTF-16: save it in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SourceError(
+            f"{name} is not in UTF-8 (byte 0x{content[error.start]:02x} in line {line}): save it in UTF-8"
+        ) from None
+
+
+def lines_of(name: str, content: bytes, tally: Tally) -> list[str]:
+    """The lines of a table, each with its end as one `\\n`, without zero bytes. Raises SourceError where it is no UTF-8."""
+    lines = list(io.StringIO(decoded(name, content), newline=None))
+    for number, line in enumerate(lines) if b"\0" in content else ():
+        if "\0" in line:
+            tally.add("nul_bytes", f"{name} line {number + 1}")
+            lines[number] = line.replace("\0", "")
+    return lines
+
+
+def delimiter_of(name: str) -> str:
+    """Between the cells of a table of this name: a tab in a .tsv, else a comma."""
+    return "\t" if suffix_of(name) == ".tsv" else ","
+
+
+def other_delimiter(lines: Sequence[str], own: str) -> str | None:
+    """What stands between the columns in place of `own`, in a word, where the first line names a file column with it."""
+    first = next((line for line in lines if line.strip()), "")
+    return next(
+        (word for sign, word in DELIMITERS.items() if sign != own and find_roles(first.split(sign)).images), None
+    )
+
+
+def meant_as_table(content: bytes) -> bool:
+    """Whether the first line of a text that cannot be read names a file column in whatever letters and delimiter."""
+    start = content[: 4 * PROBE_BYTES]
+    encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin-1"
+    first = start.decode(encoding, "ignore").replace("\0", "").lstrip("\ufeff\u00ef\u00bb\u00bf\r\n").splitlines()[:1]
+    return any(find_roles(line.split(sign)).images for line in first for sign in DELIMITERS)
+
+
+def read_rows(name: str, lines: Sequence[str], delimiter: str, is_row: Callable[[str], bool], tally: Tally) -> Iterator[Row]:
+    """The rows of a table, its header too; lines without a letter are none.
+
+    A quote that is still open where a line begins for which `is_row` holds is closed before it.
+    """
+    before = csv.field_size_limit(MAX_BYTES)
+    try:
+        place = 0
+        while place < len(lines):
+            reader = csv.reader((lines[at] for at in range(place, len(lines))), delimiter=delimiter)
+            base, begin, place = place, place, len(lines)
+            for cells in reader:
+                end = base + reader.line_num
+                inner = next((at for at in range(begin + 1, end) if is_row(lines[at])), None)
+                if inner is not None:
+                    tally.add("unclosed_quote", f"{name} line {begin + 1}")
+                    cells, place = _closed(lines[begin:inner], delimiter), inner  # noqa: PLW2901
+                if any(cell.strip() for cell in cells):
+                    yield begin + 1, cells
+                if inner is not None:
+                    break
+                begin = end
+    except csv.Error as error:
+        raise SourceError(f"{name} is not a readable table ({error})") from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def _closed(lines: Sequence[str], delimiter: str) -> list[str]:
+    """One row whose last quote is open."""
+    text = "".join(lines).rstrip("\n") + '"'
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def looks_like_row(line: str, delimiter: str, columns: int, images: Sequence[int], is_file: Callable[[str], bool]) -> bool:
+    """Whether a line inside a quote is a row of its own: it names a file where the table does."""
+    cells = line.rstrip("\n").split(delimiter)
+    for place in images:
+        if place < len(cells) and (cell := cells[place].strip(' "')):
+            named_like_one = len(cells) == columns > 1 and suffix_of(cell) in IMAGES
+            if named_like_one or (len(cells) > 1 and is_file(cell)):
+                return True
+    return False
+
+
+def fitted(cells: list[str], columns: int, text: int | None, delimiter: str, where: str, tally: Tally) -> list[str]:
+    """The cells of a row, as many as there are columns, without blanks around them.
+
+    What a row has too much, because its caption holds delimiters without quotes, is part of the caption in column `text`.
+    """
+    while len(cells) > columns and not cells[-1].strip():
+        cells = cells[:-1]
+    extra = len(cells) - columns
+    if extra > 0:
+        tally.add("long_rows", where)
+        if text is not None:
+            cells = [*cells[:text], delimiter.join(cells[text : text + extra + 1]), *cells[text + extra + 1 :]]
+    elif extra < 0:
+        tally.add("short_rows", where)
+    return [cell.strip() for cell in cells[:columns]] + [""] * -extra
+
+
+def is_separator_line(cells: Sequence[str]) -> bool:
+    """Whether a row is Excel's `sep=;`, which stands before the header."""
+    return len(cells) <= 2 and bool(re.fullmatch(r"sep=.?", cells[0].strip(), re.IGNORECASE))
