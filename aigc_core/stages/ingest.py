@@ -15,7 +15,7 @@ from aigc_core.config import Config
 from aigc_core.data import plant
 from aigc_core.data.sources import open_source
 from aigc_core.data.sources.base import Entry, Notice, OpenSource
-from aigc_core.data.sources.kinds import ARCHIVES, WORDS
+from aigc_core.data.sources.kinds import WORDS
 from aigc_core.data.sources.notices import DecodeNotes, left_out, shown
 from aigc_core.data.splits import assign_split
 from aigc_core.data.store import ContentWriter, fill_version
@@ -24,7 +24,7 @@ from aigc_core.files import atomic_folder, write_json
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality.workers import ordered_map, processes
-from aigc_core.records import ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
+from aigc_core.records import NOTICES_FILE, ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
 
 #: Planted rows are numbered on from here, also where a limit reads fewer.
 EMBEDDED_ROWS = 1797
@@ -207,5 +207,5 @@ def _result(rows: pa.Table, kind: str, shape: dict[str, Any], notices: list[Noti
     return StageResult(
         summary,
         {"rows": rows.num_rows, "undecodable": broken, **{k: splits[k] for k in sorted(splits)}},
-        notices=shown(notices),
+        {"notices": shown(notices)},
     )

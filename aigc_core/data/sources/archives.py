@@ -120,9 +120,12 @@ def _below(name: str) -> str:
 
 def _empty(folders: Iterable[str], files: Iterable[str]) -> list[str]:
     """Folders that are listed and hold nothing."""
-    listed = {_below(name) for name in folders}
-    held = {name.rpartition("/")[0] for name in (*files, *listed)}
-    return sorted(listed - held - {"."})
+    listed = {_below(name) for name in folders} - {"."}
+    held: set[str] = set()
+    for name in (*files, *listed) if listed else ():
+        while (name := name.rpartition("/")[0]) and name not in held:
+            held.add(name)
+    return sorted(listed - held)
 
 
 def _open_zip(path: Path) -> Files:

@@ -16,10 +16,9 @@ from aigc_core.data.sources.archives import Files, Names, open_archive
 from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, closed_on_error, own_splits, readers
 from aigc_core.data.sources.kinds import START_BYTES, Sorted, is_hidden, sort_out
 from aigc_core.data.sources.layout import Place, arrange
-from aigc_core.data.sources.metadata import Facts, read_metadata
+from aigc_core.data.sources.metadata import Facts, held_out_first, read_metadata
 from aigc_core.data.sources.notices import Tally
 from aigc_core.errors import SourceError
-from aigc_core.records import Split
 
 
 @readers.register("folder")
@@ -135,11 +134,8 @@ def _entry(name: str, place: Place, facts: Facts | None, tally: Tally) -> Entry:
         tally.add("label_not_folder", f"{name}: {facts.label}")
     if facts.split is not None and split is not None and facts.split != split:
         tally.add("split_conflict", name)
-    return Entry(name, facts.label if facts.label is not None else label, facts.text, _split(split, facts.split))
-
-
-def _split(folder: Split | None, table: Split | None) -> Split | None:
-    return "test" if "test" in (folder, table) else table or folder
+    label = facts.label if facts.label is not None else label
+    return Entry(name, label, facts.text, held_out_first(facts.split, split))
 
 
 def _tell(files: Files, found: Sorted, entries: Iterable[Entry], tally: Tally) -> None:

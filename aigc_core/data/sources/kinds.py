@@ -49,7 +49,9 @@ ARCHIVES = frozenset(GROUPS["archives"])
 #: The same of files that may turn out to be images.
 WORDS = {
     **GROUP_OF,
-    **dict.fromkeys((".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".aria2"), "unfinished downloads"),
+    **dict.fromkeys(
+        (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".aria2"), "unfinished downloads"
+    ),
     HIDDEN: "hidden and system files",
 }
 #: Files of these suffixes are rows, whatever their bytes are: what cannot be decoded is quarantined with its reason.

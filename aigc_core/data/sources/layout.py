@@ -14,7 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aigc_core.data.sources.notices import Tally
-from aigc_core.data.splits import DEVELOPMENT, MORE_TRAINING, OCCASIONAL_TEST_WORDS, SURELY_HELD_OUT, SplitName, split_name
+from aigc_core.data.splits import (
+    DEVELOPMENT,
+    MORE_TRAINING,
+    OCCASIONAL_TEST_WORDS,
+    SURELY_HELD_OUT,
+    SplitName,
+    split_name,
+)
 from aigc_core.records import Split
 
 #: Folders that hold pictures without saying which, where they are alone on their level.
@@ -27,8 +34,9 @@ MASK_FOLDERS = frozenset(
     {"mask", "masks", "label", "labels", "annotation", "annotations", "gt", "groundtruth", "ground_truth", "seg",
      "segmentation", "segmentations", "segmentationclass", "segmentationobject", "depth", "depths"}
 )  # fmt: skip
-#: Folders that number the parts of a set.
+#: Folders that number the parts of a set, and how tools number folders of a thousand files each.
 _PART = re.compile(r"(part|fold|batch|shard|chunk|folder)s?[\W_]*\d+", re.IGNORECASE)
+_SHARD = re.compile(r"\d{5,}")
 
 
 @dataclass(slots=True)
@@ -107,7 +115,7 @@ def _read(root: Folder, tally: Tally) -> list[Folder]:
             folder.split = split if split == "test" or folder not in apart else None
     same, copies = _beside(level, splits, tally)
     children = Counter(name for folders in level.values() for folder in folders for name in folder.folders)
-    below = [_collapsed(f, children) for name in (*splits, *same) for f in level[name] if f not in apart]
+    below = [_collapsed(f, children, tally) for name in (*splits, *same) for f in level[name] if f not in apart]
     inner = _level(_unwrapped(below, tally)[0])
     _read_classes(inner, tally, inside_splits=True)
     if not inner:
@@ -134,29 +142,44 @@ def _unwrapped(group: list[Folder], tally: Tally) -> tuple[list[Folder], str]:
     wrapper = ""
     while level := _level(group):
         folders = [folder for same in level.values() for folder in same]
-        plain = len(level) == 1 and next(iter(level)).casefold() in PLAIN_FOLDERS
+        plain = _says_nothing(level, folders)
         parts = len(level) > 1 and all(_PART.fullmatch(name) for name in level)
         deep = 2 * sum(folder.below - folder.files for folder in folders) > sum(folder.below for folder in group)
         if not (plain or (deep and (parts or (len(level) == 1 and not splits_of(level))))):
             break
-        if plain and any(folder.files for folder in folders):
-            tally.add("not_a_class", folders[0].path, len(folders))
-        elif not plain:
+        if not plain:
             wrapper = folders[0].path
+        for folder in folders if plain else ():
+            _not_a_class(folder, tally)
         group = folders
     return group, wrapper
 
 
-def _collapsed(folder: Folder, children: Mapping[str, int]) -> Folder:
-    """The inner one of `seg_train/seg_train`: a split whose only folder is called like a split of the same rows.
+def _says_nothing(level: Level, folders: list[Folder]) -> bool:
+    """Whether the only folder is called `images` or like the one it lies in, or all are shards from `00000` on."""
+    only = folders[0] if len(level) == 1 else None
+    doubled = only and only.parent and only.name.casefold() == only.parent.name.casefold()
+    shards = all(_SHARD.fullmatch(name) for name in level) and not int(min(level))
+    return bool((only and only.name.casefold() in PLAIN_FOLDERS) or doubled or shards)
 
-    `children` counts the folders of each name in all folders of the level: what stands in several is a class.
+
+def _not_a_class(folder: Folder, tally: Tally) -> None:
+    if folder.files:
+        tally.add("not_a_class", folder.path)
+
+
+def _collapsed(folder: Folder, children: Mapping[str, int], tally: Tally) -> Folder:
+    """The folder of a split that its rows or classes lie in: the inner one of `val/images` and `seg_train/seg_train`.
+
+    `children` counts the folders of each name in all splits: a name of a split that stands in several is a class.
     """
     while len(folder.folders) == 1:
         inside = next(iter(folder.folders.values()))
         outer, inner = split_name(folder.name), split_name(inside.name)
-        alike = inside.name.casefold() == folder.name.casefold()
-        if children[inside.name] > 1 or not (alike or (outer and inner and outer.split == inner.split)):
+        alike = inside.name.casefold() == folder.name.casefold() or (outer and inner and outer.split == inner.split)
+        if inside.name.casefold() in PLAIN_FOLDERS:
+            _not_a_class(inside, tally)
+        elif children[inside.name] > 1 or not alike:
             break
         folder = inside
     return folder
@@ -227,11 +250,15 @@ def _beside(level: Level, splits: Mapping[str, Split], tally: Tally) -> tuple[li
             folder.label = name if is_class else None
             folder.split = None if is_class and trained else split
         what = "a class" if is_class else "training rows" if split == "train" else "held out"
-        tally.add("beside_splits", f"{folders[0].path}: {what}")
-        if name.casefold() in MASK_FOLDERS:
-            tally.add("masks", folders[0].path)
+        _tell_beside(name, folders[0], what, tally)
         same += [] if is_class else [name]
     return same, apart
+
+
+def _tell_beside(name: str, folder: Folder, what: str, tally: Tally) -> None:
+    tally.add("beside_splits", f"{folder.path}: {what}")
+    if name.casefold() in MASK_FOLDERS:
+        tally.add("masks", folder.path)
 
 
 def _label_by_split_names(level: Level, splits: Mapping[str, Split], tally: Tally) -> None:
@@ -259,13 +286,13 @@ def _read_classes(level: Level, tally: Tally, *, inside_splits: bool) -> None:
         if name.casefold() in MASK_FOLDERS and any(other.casefold() in PLAIN_FOLDERS for other in level):
             tally.add("masks", level[name][0].path)
     group = [folder for folders in level.values() for folder in folders]
-    below = _level(group) if inside_splits else _read_inner_splits(group)
+    below = _level(group) if inside_splits else _read_inner_splits(group, tally)
     for name, folders in below.items():
         if name.casefold() not in PLAIN_FOLDERS:
             tally.add("deeper_folders", folders[0].path)
 
 
-def _read_inner_splits(group: list[Folder]) -> Level:
+def _read_inner_splits(group: list[Folder], tally: Tally) -> Level:
     """Take the splits in `cat/train`, at whatever depth; the level that holds no splits and lies directly below is returned."""
     first = level = _level(group)
     while level:
@@ -275,6 +302,8 @@ def _read_inner_splits(group: list[Folder]) -> Level:
                 unnamed: Split = "train" if name.casefold() in MORE_TRAINING else "test"
                 for folder in folders:
                     folder.split = splits.get(name, unnamed)
+                if name not in splits:
+                    _tell_beside(name, folders[0], "training rows" if unnamed == "train" else "held out", tally)
             below = [folder for folders in level.values() for folder in folders]
             return _level(below) if level is first else first
         level = _level(folder for folders in level.values() for folder in folders)

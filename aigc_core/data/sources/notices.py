@@ -11,68 +11,58 @@ from aigc_core.data.sources.base import Notice
 
 #: Names that a sentence shows.
 EXAMPLES = 3
-#: Letters of one example.
+#: Letters of one example, and of all examples of a sentence after the first.
 EXAMPLE_LETTERS = 120
+EXAMPLES_LETTERS = 240
 #: Kinds of decode notes that are told one by one, and that are counted at all.
 NOTE_KINDS = 8
 COUNTED_KINDS = 1000
 #: Lines that are shown below a summary.
 LINES = 12
 
-#: What each code says, in the order in which notices are told, and what to do about it where that is not plain.
-SENTENCES: dict[str, tuple[str, str]] = {
-    "only_held_out": (
-        "folders that hold every row, all of them held out by their names",
-        "nothing is left to train on: name the folder itself in source.path to divide its rows anew",
-    ),
-    "beside_splits": ("folders beside splits whose names do not say what they are", ""),
-    "split_or_class": (
-        "folders that are called like splits and were read as classes",
-        "if they are held out, put all other folders into train/",
-    ),
-    "class_in_split_name": ("classes that were read from the names of split folders", ""),
-    "not_a_class": ("folders that hold rows without being a class", ""),
-    "wrapping_folder": (
-        "folders that wrap everything and were not read as a class",
-        "if it is the only class, put it into another folder",
-    ),
-    "masks": (
-        "folders that look like masks or other maps of the pictures beside them",
-        "they were read as pictures too: name the folder of the pictures in source.path to read those alone",
-    ),
-    "deeper_folders": ("folders below classes that were not read as classes of their own", ""),
-    "empty_folders": ("folders without a file", ""),
-    "names_alike": ("classes whose names differ by case or blanks only, and which stay apart", ""),
-    "one_class": ("classes, the only one of all rows", ""),
-    "no_labels": ("rows without a label, which are all", "neither class folders nor a table name classes"),
-    "unlabelled": ("rows without a label beside rows with one", ""),
-    "table_not_read": ("tables beside the images that were not read", ""),
-    "empty_table": ("tables without a row", ""),
-    "rows_without_file": ("rows of tables whose file does not exist in the source", ""),
-    "ambiguous_names": ("rows of tables that could mean several files, and were not used", ""),
-    "files_without_row": ("images that no table names", ""),
-    "names_met_loosely": ("rows of tables that name a file in another way than it is called, and met it", ""),
-    "listed_twice": ("rows of tables for a file that was listed before with other facts", "the first row counts"),
-    "label_not_folder": ("rows whose label in a table is not their folder's name", "the table's counts"),
-    "split_conflict": ("rows that a folder and a table put into different splits", "held out counts"),
-    "unknown_split": ("rows of tables with a split that is not known", ""),
-    "values_not_read": ("labels or captions that are neither text nor one number", "they were left out"),
-    "unclosed_quote": (
-        "rows of tables whose quote is not closed before the next row begins",
-        "the row was ended there: close it",
-    ),
-    "long_rows": (
-        "rows of tables with more cells than the header",
-        "the rest was added to the caption where there is one: put captions with commas into quotes",
-    ),
-    "short_rows": ("rows of tables with fewer cells than the header", "what is missing counts as empty"),
-    "bad_rows": ("rows of tables that cannot be read", ""),
-    "nul_bytes": ("lines of tables with zero bytes, which were taken out", ""),
-    "columns_not_read": ("columns of tables that were not read", ""),
-    "captions_not_read": ("texts beside images that are no captions or cannot be read", ""),
-    "facts_beside_and_in_table": ("rows with other facts in a file beside them than in a table", "the table's count"),
-    "names_guessed": ("names in the archive whose letters were guessed", "pack it again with names in UTF-8"),
-    "archive_inside": ("archives inside the source, which were not opened", "name one in source.path to read it"),
+#: What each code says, in the order in which notices are told: {n} is the count, {names} up to EXAMPLES examples.
+SENTENCES: dict[str, str] = {
+    "only_held_out": "every row is held out by the name of its folder{names}, nothing is left to train on; to divide the rows "
+    "anew, name that folder itself in source.path",
+    "beside_splits": "folders beside splits whose names say neither train nor test: {n}{names}",
+    "split_or_class": "folders named like a split but read as a class: {n}{names}; if they are held out, put the other folders "
+    "into train/",
+    "class_in_split_name": "classes taken from the names of split folders: {n}{names}",
+    "not_a_class": "folders not taken for a class, because their names say no more than that images are in them: {n}{names}",
+    "wrapping_folder": "the folder around everything was not taken for a class{names}; if it is one, say so in a metadata.csv",
+    "masks": "folders that look like masks or other maps of the images beside them: {n}{names}; they were read as images too: "
+    "to leave them out, name the folder of the images in source.path",
+    "deeper_folders": "folders inside class folders, not taken for classes of their own: {n}{names}",
+    "empty_folders": "empty folders: {n}{names}",
+    "names_alike": "classes whose names differ only in case or blanks, kept apart: {n}{names}",
+    "one_class": "every row has the same class{names}",
+    "no_labels": "no row has a label: neither class folders nor a table name classes",
+    "unlabelled": "rows without a label, while others have one: {n}{names}",
+    "table_not_read": "tables that were not read: {n}{names}",
+    "empty_table": "tables without rows: {n}{names}",
+    "rows_without_file": "table rows whose file is not an image of the source: {n}{names}",
+    "ambiguous_names": "table rows whose file is not certain, not used: {n}{names}",
+    "files_without_row": "images that no table lists: {n}{names}",
+    "names_met_loosely": "table rows matched to a file whose name is written differently: {n}{names}",
+    "listed_twice": "table rows that repeat a file with other values, where the first row counts: {n}{names}",
+    "label_not_folder": "rows labelled by a table otherwise than by their folder, where the table counts: {n}{names}",
+    "split_conflict": "rows whose folder and table name different splits, where held out counts: {n}{names}",
+    "unknown_split": "table rows with an unknown split: {n}{names}",
+    "values_not_read": "labels or captions that are neither text nor a number, left out: {n}{names}",
+    "more_captions": "rows with several captions, of which the first was read: {n}{names}",
+    "unclosed_quote": "table rows with a quote that is never closed, ended where the next row begins: {n}{names}",
+    "long_rows": "table rows with more cells than the header, whose rest was added to the caption: {n}{names}; put captions "
+    "with commas into quotes",
+    "cut_rows": "table rows with more cells than the header, whose rest was left out: {n}{names}",
+    "short_rows": "table rows with fewer cells than the header: {n}{names}; missing cells count as empty",
+    "bad_rows": "table rows that cannot be read: {n}{names}",
+    "nul_bytes": "table lines with NUL bytes, which were removed: {n}{names}",
+    "columns_not_read": "table columns that were not read: {n}{names}",
+    "captions_not_read": "files beside images that are no readable captions: {n}{names}",
+    "facts_beside_and_in_table": "rows that a file beside them and a table describe differently, where the table counts: "
+    "{n}{names}",
+    "names_guessed": "names in the archive whose encoding was guessed: {n}{names}; pack it again with names in UTF-8",
+    "archive_inside": "archives inside the source, not opened: {n}{names}; name one in source.path to read it",
 }
 
 
@@ -80,6 +70,13 @@ def printable(name: str) -> str:
     """A name for one line of a terminal: no control letters, cut where it is long."""
     shown = name if name.isprintable() else repr(name)[1:-1]
     return shown if len(shown) <= EXAMPLE_LETTERS else f"{shown[:EXAMPLE_LETTERS]}..."
+
+
+def _show(shown: list[str], more: list[str]) -> None:
+    """Add examples while the sentence stays readable."""
+    for example in more:
+        if len(shown) < EXAMPLES and (not shown or sum(map(len, (*shown, example))) <= EXAMPLES_LETTERS):
+            shown.append(example)
 
 
 class Tally:
@@ -95,15 +92,14 @@ class Tally:
             return
         self._counts[code] += count
         shown = self._examples.setdefault(code, [])
-        if example and len(shown) < EXAMPLES:
-            shown.append(printable(example))
+        if example:
+            _show(shown, [printable(example)])
 
     def merge(self, other: Tally) -> None:
         """Count what another tally counted, too."""
         for code, count in other._counts.items():
             self._counts[code] += count
-            shown = self._examples.setdefault(code, [])
-            shown += other._examples[code][: EXAMPLES - len(shown)]
+            _show(self._examples.setdefault(code, []), other._examples[code])
 
     def __getitem__(self, code: str) -> int:
         return self._counts[code]
@@ -113,10 +109,9 @@ class Tally:
         return [self._notice(code) for code in SENTENCES if self._counts[code]]
 
     def _notice(self, code: str) -> Notice:
-        what, advice = SENTENCES[code]
         count, examples = self._counts[code], self._examples[code]
-        shown = f" ({', '.join(examples)}{', ...' if count > len(examples) else ''})" if examples else ""
-        return Notice(code, count, f"{what}: {count:,}{shown}{f'; {advice}' if advice else ''}")
+        names = f" ({', '.join(examples)}{', ...' if count > len(examples) else ''})" if examples else ""
+        return Notice(code, count, SENTENCES[code].format(n=f"{count:,}", names=names))
 
 
 def left_out(skipped: Mapping[str, int], groups: Mapping[str, str]) -> list[Notice]:
@@ -125,7 +120,8 @@ def left_out(skipped: Mapping[str, int], groups: Mapping[str, str]) -> list[Noti
     for what, count in sorted(skipped.items()):
         kinds.setdefault(groups.get(what, "others" if what.startswith(".") else what), Counter())[what] += count
     words = [
-        f"{counts.total():,} {kind}" + (f" ({' '.join(counts)})" if set(counts) != {kind} else "")
+        f"{kind} {counts.total():,}"
+        + (f" ({' '.join(counts)})" if all(what.startswith(".") for what in counts) else "")
         for kind, counts in sorted(kinds.items(), key=lambda item: -item[1].total())
     ]
     total = sum(skipped.values())
@@ -186,9 +182,7 @@ def _told(code: str, before: str, kinds: Mapping[str, _Kind]) -> list[Notice]:
     rest = sum(kind.count for kind in ranked[NOTE_KINDS:])
     if rest:
         told.append((rest, "other notes"))
-    return [
-        Notice(code, count, f"{before}{count:,} row{'s' if count > 1 else ''}: {text}") for count, text in told
-    ]
+    return [Notice(code, count, f"{before}{count:,} row{'s' if count > 1 else ''}: {text}") for count, text in told]
 
 
 #: What to do about reasons that readers give; those of the image decoder say it themselves.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from aigc_core.data.sources.metadata import records, text
 from aigc_core.data.sources.metadata.beside import read_beside
 from aigc_core.data.sources.metadata.joining import Table, join
 from aigc_core.data.sources.metadata.meeting import FileNames
-from aigc_core.data.sources.metadata.roles import Facts, find_roles
+from aigc_core.data.sources.metadata.roles import Facts, find_roles, held_out_first
 from aigc_core.data.sources.notices import Tally
 from aigc_core.errors import SourceError
 
@@ -20,7 +21,7 @@ MOST_LOOSE = 20
 #: Names of .json files that are looked into always.
 JSON_TABLES = frozenset({"dataset", "metadata", "labels", "annotations", "captions"})
 
-__all__ = ["Facts", "read_metadata"]
+__all__ = ["Facts", "held_out_first", "read_metadata"]
 
 
 def read_metadata(files: Files, found: Sorted, root: Path | None, tally: Tally) -> dict[str, Facts]:
@@ -59,9 +60,8 @@ def read_metadata(files: Files, found: Sorted, root: Path | None, tally: Tally) 
 
 def _joined(first: Facts, second: Facts, code: str, row: str, tally: Tally) -> Facts:
     """Facts of two places, of which the first counts; where they differ that is counted under `code`."""
-    pairs = list(zip(first, second, strict=True))
-    tally.add(code, row, int(any(a is not None and b is not None and a != b for a, b in pairs)))
-    return Facts(*(b if a is None else a for a, b in pairs))
+    tally.add(code, row, int(first.contradicts(second)))
+    return first.joined(second)
 
 
 def _lies_below(row: str, folders: set[str]) -> bool:
@@ -90,6 +90,8 @@ def _read_table(name: str, files: Files, names: FileNames, columns: set[str], ta
     part = Tally()
     content = b""
     try:
+        if "submission" in _stem(name):
+            raise SourceError(f"{name} holds what is to be predicted, by its name")
         if name in files.refused:
             raise SourceError(f"{name} is {files.refused[name]}: replace it with a plain file")
         content = files.read(name)
@@ -104,14 +106,13 @@ def _read_table(name: str, files: Files, names: FileNames, columns: set[str], ta
         tally.add("empty_table", name)
         return {} if meant else None
     own = join(table, names, part)
-    if not own and not meant:
-        if part["rows_without_file"]:
-            tally.add("table_not_read", f"{name}: no row of it names a file of the source")
-        else:
-            tally.add("empty_table", name)
-        return None
-    if not own and not part["rows_without_file"]:
+    unmet = part["rows_without_file"] + part["ambiguous_names"]
+    if not own and not unmet:
         tally.add("empty_table", name)
+    elif not own and not meant:
+        tally.add("table_not_read", f"{name}: no row of it names a file of the source")
+    if not own and not meant:
+        return None
     tally.merge(part)
     _name_columns(table, columns, tally)
     return own
@@ -166,13 +167,15 @@ def _opened_text(name: str, content: bytes, names: FileNames, tally: Tally) -> T
 
 
 def _name_lists(texts: Iterable[str], files: Files, names: FileNames, tally: Tally) -> None:
-    """Tell of texts whose first line names a file, as lists of labels without a header do."""
+    """Tell of texts that are tables by their first line, or lists of files without a header."""
     for name in texts:
-        if name in files.refused:
-            continue
         try:
-            first = files.read(name).decode("utf-8-sig").split(maxsplit=1)[:1]
-        except (OSError, ValueError):
+            content = b"" if name in files.refused else files.read(name)
+        except OSError:
             continue
-        if first and names.meet(first[0].strip(",;"), name)[0]:
+        first = content.decode("utf-8", "replace").partition("\n")[0]
+        words = re.split(r"[\s,;|]+", first)[:MOST_LOOSE]
+        if text.meant_as_table(content):
+            tally.add("table_not_read", f"{name} is a table: call it .csv and put commas between its columns")
+        elif any(names.meet(word, name)[0] for word in words if "." in word or "/" in word):
             tally.add("table_not_read", f"{name} lists files without a header: write it as a .csv with file_name,label")

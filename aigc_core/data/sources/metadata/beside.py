@@ -12,8 +12,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-from aigc_core.data.sources.kinds import suffix_of
-from aigc_core.data.sources.metadata.roles import USUAL, Facts, as_text, plain
+from aigc_core.data.sources.kinds import IMAGES, suffix_of
+from aigc_core.data.sources.metadata.roles import Facts, as_text, caption, find_roles, plain
 from aigc_core.data.sources.notices import Tally
 from aigc_core.data.splits import SPLIT_NAMES
 
@@ -28,15 +28,19 @@ def read_beside(
     owners = _owners(rows)
     found: dict[str, Facts] = {}
     used: set[str] = set()
+    keys: set[str] = set()
     for file in files:
         suffix = suffix_of(file)
-        owned = owners.get(_key(file[: -len(suffix)] if file.lower().endswith(suffix) else file.rpartition(".")[0]), ())
+        owned = owners.get(_key(file.rpartition(".")[0]), [])
         if not owned:
             continue
         used.add(file)
-        facts = _facts(file, suffix, read, tally)
-        for row in owned if facts is not None else ():
-            found[row] = _joined(found[row], facts, suffix) if row in found else facts
+        facts = _facts(file, suffix, read, keys, tally)
+        if facts is None:
+            continue
+        for row in owned:
+            old = found.get(row, Facts())
+            found[row] = old.joined(facts) if suffix == ".json" else facts.joined(old)
     return found, used
 
 
@@ -44,29 +48,22 @@ def _key(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def _owners(rows: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Rows by their name without suffix, and by their whole name."""
-    owners: dict[str, tuple[str, ...]] = {}
+def _owners(rows: Sequence[str]) -> dict[str, list[str]]:
+    """Rows by their whole name, and by their name without the suffix of an image."""
+    owners: dict[str, list[str]] = {}
     for row in rows:
-        suffix = suffix_of(row)
-        for key in {_key(row), _key(row[: -len(suffix)]) if suffix else row}:
-            owners[key] = (*owners.get(key, ()), row)
+        owners.setdefault(_key(row), []).append(row)
+        if suffix_of(row) in IMAGES:
+            owners.setdefault(_key(row.rpartition(".")[0]), []).append(row)
     return owners
 
 
-def _joined(old: Facts, new: Facts | None, suffix: str) -> Facts:
-    """Facts of two files; what a .json says counts least."""
-    first, second = (old, new) if suffix == ".json" else (new, old)
-    pairs = zip(first or (), second or (), strict=False)
-    return Facts(*(one if one is not None else two for one, two in pairs))
-
-
-def _facts(file: str, suffix: str, read: Callable[[str], bytes], tally: Tally) -> Facts | None:
+def _facts(file: str, suffix: str, read: Callable[[str], bytes], keys: set[str], tally: Tally) -> Facts | None:
     """What one file says; null, and counted, where it says nothing that can be read."""
     try:
         text = read(file).decode("utf-8-sig").strip()
         if suffix == ".json":
-            return _of_object(file, json.loads(text), tally)
+            return _of_object(file, json.loads(text), keys, tally)
     except (OSError, ValueError, RecursionError):
         tally.add("captions_not_read", file)
         return None
@@ -78,11 +75,17 @@ def _facts(file: str, suffix: str, read: Callable[[str], bytes], tally: Tally) -
     return Facts(text=text.replace("\0", "") or None)
 
 
-def _of_object(file: str, value: object, tally: Tally) -> Facts | None:
+def _of_object(file: str, value: object, keys: set[str], tally: Tally) -> Facts | None:
+    """Facts under their usual keys; other keys are told once, whichever files have them."""
     cells = {plain(str(key)): cell for key, cell in value.items()} if isinstance(value, dict) else {}
-    known = {role: next((cells[name] for name in USUAL[role] if name in cells), None) for role in USUAL}
-    label, text, split = (as_text(known[role], file, tally) for role in ("label", "text", "split"))
+    roles = find_roles(list(cells))
+    values = list(cells.values())
+    label, split = (None if at is None else as_text(values[at], file, tally) for at in (roles.label, roles.split))
+    text = None if roles.text is None else caption(values[roles.text], file, tally)
     if label is None and text is None:
         tally.add("captions_not_read", file)
         return None
+    for key in roles.unread:
+        tally.add("columns_not_read", f"{file}: {key}", int(key not in keys))
+        keys.add(key)
     return Facts(label, text, SPLIT_NAMES.get((split or "").casefold()))

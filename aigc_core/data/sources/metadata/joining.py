@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aigc_core.data.sources.metadata.meeting import AMBIGUOUS, FileNames
-from aigc_core.data.sources.metadata.roles import Facts, Roles, as_text
+from aigc_core.data.sources.metadata.roles import Facts, Roles, as_text, caption, held_out_first
 from aigc_core.data.sources.notices import Tally
 from aigc_core.data.splits import SPLIT_NAMES, split_name
 from aigc_core.records import Split
@@ -82,6 +82,7 @@ def _claim(
         _withdraw(old, row, told, table, tally)
     elif old:
         tally.add("listed_twice", f"{table.where(new.number)}: {new.cell}", int(told[row] != facts))
+        told[row] = told[row]._replace(split=held_out_first(told[row].split, facts.split))
         return
     claims[row], told[row] = new, facts
 
@@ -101,7 +102,9 @@ def _image_column(table: Table, sample: list[tuple[int, list[Any]]], names: File
     if len(table.roles.images) == 1:
         return table.roles.images[0]
     met = {
-        place: sum(bool(cell := _name(cells[place])) and names.meet(cell, table.name)[0] is not None for _, cells in sample)
+        place: sum(
+            bool(cell := _name(cells[place])) and names.meet(cell, table.name)[0] is not None for _, cells in sample
+        )
         for place in table.roles.images
     }
     return max(table.roles.images, key=lambda place: met[place])
@@ -115,9 +118,10 @@ def _named_split(name: str) -> Split | None:
 
 def _facts(cells: list[Any], table: Table, number: int, named: Split | None, tally: Tally) -> Facts:
     roles, where = table.roles, table.where(number)
-    label, text, value = (
-        None if place is None else as_text(cells[place], where, tally) for place in (roles.label, roles.text, roles.split)
+    label, value = (
+        None if place is None else as_text(cells[place], where, tally) for place in (roles.label, roles.split)
     )
+    text = None if roles.text is None else caption(cells[roles.text], where, tally)
     split = named
     if value is not None:
         found = split_name(value)

@@ -26,7 +26,7 @@ class FileNames:
             composed = name if name.isascii() else unicodedata.normalize("NFC", name)
             if composed != name:
                 self._composed[composed] = AMBIGUOUS if composed in self._composed else name
-        self._roots = {os.path.abspath(root), os.path.realpath(root)} if root is not None else set()
+        self._roots = {os.path.normpath(root.absolute()), os.path.realpath(root)} if root is not None else set()
         self._folder: str | None = None
         self._indexes: dict[tuple[str, int], dict[str, str]] = {}
 

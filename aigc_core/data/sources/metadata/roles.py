@@ -34,6 +34,18 @@ class Facts(NamedTuple):
     text: str | None = None
     split: Split | None = None
 
+    def joined(self, other: Facts) -> Facts:
+        """What either says; where both do this one counts, but that a row which one of them holds out is held out."""
+        return Facts(
+            other.label if self.label is None else self.label,
+            other.text if self.text is None else self.text,
+            held_out_first(self.split, other.split),
+        )
+
+    def contradicts(self, other: Facts) -> bool:
+        """Whether both say something of the label, the caption or the split, and not the same."""
+        return any(a is not None and b is not None and a != b for a, b in zip(self, other, strict=True))
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -54,9 +66,7 @@ def find_roles(header: Sequence[str]) -> Roles:
     found = {role: [places[name] for name in names if name in places] for role, names in USUAL.items()}
     label, text, split = (next(iter(found[role]), None) for role in ("label", "text", "split"))
     known = {*found["image"], label, text, split}
-    unread = [
-        name for place, name in enumerate(header) if place not in known and not _NUMBERING.fullmatch(plain(name))
-    ]
+    unread = [name for place, name in enumerate(header) if place not in known and not _NUMBERING.fullmatch(plain(name))]
     return Roles(found["image"], label, text, split, unread)
 
 
@@ -77,3 +87,16 @@ def as_text(value: object, where: str, tally: Tally) -> str | None:
         return str(value)
     tally.add("values_not_read", where)
     return None
+
+
+def caption(value: object, where: str, tally: Tally) -> str | None:
+    """A caption as `as_text` has it; of a list of captions the first."""
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        tally.add("more_captions", where, int(len(value) > 1))
+        value = value[0]
+    return as_text(value, where, tally)
+
+
+def held_out_first(one: Split | None, other: Split | None) -> Split | None:
+    """The split of a row that two places name: what either of them holds out is held out, else the first counts."""
+    return "test" if "test" in (one, other) else one or other

@@ -74,10 +74,13 @@ def meant_as_table(content: bytes) -> bool:
     return any(find_roles(line.split(sign)).images for line in first for sign in DELIMITERS)
 
 
-def read_rows(name: str, lines: Sequence[str], delimiter: str, is_row: Callable[[str], bool], tally: Tally) -> Iterator[Row]:
+def read_rows(
+    name: str, lines: Sequence[str], delimiter: str, is_row: Callable[[str], bool], tally: Tally
+) -> Iterator[Row]:
     """The rows of a table, its header too; lines without a letter are none.
 
-    A quote that is still open where a line begins for which `is_row` holds is closed before it.
+    A quote that is still open where a line begins for which `is_row` holds is closed before that line, and one that is
+    never closed at the end of its own line.
     """
     before = csv.field_size_limit(MAX_BYTES)
     try:
@@ -87,13 +90,13 @@ def read_rows(name: str, lines: Sequence[str], delimiter: str, is_row: Callable[
             base, begin, place = place, place, len(lines)
             for cells in reader:
                 end = base + reader.line_num
-                inner = next((at for at in range(begin + 1, end) if is_row(lines[at])), None)
-                if inner is not None:
+                stop = _stop(lines, begin, end, delimiter, is_row)
+                if stop is not None:
                     tally.add("unclosed_quote", f"{name} line {begin + 1}")
-                    cells, place = _closed(lines[begin:inner], delimiter), inner  # noqa: PLW2901
+                    cells, place = _closed(lines[begin:stop], delimiter), stop
                 if any(cell.strip() for cell in cells):
                     yield begin + 1, cells
-                if inner is not None:
+                if stop is not None:
                     break
                 begin = end
     except csv.Error as error:
@@ -102,13 +105,29 @@ def read_rows(name: str, lines: Sequence[str], delimiter: str, is_row: Callable[
         csv.field_size_limit(before)
 
 
+def _stop(lines: Sequence[str], begin: int, end: int, delimiter: str, is_row: Callable[[str], bool]) -> int | None:
+    """The line before which a row has to end that goes from `begin` to `end`; null where it is whole."""
+    inner = next((at for at in range(begin + 1, end) if is_row(lines[at])), None)
+    if inner is None and end == len(lines) and _is_open(lines[begin:end], delimiter):
+        return begin + 1
+    return inner
+
+
+def _is_open(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether a quote is open at the end of these lines: a line after them then belongs to the same row."""
+    *_, last = csv.reader([*lines, "."], delimiter=delimiter)
+    return last != ["."]
+
+
 def _closed(lines: Sequence[str], delimiter: str) -> list[str]:
     """One row whose last quote is open."""
     text = "".join(lines).rstrip("\n") + '"'
     return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
-def looks_like_row(line: str, delimiter: str, columns: int, images: Sequence[int], is_file: Callable[[str], bool]) -> bool:
+def looks_like_row(
+    line: str, delimiter: str, columns: int, images: Sequence[int], is_file: Callable[[str], bool]
+) -> bool:
     """Whether a line inside a quote is a row of its own: it names a file where the table does."""
     cells = line.rstrip("\n").split(delimiter)
     for place in images:
@@ -128,7 +147,7 @@ def fitted(cells: list[str], columns: int, text: int | None, delimiter: str, whe
         cells = cells[:-1]
     extra = len(cells) - columns
     if extra > 0:
-        tally.add("long_rows", where)
+        tally.add("cut_rows" if text is None else "long_rows", where)
         if text is not None:
             cells = [*cells[:text], delimiter.join(cells[text : text + extra + 1]), *cells[text + extra + 1 :]]
     elif extra < 0:
