@@ -8,20 +8,12 @@ the classes of train and test are found as one.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
+from aigc_core.data.sources.layout.levels import Folder, Level, both, is_flat, level_of, splits_of, tree
 from aigc_core.data.sources.notices import Tally
-from aigc_core.data.splits import (
-    DEVELOPMENT,
-    MORE_TRAINING,
-    OCCASIONAL_TEST_WORDS,
-    SURELY_HELD_OUT,
-    SplitName,
-    split_name,
-)
+from aigc_core.data.splits import MORE_TRAINING, split_name
 from aigc_core.records import Split
 
 #: Folders that hold pictures without saying which, where they are alone on their level.
@@ -39,22 +31,6 @@ _PART = re.compile(r"(part|fold|batch|shard|chunk|folder)s?[\W_]*\d+", re.IGNORE
 _SHARD = re.compile(r"\d{5,}")
 
 
-@dataclass(slots=True)
-class Folder:
-    """One folder, by its name in Unicode's composed form."""
-
-    name: str
-    path: str
-    parent: Folder | None
-    files: int = 0  # rows directly in it
-    below: int = 0  # rows in it and below it
-    folders: dict[str, Folder] = field(default_factory=dict)
-    label: str | None = None
-    split: Split | None = None
-
-
-#: Folders of one level, by name: one name may stand below several parents.
-Level = dict[str, list[Folder]]
 #: Label and split of the rows in a folder.
 Place = tuple[str | None, Split | None]
 
@@ -64,7 +40,7 @@ def arrange(rows: Mapping[str, int], tally: Tally) -> dict[str, Place]:
 
     What was not clear is counted in `tally`, by the folder's path.
     """
-    where, order = _tree(rows)
+    where, order = tree(rows)
     todo = [order[0]]
     while todo:
         todo += _read(todo.pop(), tally)
@@ -79,45 +55,24 @@ def arrange(rows: Mapping[str, int], tally: Tally) -> dict[str, Place]:
     return {path: (folder.label, folder.split) for path, folder in where.items()}
 
 
-def _tree(rows: Mapping[str, int]) -> tuple[dict[str, Folder], list[Folder]]:
-    """Folders by their path as it is written, and all of them, each after the one that it lies in."""
-    root = Folder("", "", None)
-    order, where = [root], dict[str, Folder]()
-    for path, count in sorted(rows.items()):
-        folder = root
-        for part in path.split("/") if path else ():
-            name = unicodedata.normalize("NFC", part)
-            if name not in folder.folders:
-                inside = folder.folders[name] = Folder(name, f"{folder.path}/{name}".lstrip("/"), folder)
-                order.append(inside)
-            folder = folder.folders[name]
-        folder.files += count
-        where[path] = folder
-    for folder in reversed(order):
-        folder.below += folder.files
-        if folder.parent is not None:
-            folder.parent.below += folder.below
-    return where, order
-
-
 def _read(root: Folder, tally: Tally) -> list[Folder]:
     """Decide what the folders in `root` are; folders that have to be read on their own are returned."""
     group, wrapper = _unwrapped([root], tally)
-    level = _level(group)
+    level = level_of(group)
     splits = splits_of(level)
     if not splits:
-        _read_classes(level, tally, inside_splits=False)
-        return []
-    whole = [folder for name in splits for folder in level[name] if _both(splits_of(_level([folder])))]
-    apart = whole if len(whole) < len(splits) else []  # splits of their own; in all of them they are classes
+        return _read_classes(level, tally, inside_splits=False)
+    # Training folders that hold splits of their own; where all folders do, `train` and `test` are classes in them.
+    whole = [f for name in splits for f in level[name] if both(splits_of(level_of([f])))]
+    apart = [f for f in whole if splits[f.name] == "train"] if len(whole) < len(splits) else []
     for name, split in splits.items():
         for folder in level[name]:
-            folder.split = split if split == "test" or folder not in apart else None
+            folder.split = None if folder in apart else split
     same, copies = _beside(level, splits, tally)
     children = Counter(name for folders in level.values() for folder in folders for name in folder.folders)
     below = [_collapsed(f, children, tally) for name in (*splits, *same) for f in level[name] if f not in apart]
-    inner = _level(_unwrapped(below, tally)[0])
-    _read_classes(inner, tally, inside_splits=True)
+    inner = level_of(_unwrapped(below, tally)[0])
+    copies += _read_classes(inner, tally, inside_splits=True)
     if not inner:
         _label_by_split_names(level, splits, tally)
         if wrapper and not apart and not any(folder.label for same in level.values() for folder in same):
@@ -125,27 +80,16 @@ def _read(root: Folder, tally: Tally) -> list[Folder]:
     return [*apart, *copies]
 
 
-def _both(splits: Mapping[str, Split]) -> bool:
-    return len(set(splits.values())) == 2
-
-
-def _level(group: Iterable[Folder]) -> Level:
-    level: Level = {}
-    for parent in group:
-        for name, folder in parent.folders.items():
-            level.setdefault(name, []).append(folder)
-    return level
-
-
 def _unwrapped(group: list[Folder], tally: Tally) -> tuple[list[Folder], str]:
     """The group below folders that only wrap everything, and the path of the last wrapper that could be a class."""
     wrapper = ""
-    while level := _level(group):
+    while level := level_of(group):
         folders = [folder for same in level.values() for folder in same]
         plain = _says_nothing(level, folders)
         parts = len(level) > 1 and all(_PART.fullmatch(name) for name in level)
         deep = 2 * sum(folder.below - folder.files for folder in folders) > sum(folder.below for folder in group)
-        if not (plain or (deep and (parts or (len(level) == 1 and not splits_of(level))))):
+        one = len(level) == 1 and (not splits_of(level) or both(splits_of(level_of(folders))))
+        if not (plain or (deep and (parts or one))):
             break
         if not plain:
             wrapper = folders[0].path
@@ -159,7 +103,7 @@ def _says_nothing(level: Level, folders: list[Folder]) -> bool:
     """Whether the only folder is called `images` or like the one it lies in, or all are shards from `00000` on."""
     only = folders[0] if len(level) == 1 else None
     doubled = only and only.parent and only.name.casefold() == only.parent.name.casefold()
-    shards = all(_SHARD.fullmatch(name) for name in level) and not int(min(level))
+    shards = all(_SHARD.fullmatch(name) for name in level) and set(min(level)) == {"0"}
     return bool((only and only.name.casefold() in PLAIN_FOLDERS) or doubled or shards)
 
 
@@ -185,48 +129,6 @@ def _collapsed(folder: Folder, children: Mapping[str, int], tally: Tally) -> Fol
     return folder
 
 
-def splits_of(level: Level) -> dict[str, Split]:
-    """The folders of a level that are splits, by name; empty where all of them are classes.
-
-    Names of splits count where several agree (`train` and `test`), where all folders are called like splits, where a
-    folder is called as no class would be (`holdout`), or where it holds the same folders as those beside it.
-    """
-    named = {name: found for name in level if (found := split_name(name))}
-    sure = _agreeing(named, len(level))
-    splits: dict[str, Split] = {name: named[name].split for name in sure}
-    words = {named[name].word for name in sure}
-    if "train" not in splits.values() and len(splits) > 1:
-        early = {name for name in sure if named[name].word in DEVELOPMENT}
-        if len(early) < len(splits):  # `development` beside `test` is what is trained on
-            splits.update(dict.fromkeys(early, "train"))
-    others = level.keys() - splits.keys()
-    if not splits or (not others and words <= set(OCCASIONAL_TEST_WORDS)):
-        return {}
-    if not others or _both(splits):
-        return splits
-    inside = _level(folder for name in splits for folder in level[name]).keys()
-    beside = _level(folder for name in others for folder in level[name])
-    same = len(level) == 2 and inside and inside == beside.keys()
-    surely = any(named[name].word in SURELY_HELD_OUT or not named[name].bare for name in sure)
-    return splits if inside & others or same or surely or _holds_splits(beside) else {}
-
-
-def _holds_splits(level: Level) -> bool:
-    """Whether names of both kinds stand on this level, and nothing else."""
-    named = [split_name(name) for name in level]
-    return {found.split for found in named if found and not found.rest} == {"train", "test"} and None not in named
-
-
-def _agreeing(named: Mapping[str, SplitName], size: int) -> list[str]:
-    """Names that say a split and nothing else, or whose other words stand with both kinds of split."""
-    kinds: dict[str, set[Split]] = {}
-    for found in named.values():
-        kinds.setdefault(found.rest.casefold(), set()).add(found.split)
-    agreeing = [name for name, found in named.items() if not found.rest or len(kinds[found.rest.casefold()]) == 2]
-    both = {found.split for found in named.values()} == {"train", "test"}
-    return list(named) if agreeing and both and len(named) == size else agreeing
-
-
 def _beside(level: Level, splits: Mapping[str, Split], tally: Tally) -> tuple[list[str], list[Folder]]:
     """Give folders beside splits what they most likely are.
 
@@ -234,17 +136,18 @@ def _beside(level: Level, splits: Mapping[str, Split], tally: Tally) -> tuple[li
     Where training folders have a name, what is beside them is held out unless its name says otherwise.
     """
     others = [name for name in level if name not in splits]
-    inside = _level(folder for name in splits for folder in level[name]).keys()
+    inside = level_of(folder for name in splits for folder in level[name]).keys()
     trained = "train" in splits.values()
+    many = (is_flat(level) and len(others) > len(splits)) if trained else len(others) > 1
     same: list[str] = []
     apart: list[Folder] = []
     for name in others:
         folders, unlabelled = level[name], name.casefold() in MORE_TRAINING | PLAIN_FOLDERS
-        if _both(splits_of(_level(folders))):
+        if both(splits_of(level_of(folders))):
             apart += folders
             tally.add("beside_splits", f"{folders[0].path}: read on its own")
             continue
-        is_class = name in inside or (len(others) > 1 and not trained and not unlabelled)
+        is_class = name in inside or (many and not unlabelled)
         split: Split = "train" if name.casefold() in MORE_TRAINING or not trained else "test"
         for folder in folders:
             folder.label = name if is_class else None
@@ -274,30 +177,36 @@ def _label_by_split_names(level: Level, splits: Mapping[str, Split], tally: Tall
         tally.add("masks", ", ".join(sorted(set(rests.values()))))
 
 
-def _read_classes(level: Level, tally: Tally, *, inside_splits: bool) -> None:
-    """Each folder of the level is a class; where its rows have no split yet, folders in it may name one."""
+def _read_classes(level: Level, tally: Tally, *, inside_splits: bool) -> list[Folder]:
+    """Each folder of the level is a class; where its rows have no split yet, folders in it may name one.
+
+    A folder such as `images` that holds nothing but folders is returned, to be read on its own.
+    """
+    apart = [f for name, folders in level.items() for f in folders if name.casefold() in PLAIN_FOLDERS and not f.files]
+    wrappers = set(apart)
     for name, folders in level.items():
         for folder in folders:
-            folder.label = name
+            folder.label = None if folder in wrappers else name
     doubtful = [name for name in level if (found := split_name(name)) and not found.rest]
     for name in doubtful:
         tally.add("split_or_class", level[name][0].path)
     for name in sorted(level):
         if name.casefold() in MASK_FOLDERS and any(other.casefold() in PLAIN_FOLDERS for other in level):
             tally.add("masks", level[name][0].path)
-    group = [folder for folders in level.values() for folder in folders]
-    below = _level(group) if inside_splits else _read_inner_splits(group, tally)
+    group = [folder for folders in level.values() for folder in folders if folder not in wrappers]
+    below = level_of(group) if inside_splits else _read_inner_splits(group, tally)
     for name, folders in below.items():
         if name.casefold() not in PLAIN_FOLDERS:
             tally.add("deeper_folders", folders[0].path)
+    return apart
 
 
 def _read_inner_splits(group: list[Folder], tally: Tally) -> Level:
     """Take the splits in `cat/train`, at whatever depth; the level that holds no splits and lies directly below is returned."""
-    first = level = _level(group)
+    first = level = level_of(group)
     while level:
         splits = splits_of(level)
-        if splits and (_both(splits) or len(splits) == len(level)):
+        if splits and (both(splits) or len(splits) == len(level)):
             for name, folders in level.items():
                 unnamed: Split = "train" if name.casefold() in MORE_TRAINING else "test"
                 for folder in folders:
@@ -305,6 +214,6 @@ def _read_inner_splits(group: list[Folder], tally: Tally) -> Level:
                 if name not in splits:
                     _tell_beside(name, folders[0], "training rows" if unnamed == "train" else "held out", tally)
             below = [folder for folders in level.values() for folder in folders]
-            return _level(below) if level is first else first
-        level = _level(folder for folders in level.values() for folder in folders)
+            return level_of(below) if level is first else first
+        level = level_of(folder for folders in level.values() for folder in folders)
     return first
