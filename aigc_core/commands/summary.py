@@ -8,16 +8,17 @@ from rich.console import Console
 from rich.table import Table
 
 from aigc_core.config import Config
+from aigc_core.data.sources.base import Notice
+from aigc_core.data.sources.notices import shown
 from aigc_core.evaluation.comparability import refuse_families
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
-from aigc_core.records import NOTICES_FILE, StageResult
+from aigc_core.records import StageResult
 from aigc_core.report import ablation, facts, verdict
 
 DAGSTER_PAGE = "http://127.0.0.1:3000"
 MLFLOW_PAGE = "http://127.0.0.1:5000"
-NOTICES_SHOWN = 12
 
 
 def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stages share one signature)
@@ -35,10 +36,8 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
     ):
         console.print(_pairs(title, lines))
     if data["notices"]:
-        lines = [("", notice["text"]) for notice in data["notices"][:NOTICES_SHOWN]]
-        rest = len(data["notices"]) - len(lines)
-        lines += [("", f"{rest} more in data/ingested/{NOTICES_FILE}")] if rest else []
-        console.print(_pairs("What was read", lines))
+        told = shown([Notice(**notice) for notice in data["notices"]])
+        console.print(_pairs("What was read", [("", line) for line in told]))
     console.print(quality_table(metrics, tunings))
     console.print(headline, highlight=False)
     value = ablation.headline(facts.require(paths.ablation / "ledger.json", "ablate").parent)

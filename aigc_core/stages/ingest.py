@@ -75,11 +75,13 @@ class _Table:
         self._pack()
         return pa.Table.from_batches(self.batches, ROW_SCHEMA)
 
-    def shape(self, side: int | None) -> dict[str, Any]:
-        """The size and channels that models use for this data; `side` is the user's choice."""
+    def shape(self, side: int | None, notices: list[Notice]) -> dict[str, Any]:
+        """The size and channels that models use for this data; `side` is the user's choice, `notices` are the reader's."""
         if not self.sides:
+            others = [notice.text for notice in notices if notice.code in ("archive_inside", "left_out")]
             raise SourceError(
-                f"not one file of the source could be decoded: is source.kind right? What was found: {self.notes.reasons()}"
+                "not one file of the source could be decoded: is source.kind right? What was found: "
+                f"{'; '.join([self.notes.reasons(), *others])}"
             )
         return {
             "size": side or model_side(_median(self.sides)),
@@ -130,9 +132,10 @@ def _ingest(source: OpenSource, config: Config, paths: Paths, workers: int | Non
         for entry, content, error, found in _identified(rows, workers):
             table.add(entry, error, found, config)
             writer.add(row_id(entry.key), content)
-        shape = table.shape(config.source.side)
+        told = [*source.notices, *left_out(source.skipped, WORDS)]
+        shape = table.shape(config.source.side, told)
     columns = table.table()
-    notices = [*source.notices, *left_out(source.skipped, WORDS), *table.notes.notices()]
+    notices = [*told, *table.notes.notices()]
     parameters = {
         "source": config.source.model_dump(exclude={"path"}, exclude_defaults=True) | {"kind": config.source.kind},
         "split": config.split.model_dump(),

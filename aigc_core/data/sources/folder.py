@@ -157,6 +157,8 @@ def _tell(files: Files, found: Sorted, entries: Iterable[Entry], tally: Tally) -
     alike: dict[str, list[str]] = {}
     for label in sorted(name for name in labels if name is not None):
         alike.setdefault(" ".join(label.casefold().split()), []).append(label)
+        if label != label.strip():
+            tally.add("padded_names", repr(label))
     for same in alike.values():
         if len(same) > 1:
             tally.add("names_alike", " and ".join(repr(label) for label in same), len(same))

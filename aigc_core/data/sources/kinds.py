@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from PIL import Image
 #: Folders and files that operating systems and tools leave behind, in small letters.
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
-HIDDEN = "hidden"
+HIDDEN, NOTE, OTHER = "hidden", "text without a suffix", "odd suffix"
+_WORD = re.compile(r"\.[a-z_-]{1,12}")
 #: Texts that accompany data sets, with any suffix that is not an image's or with none.
 NOTES = frozenset(
     {"readme", "license", "licence", "copying", "citation", "changelog", "notice", "authors", "contributors", "manifest",
@@ -53,6 +55,8 @@ WORDS = {
         (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".aria2"), "unfinished downloads"
     ),
     HIDDEN: "hidden and system files",
+    NOTE: "texts",
+    OTHER: "others",
 }
 #: Files of these suffixes are rows, whatever their bytes are: what cannot be decoded is quarantined with its reason.
 IMAGES = frozenset(
@@ -103,7 +107,7 @@ def sort_out(names: Iterable[str], refused: Iterable[str], start: Callable[[str]
         elif suffix not in GROUP_OF and not _is_note(name) and (name in closed or may_be_image(_begin(start, name))):
             found.rows.append(name)
         else:
-            found.skipped[suffix or "notes"] += 1
+            found.skipped[_counted_as(suffix)] += 1
             found.archives += [name] if suffix in ARCHIVES else []
     return found
 
@@ -120,6 +124,13 @@ def suffix_of(name: str) -> str:
     """The suffix in small letters, without blanks; "" where there is none."""
     stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
     return f".{suffix.strip().lower()}" if dot and stem and suffix.strip() else ""
+
+
+def _counted_as(suffix: str) -> str:
+    """The suffix, where it is one; numbers and long endings would be counted one by one."""
+    if not suffix:
+        return NOTE
+    return suffix if suffix in WORDS or _WORD.fullmatch(suffix) else OTHER
 
 
 def _is_note(name: str) -> bool:

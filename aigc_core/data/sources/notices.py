@@ -14,6 +14,8 @@ EXAMPLES = 3
 #: Letters of one example, and of all examples of a sentence after the first.
 EXAMPLE_LETTERS = 120
 EXAMPLES_LETTERS = 240
+#: Suffixes that are shown of one kind of files.
+SUFFIXES = 6
 #: Kinds of decode notes that are told one by one, and that are counted at all.
 NOTE_KINDS = 8
 COUNTED_KINDS = 1000
@@ -35,6 +37,7 @@ SENTENCES: dict[str, str] = {
     "deeper_folders": "folders inside class folders, not taken for classes of their own: {n}{names}",
     "empty_folders": "empty folders: {n}{names}",
     "names_alike": "classes whose names differ only in case or blanks, kept apart: {n}{names}",
+    "padded_names": "classes whose names begin or end with a blank, kept as they are: {n}{names}",
     "one_class": "every row has the same class{names}",
     "no_labels": "no row has a label: neither class folders nor a table name classes",
     "unlabelled": "rows without a label, while others have one: {n}{names}",
@@ -115,17 +118,29 @@ class Tally:
 
 
 def left_out(skipped: Mapping[str, int], groups: Mapping[str, str]) -> list[Notice]:
-    """One notice of the files that are no rows; `groups` says in a word what files of a suffix are."""
-    kinds: dict[str, Counter[str]] = {}
+    """What a reader skipped: one notice of all files that are no rows, and one of each other kind.
+
+    `groups` says in a word what files of a suffix are.
+    """
+    files: dict[str, Counter[str]] = {}
+    told: list[Notice] = []
     for what, count in sorted(skipped.items()):
-        kinds.setdefault(groups.get(what, "others" if what.startswith(".") else what), Counter())[what] += count
-    words = [
-        f"{kind} {counts.total():,}"
-        + (f" ({' '.join(counts)})" if all(what.startswith(".") for what in counts) else "")
-        for kind, counts in sorted(kinds.items(), key=lambda item: -item[1].total())
-    ]
-    total = sum(skipped.values())
-    return [Notice("left_out", total, f"left out, being no images: {', '.join(words)}")] if total else []
+        if what in groups or what.startswith("."):
+            files.setdefault(groups.get(what, "others"), Counter())[what] += count
+        else:
+            told.append(Notice("skipped", count, f"{what}: {count:,}"))
+    kinds = sorted(files.items(), key=lambda item: -item[1].total())
+    total = sum(counts.total() for _, counts in kinds)
+    if total:
+        words = ", ".join(f"{kind} {counts.total():,}{_suffixes(counts)}" for kind, counts in kinds)
+        told.append(Notice("left_out", total, f"left out, being no images: {words}"))
+    return told
+
+
+def _suffixes(counts: Counter[str]) -> str:
+    found = [what for what in counts if what.startswith(".")]
+    more = " ..." if len(found) > SUFFIXES else ""
+    return f" ({' '.join(found[:SUFFIXES])}{more})" if found else ""
 
 
 @dataclass
@@ -160,7 +175,7 @@ class DecodeNotes:
 
     def reasons(self, most: int = NOTE_KINDS) -> str:
         """Why rows could not be decoded, the commonest first, with counts and what to do."""
-        told = [f"{kind.count:,} {kind.words()}{_advice(kind.text)}" for kind in _ranked(self._failed)]
+        told = [f"{_rows(kind.count)}: {kind.words()}{_advice(kind.text)}" for kind in _ranked(self._failed)]
         rest = f"; {len(told) - most} more reasons" if len(told) > most else ""
         return "; ".join(told[:most]) + rest
 
@@ -182,7 +197,11 @@ def _told(code: str, before: str, kinds: Mapping[str, _Kind]) -> list[Notice]:
     rest = sum(kind.count for kind in ranked[NOTE_KINDS:])
     if rest:
         told.append((rest, "other notes"))
-    return [Notice(code, count, f"{before}{count:,} row{'s' if count > 1 else ''}: {text}") for count, text in told]
+    return [Notice(code, count, f"{before}{_rows(count)}: {text}") for count, text in told]
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count > 1 else ''}"
 
 
 #: What to do about reasons that readers give; those of the image decoder say it themselves.

@@ -72,7 +72,7 @@ def find_roles(header: Sequence[str]) -> Roles:
 
 def plain(name: str) -> str:
     """A column's name in small letters, its words joined by `_`."""
-    return re.sub(r"[\s-]+", "_", name.strip("\ufeff \t\r\n").casefold())
+    return re.sub(r"[\s-]+", "_", name.strip("\ufeff \t\r\n\"'").casefold())
 
 
 def as_text(value: object, where: str, tally: Tally) -> str | None:

@@ -75,11 +75,11 @@ def meant_as_table(content: bytes) -> bool:
 
 
 def read_rows(
-    name: str, lines: Sequence[str], delimiter: str, is_row: Callable[[str], bool], tally: Tally
+    name: str, lines: Sequence[str], delimiter: str, columns: Sequence[str], is_row: Callable[[str], bool], tally: Tally
 ) -> Iterator[Row]:
     """The rows of a table, its header too; lines without a letter are none.
 
-    A quote that is still open where a line begins for which `is_row` holds is closed before that line, and one that is
+    `columns` is the header, as soon as the caller knows it. A quote that is still open where a line begins for which `is_row` holds is closed before that line, and one that is
     never closed at the end of its own line.
     """
     before = csv.field_size_limit(MAX_BYTES)
@@ -93,7 +93,7 @@ def read_rows(
                 stop = _stop(lines, begin, end, delimiter, is_row)
                 if stop is not None:
                     tally.add("unclosed_quote", f"{name} line {begin + 1}")
-                    cells, place = _closed(lines[begin:stop], delimiter), stop
+                    cells, place = _closed(lines[begin:stop], delimiter, len(columns)), stop
                 if any(cell.strip() for cell in cells):
                     yield begin + 1, cells
                 if stop is not None:
@@ -119,10 +119,11 @@ def _is_open(lines: Sequence[str], delimiter: str) -> bool:
     return last != ["."]
 
 
-def _closed(lines: Sequence[str], delimiter: str) -> list[str]:
-    """One row whose last quote is open."""
-    text = "".join(lines).rstrip("\n") + '"'
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+def _closed(lines: Sequence[str], delimiter: str, columns: int) -> list[str]:
+    """One row whose last quote is open; where the quote holds whole cells it counts for nothing."""
+    text = "".join(lines).rstrip("\n")
+    cells = next(csv.reader(io.StringIO(f'{text}"', newline=""), delimiter=delimiter))
+    return cells if len(cells) >= columns else [cell.strip('" ') for cell in text.split(delimiter)]
 
 
 def looks_like_row(
