@@ -144,6 +144,21 @@ def test_classes_beside_what_is_surely_held_out_are_training_rows(held, path):
     assert told == {"beside_splits": 2}
 
 
+@pytest.mark.parametrize(
+    ("folders", "held", "label"),
+    [
+        (["cat", "cat/holdout", "dog"], "cat/holdout", "cat"),
+        (["train/cat", "train/cat/test", "test/cat"], "train/cat/test", "cat"),
+        (["train/cat", "train/dog", "train/val", "test/cat"], "train/val", None),
+        (["test/train/cat", "train/cat"], "test/train/cat", "train"),
+    ],
+)
+def test_what_is_held_out_inside_other_folders(folders, held, label):
+    places, _ = read(*folders)
+    assert places[held] == (label, "test")
+    assert places[folders[0]][1] != "test" or folders[0] == held
+
+
 def test_classes_in_the_names_of_splits():
     places, told = read("trainA", "trainB", "testA", "testB")
     assert places == {

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from aigc_core.data.sources.layout.levels import Folder, Level, both, is_flat, level_of, splits_of, tree
+from aigc_core.data.sources.layout.levels import Folder, Level, both, is_flat, is_held_out, level_of, splits_of, tree
 from aigc_core.data.sources.notices import Tally
 from aigc_core.data.splits import MORE_TRAINING, split_name
 from aigc_core.records import Split
@@ -45,14 +45,22 @@ def arrange(rows: Mapping[str, int], tally: Tally) -> dict[str, Place]:
     while todo:
         todo += _read(todo.pop(), tally)
     for folder in order[1:]:  # parents come before what is in them
-        parent = folder.parent or order[0]
-        folder.label = folder.label if folder.label is not None else parent.label
-        folder.split = folder.split or parent.split
+        _inherit(folder, folder.parent or order[0], tally)
     named = [folder for folder in order if folder.split and not (folder.parent and folder.parent.split)]
     if named and not any(folder.files and folder.split != "test" for folder in order):
         for folder in named:
             tally.add("only_held_out", folder.path)
     return {path: (folder.label, folder.split) for path, folder in where.items()}
+
+
+def _inherit(folder: Folder, parent: Folder, tally: Tally) -> None:
+    """Give a folder what its parent has; what is held out by its name inside training folders is not trained on."""
+    folder.split = parent.split if parent.split == "test" else folder.split or parent.split
+    if folder.split != "test" and is_held_out(folder):
+        folder.split = "test"
+        folder.label = None if folder.label == folder.name else folder.label
+        tally.add("beside_splits", f"{folder.path}: held out")
+    folder.label = folder.label if folder.label is not None else parent.label
 
 
 def _read(root: Folder, tally: Tally) -> list[Folder]:
@@ -65,9 +73,10 @@ def _read(root: Folder, tally: Tally) -> list[Folder]:
     # Training folders that hold splits of their own; where all folders do, `train` and `test` are classes in them.
     whole = [f for name in splits for f in level[name] if both(splits_of(level_of([f])))]
     apart = [f for f in whole if splits[f.name] == "train"] if len(whole) < len(splits) else []
-    for name, split in splits.items():
-        for folder in level[name]:
-            folder.split = None if folder in apart else split
+    for name, folders in level.items():
+        for folder in folders:
+            folder.role = "split"
+            folder.split = None if folder in apart else splits.get(name)
     same, copies = _beside(level, splits, tally)
     children = Counter(name for folders in level.values() for folder in folders for name in folder.folders)
     below = [_collapsed(f, children, tally) for name in (*splits, *same) for f in level[name] if f not in apart]
@@ -93,8 +102,9 @@ def _unwrapped(group: list[Folder], tally: Tally) -> tuple[list[Folder], str]:
             break
         if not plain:
             wrapper = folders[0].path
-        for folder in folders if plain else ():
-            _not_a_class(folder, tally)
+        for folder in folders:
+            folder.role = "wrapper"
+            _not_a_class(folder, tally, told=plain)
         group = folders
     return group, wrapper
 
@@ -107,8 +117,8 @@ def _says_nothing(level: Level, folders: list[Folder]) -> bool:
     return bool((only and only.name.casefold() in PLAIN_FOLDERS) or doubled or shards)
 
 
-def _not_a_class(folder: Folder, tally: Tally) -> None:
-    if folder.files:
+def _not_a_class(folder: Folder, tally: Tally, *, told: bool = True) -> None:
+    if folder.files and told:
         tally.add("not_a_class", folder.path)
 
 
@@ -119,13 +129,14 @@ def _collapsed(folder: Folder, children: Mapping[str, int], tally: Tally) -> Fol
     """
     while len(folder.folders) == 1:
         inside = next(iter(folder.folders.values()))
-        outer, inner = split_name(folder.name), split_name(inside.name)
-        alike = inside.name.casefold() == folder.name.casefold() or (outer and inner and outer.split == inner.split)
+        named = split_name(inside.name)
+        alike = inside.name.casefold() == folder.name.casefold() or (named and named.split == folder.split)
         if inside.name.casefold() in PLAIN_FOLDERS:
             _not_a_class(inside, tally)
         elif children[inside.name] > 1 or not alike:
             break
         folder = inside
+        folder.role = "wrapper"
     return folder
 
 
@@ -187,6 +198,7 @@ def _read_classes(level: Level, tally: Tally, *, inside_splits: bool) -> list[Fo
     for name, folders in level.items():
         for folder in folders:
             folder.label = None if folder in wrappers else name
+            folder.role = "wrapper" if folder in wrappers else "class"
     doubtful = [name for name in level if (found := split_name(name)) and not found.rest]
     for name in doubtful:
         tally.add("split_or_class", level[name][0].path)
@@ -210,7 +222,7 @@ def _read_inner_splits(group: list[Folder], tally: Tally) -> Level:
             for name, folders in level.items():
                 unnamed: Split = "train" if name.casefold() in MORE_TRAINING else "test"
                 for folder in folders:
-                    folder.split = splits.get(name, unnamed)
+                    folder.split, folder.role = splits.get(name, unnamed), "split"
                 if name not in splits:
                     _tell_beside(name, folders[0], "training rows" if unnamed == "train" else "held out", tally)
             below = [folder for folders in level.values() for folder in folders]

@@ -5,8 +5,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-from aigc_core.data.splits import DEVELOPMENT, OCCASIONAL_TEST_WORDS, SURELY_HELD_OUT, SplitName, split_name
+from aigc_core.data.splits import (
+    DEVELOPMENT,
+    OCCASIONAL_TEST_WORDS,
+    SPLIT_NAMES,
+    SURELY_HELD_OUT,
+    SplitName,
+    split_name,
+)
 from aigc_core.records import Split
 
 #: Beside so many folders without subfolders, `train` and `test` are words like the others.
@@ -25,6 +33,7 @@ class Folder:
     folders: dict[str, Folder] = field(default_factory=dict)
     label: str | None = None
     split: Split | None = None
+    role: Literal["", "wrapper", "split", "class"] = ""  # what it was read as; "" where nothing was asked of it
 
 
 #: Folders of one level, by name: one name may stand below several parents.
@@ -64,6 +73,14 @@ def level_of(group: Iterable[Folder]) -> Level:
 def both(splits: Mapping[str, Split]) -> bool:
     """Whether there are training and held-out folders."""
     return len(set(splits.values())) == 2
+
+
+def is_held_out(folder: Folder) -> bool:
+    """Whether a folder inside others is held out by its name: a class is so only where no class is called like it."""
+    found = split_name(folder.name)
+    if found is None or found.split != "test" or found.rest or found.word not in SPLIT_NAMES:
+        return False
+    return not folder.role or (folder.role == "class" and found.word in SURELY_HELD_OUT)
 
 
 def is_flat(level: Level) -> bool:
