@@ -170,6 +170,12 @@ def test_classes_in_the_names_of_splits():
     assert told == {"class_in_split_name": 4}
 
 
+@pytest.mark.parametrize(("other", "label"), [("cat", "cat"), ("images", None)])
+def test_one_folder_beside_what_is_surely_held_out(other, label):
+    places, _ = read(other, "holdout")
+    assert places == {other: (label, "train"), "holdout": (None, "test")}
+
+
 @pytest.mark.parametrize("folders", [["test"], ["test/cat", "val/cat"]])
 def test_a_source_that_is_all_held_out_stays_so_and_says_it(folders):
     places, told = read(*folders)
@@ -225,6 +231,15 @@ def test_loose_images_alike_names_and_empty_folders(make):
     source = kept(open_source("folder", path, None, 0))
     assert {entry.label for entry in source.entries} == {"Cat", "cat", "dog", "dog ", None}
     assert codes(source) == {"empty_folders": 1, "names_alike": 4, "padded_names": 1, "unlabelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(["train_1", "train_2", "test_1"], 3), (["train_1", "train_2"], 0), (["train_1", "test_1", "cover"], 0)],
+)
+def test_splits_in_the_names_of_files_are_told(make, names, told):
+    source = kept(open_source("folder", make.folder({f"a/{name}.png": make.png(1) for name in names}), None, 0))
+    assert codes(source).get("split_in_file_names", 0) == told
 
 
 def test_one_class_and_none(make):

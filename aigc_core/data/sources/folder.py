@@ -7,6 +7,7 @@ member that climbs out with `..`, becomes a row that cannot be read, and is quar
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,11 @@ from aigc_core.data.sources.kinds import START_BYTES, Sorted, is_hidden, sort_ou
 from aigc_core.data.sources.layout import Place, arrange
 from aigc_core.data.sources.metadata import Facts, held_out_first, read_metadata
 from aigc_core.data.sources.notices import Tally
+from aigc_core.data.splits import SPLIT_NAMES
 from aigc_core.errors import SourceError
+
+#: The first word of a file's name, where a number or a sign follows.
+_FIRST_WORD = re.compile(r"[A-Za-z]+(?=[\W\d_])")
 
 
 @readers.register("folder")
@@ -154,6 +159,7 @@ def _tell(files: Files, found: Sorted, entries: Iterable[Entry], tally: Tally) -
         tally.add("unlabelled" if labels else "no_labels", name if labels else "")
     if len(labels) == 1 and not unlabelled:
         tally.add("one_class", next(iter(labels)) or "")
+    _tell_file_names(entries, tally)
     alike: dict[str, list[str]] = {}
     for label in sorted(name for name in labels if name is not None):
         alike.setdefault(" ".join(label.casefold().split()), []).append(label)
@@ -162,3 +168,18 @@ def _tell(files: Files, found: Sorted, entries: Iterable[Entry], tally: Tally) -
     for same in alike.values():
         if len(same) > 1:
             tally.add("names_alike", " and ".join(repr(label) for label in same), len(same))
+
+
+def _tell_file_names(entries: Iterable[Entry], tally: Tally) -> None:
+    """Count files that are called `train_1` and `test_1`, where neither a folder nor a table names a split."""
+    found: dict[str, list[str]] = {"train": [], "test": []}
+    for entry in entries:
+        word = _FIRST_WORD.match(entry.key.rpartition("/")[2])
+        split = SPLIT_NAMES.get(word[0].casefold()) if word else None
+        if entry.split is not None or split is None:
+            return
+        found[split].append(entry.key)
+    if found["train"] and found["test"]:
+        for name in (found["train"][0], found["test"][0]):
+            tally.add("split_in_file_names", name)
+        tally.add("split_in_file_names", count=sum(map(len, found.values())) - 2)

@@ -30,6 +30,7 @@ SENTENCES: dict[str, str] = {
     "split_or_class": "folders named like a split but read as a class: {n}{names}; if they are held out, put the other folders "
     "into train/",
     "class_in_split_name": "classes taken from the names of split folders: {n}{names}",
+    "split_in_file_names": "files named like splits, which was not read: {n}{names}; put them into train/ and test/",
     "not_a_class": "folders not taken for a class, because their names say no more than that images are in them: {n}{names}",
     "wrapping_folder": "the folder around everything was not taken for a class{names}; if it is one, say so in a metadata.csv",
     "masks": "folders that look like masks or other maps of the images beside them: {n}{names}; they were read as images too: "

@@ -149,7 +149,8 @@ def _beside(level: Level, splits: Mapping[str, Split], tally: Tally) -> tuple[li
     others = [name for name in level if name not in splits]
     inside = level_of(folder for name in splits for folder in level[name]).keys()
     trained = "train" in splits.values()
-    many = (is_flat(level) and len(others) > len(splits)) if trained else len(others) > 1
+    flat = is_flat(level)
+    classes = (flat and len(others) > len(splits)) if trained else (flat or len(others) > 1)
     same: list[str] = []
     apart: list[Folder] = []
     for name in others:
@@ -158,7 +159,7 @@ def _beside(level: Level, splits: Mapping[str, Split], tally: Tally) -> tuple[li
             apart += folders
             tally.add("beside_splits", f"{folders[0].path}: read on its own")
             continue
-        is_class = name in inside or (many and not unlabelled)
+        is_class = name in inside or (classes and not unlabelled)
         split: Split = "train" if name.casefold() in MORE_TRAINING or not trained else "test"
         for folder in folders:
             folder.label = name if is_class else None
