@@ -256,6 +256,8 @@ def test_a_link_for_a_table_is_refused(make):
     ("name", "content"),
     [
         ("results.csv", "epoch,loss\n1,2\n"),
+        ("GT-00000.csv", "Filename;Width;ClassId\na.png;29;0\n"),
+        ("scan.csv", (H + "a.png,caf\xe9,x\n").encode("latin-1")),
         ("scores.csv", b"caf\xe9,loss\n"),
         ("other.csv", "image,label\nq.png,x\n"),
         ("labels.csv", "a.png,red\n"),

@@ -18,8 +18,10 @@ from aigc_core.errors import SourceError
 
 #: More .json or .txt files than these are of one image each, and are not looked into as tables.
 MOST_LOOSE = 20
-#: Names of .json files that are looked into always.
-JSON_TABLES = frozenset({"dataset", "metadata", "labels", "annotations", "captions"})
+#: What tables of labels are called: such a .json file is looked into always, and such a .csv that cannot be read stops the run.
+USUAL_TABLES = frozenset(
+    {"dataset", "metadata", "labels", "label", "annotations", "captions", "train", "test", "val", "valid", "validation"}
+)
 
 __all__ = ["Facts", "held_out_first", "read_metadata"]
 
@@ -28,7 +30,7 @@ def read_metadata(files: Files, found: Sorted, root: Path | None, tally: Tally) 
     """Facts of rows by their name. Files that say nothing of a row are added to `found.skipped`.
 
     A table counts more than a file beside an image, and of several tables the first by name. Raises SourceError for a
-    table that cannot be read, if it is called metadata or names a column of files.
+    table that cannot be read, if it is called metadata, or is called like one and names a column of files.
     """
     beside = sorted((name for name in found.beside if name not in files.refused), key=files.order)
     facts, used = read_beside(beside, found.rows, files.read, tally) if beside else ({}, set[str]())
@@ -77,7 +79,7 @@ def _candidates(tables: Iterable[str], used: set[str]) -> list[str]:
     names = sorted(name for name in tables if name not in used)
     objects = [name for name in names if suffix_of(name) == ".json"]
     few = len(objects) <= MOST_LOOSE
-    return [name for name in names if few or suffix_of(name) != ".json" or _stem(name) in JSON_TABLES]
+    return [name for name in names if few or suffix_of(name) != ".json" or _stem(name) in USUAL_TABLES]
 
 
 def _stem(name: str) -> str:
@@ -98,7 +100,8 @@ def _read_table(name: str, files: Files, names: FileNames, columns: set[str], ta
         table = _opened(name, content, names, part)
     except (OSError, SourceError) as error:
         sentence = error if isinstance(error, SourceError) else SourceError(f"{name} cannot be read: {error}")
-        if meant or (suffix_of(name) in (".csv", ".tsv") and text.meant_as_table(content)):
+        usual = _stem(name) in USUAL_TABLES and suffix_of(name) in (".csv", ".tsv")
+        if meant or (usual and text.meant_as_table(content)):
             raise sentence from None
         tally.add("table_not_read", str(sentence))
         return None

@@ -18,7 +18,7 @@ USUAL: dict[str, tuple[str, ...]] = {
         "file_path", "filepath", "img_path", "img_name", "img_file", "image_id", "id",
     ),
     "label": (
-        "label", "labels", "class", "class_name", "class_label", "label_name", "category", "category_name", "target",
+        "label", "labels", "class", "class_name", "class_label", "label_name", "category", "category_name", "target", "class_id", "classid",
     ),
     "text": ("text", "caption", "captions", "prompt", "description"),
     "split": ("split", "subset", "partition"),
