@@ -1,5 +1,6 @@
 """Tables and captions beside images: which rows they meet, and what is counted where they do not."""
 
+import csv
 import io
 import json
 import tarfile
@@ -184,6 +185,8 @@ def test_labels_of_other_types(make):
         (H + 'a.png,red,"one\ntwo\nb.png,blue,y\n', ("red", "one\ntwo"), {"unclosed_quote": 1}),
         (H + 'a.png,red,"open\nb.png,blue,"y"\n', ("red", "open"), {"unclosed_quote": 1}),
         (H + '"a.png,red,x\nb.png,blue,y\n', ("red", "x"), {"unclosed_quote": 1}),
+        (H + 'a.png,red,"one\nb, two"\nb.png,blue,y\n', ("red", "one\nb, two"), {}),
+        (H + 'b.png,blue,y\na.png,red,"' + "w" * 200_000 + "\n", ("red", "w" * 200_000), {"unclosed_quote": 1}),
         (H + 'a.png,"red,x\nb.png,blue,y\n', ("red", "x"), {"unclosed_quote": 1}),
         (H + 'a.png,red,"one, two\nb.png,blue,y\n', ("red", "one, two"), {"unclosed_quote": 1}),
         (H + 'b.png,blue,y\na.png,red,"open\n', ("red", "open"), {"unclosed_quote": 1}),
@@ -201,6 +204,14 @@ def test_rows_of_a_csv(make, table, expected, told):
     assert found["a.png"] == expected
     assert found["b.png"][0] == "blue"
     assert counts == told
+
+
+def test_the_limit_of_the_csv_module_stays_as_it_was(make):
+    before = csv.field_size_limit()
+    with pytest.raises(SourceError):
+        read(make, AB, {"metadata.csv": "name\n" + "x,y\n" * 9})
+    read(make, AB, {"metadata.csv": CSV}, "whole")
+    assert csv.field_size_limit() == before
 
 
 def test_an_open_quote_swallows_no_rows_that_meet_nothing(make):

@@ -95,13 +95,20 @@ def test_why_nothing_could_be_decoded(make):
 class TestDecodeNotes:
     def test_kinds_differ_by_more_than_numbers(self):
         notes = DecodeNotes()
-        for note in ("first of 3 frames; mode P read as RGB", "first of 12 frames", "mode P read as RGBA", None):
+        for note in (
+            "first of 3 frames; mode P read as RGB",
+            "first of 12 frames",
+            "first of 3 frames",
+            "mode P read as RGBA",
+            None,
+        ):
             notes.add(note, decoded=True)
         notes.add("truncated (3 bytes, 1.5 missing)", decoded=False)
         notes.add("truncated (40 bytes, 12 missing)", decoded=False)
         counts = [(notice.code, notice.count) for notice in notes.notices()]
-        assert counts == [("undecodable", 2), ("decode_note", 2), ("decode_note", 1), ("decode_note", 1)]
+        assert counts == [("undecodable", 2), ("decode_note", 3), ("decode_note", 1), ("decode_note", 1)]
         assert "3 frames" in notes.notices()[1].text
+        assert "other numbers" in notes.notices()[1].text
 
     def test_at_most_eight_kinds_are_told(self):
         notes = DecodeNotes()

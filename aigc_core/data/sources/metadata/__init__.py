@@ -152,7 +152,7 @@ def _opened_text(name: str, content: bytes, names: FileNames, tally: Tally) -> T
 
     def is_row(line: str) -> bool:
         images = find_roles(columns).images
-        return text.looks_like_row(line, delimiter, len(columns), images, lambda cell: bool(names.meet(cell, name)[0]))
+        return text.looks_like_row(line, delimiter, len(columns), images, lambda cell: names.meet(cell, name))
 
     rows = text.read_rows(name, lines, delimiter, columns, is_row, tally)
     header = next((cells for _, cells in rows if not text.is_separator_line(cells)), [])

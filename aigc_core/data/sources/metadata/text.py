@@ -82,60 +82,75 @@ def read_rows(
     `columns` is the header, as soon as the caller knows it. A quote that is still open where a line begins for which `is_row` holds is closed before that line, and one that is
     never closed at the end of its own line.
     """
+    place = 0
+    while place < len(lines):
+        reader = csv.reader((lines[at] for at in range(place, len(lines))), delimiter=delimiter)
+        base, begin, place = place, place, len(lines)
+        while (cells := _next(name, reader)) is not None:
+            end = base + reader.line_num
+            stop = _stop(name, lines, begin, end, delimiter, is_row)
+            if stop is not None:
+                tally.add("unclosed_quote", f"{name} line {begin + 1}")
+                cells, place = _closed(name, lines[begin:stop], delimiter, len(columns)), stop
+            if any(cell.strip() for cell in cells):
+                yield begin + 1, cells
+            if stop is not None:
+                break
+            begin = end
+
+
+def _next(name: str, reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row, of whatever length; null after the last one. The limit of the csv module is left as it was."""
     before = csv.field_size_limit(MAX_BYTES)
     try:
-        place = 0
-        while place < len(lines):
-            reader = csv.reader((lines[at] for at in range(place, len(lines))), delimiter=delimiter)
-            base, begin, place = place, place, len(lines)
-            for cells in reader:
-                end = base + reader.line_num
-                stop = _stop(lines, begin, end, delimiter, is_row)
-                if stop is not None:
-                    tally.add("unclosed_quote", f"{name} line {begin + 1}")
-                    cells, place = _closed(lines[begin:stop], delimiter, len(columns)), stop
-                if any(cell.strip() for cell in cells):
-                    yield begin + 1, cells
-                if stop is not None:
-                    break
-                begin = end
+        return next(reader, None)
     except csv.Error as error:
         raise SourceError(f"{name} is not a readable table ({error})") from None
     finally:
         csv.field_size_limit(before)
 
 
-def _stop(lines: Sequence[str], begin: int, end: int, delimiter: str, is_row: Callable[[str], bool]) -> int | None:
+def _stop(
+    name: str, lines: Sequence[str], begin: int, end: int, delimiter: str, is_row: Callable[[str], bool]
+) -> int | None:
     """The line before which a row has to end that goes from `begin` to `end`; null where it is whole."""
     inner = next((at for at in range(begin + 1, end) if is_row(lines[at])), None)
-    if inner is None and end == len(lines) and _is_open(lines[begin:end], delimiter):
+    if inner is None and end == len(lines) and _is_open(name, lines[begin:end], delimiter):
         return begin + 1
     return inner
 
 
-def _is_open(lines: Sequence[str], delimiter: str) -> bool:
+def _is_open(name: str, lines: Sequence[str], delimiter: str) -> bool:
     """Whether a quote is open at the end of these lines: a line after them then belongs to the same row."""
-    *_, last = csv.reader([*lines, "."], delimiter=delimiter)
+    reader = csv.reader([*lines, "."], delimiter=delimiter)
+    last: list[str] | None = None
+    while (cells := _next(name, reader)) is not None:
+        last = cells
     return last != ["."]
 
 
-def _closed(lines: Sequence[str], delimiter: str, columns: int) -> list[str]:
+def _closed(name: str, lines: Sequence[str], delimiter: str, columns: int) -> list[str]:
     """One row whose last quote is open; where the quote holds whole cells it counts for nothing."""
     text = "".join(lines).rstrip("\n")
-    cells = next(csv.reader(io.StringIO(f'{text}"', newline=""), delimiter=delimiter))
+    cells = _next(name, csv.reader(io.StringIO(f'{text}"', newline=""), delimiter=delimiter)) or []
     return cells if len(cells) >= columns else [cell.strip('" ') for cell in text.split(delimiter)]
 
 
 def looks_like_row(
-    line: str, delimiter: str, columns: int, images: Sequence[int], is_file: Callable[[str], bool]
+    line: str, delimiter: str, columns: int, images: Sequence[int], meet: Callable[[str], tuple[str | None, str]]
 ) -> bool:
-    """Whether a line inside a quote is a row of its own: it names a file where the table does."""
+    """Whether a line inside a quote is a row of its own: it names a file where the table does.
+
+    `meet` says which row of the source a cell names, and how. Where that is not as the file is written, or the file does
+    not exist, the line must have as many cells as the header: a caption may begin a line with a word and a comma.
+    """
     cells = line.rstrip("\n").split(delimiter)
-    for place in images:
-        if place < len(cells) and (cell := cells[place].strip(' "')):
-            named_like_one = len(cells) == columns > 1 and suffix_of(cell) in IMAGES
-            if named_like_one or (len(cells) > 1 and is_file(cell)):
-                return True
+    for place in images if len(cells) > 1 else ():
+        cell = cells[place].strip(' "') if place < len(cells) else ""
+        row, how = meet(cell) if cell else (None, "")
+        whole = len(cells) == columns and bool(row or suffix_of(cell) in IMAGES)
+        if whole or (row and not how):
+            return True
     return False
 
 
