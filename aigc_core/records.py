@@ -121,6 +121,8 @@ TRUTH_SCHEMA = pa.schema(
 
 #: What a stage leaves that could do nothing: {"why": a sentence}.
 NOT_RUN_FILE = "not_run.json"
+#: What ingest left out, guessed or found not to meet (beside its rows): [{"code": name, "count": n, "text": a sentence}].
+NOTICES_FILE = "notices.json"
 
 
 def row_id(source: str) -> str:

@@ -141,6 +141,8 @@ def write_outs(paths):
         paths.ingested / "card.json",
         card("ingest", None, "v1", 102, content=["../content"], parameters={"source": {"kind": "digits"}}),
     )
+    told = [{"code": "left_out", "count": 2, "text": "left out: videos 2 (<.mp4>)"}]
+    write_json(paths.ingested / "notices.json", told)
     rules = {"duplicate_exact": {"action": "quarantine"}, "decisions": {"keep": 0, "drop": 2, "relabel": 1}}
     write_json(paths.curated / "card.json", card("curate", "v1", "v2", 100, parameters=rules))
     write_json(paths.augmented / "card.json", card("augment", "v2", "v3", 180))
@@ -241,6 +243,17 @@ def test_the_page_tells_what_the_outs_hold(made):
     assert "b&lt;" in text
     assert "<b<" not in text
     assert text.count("<svg") == 2 * 2 * len(FAMILIES)
+
+
+def test_what_reading_left_out_is_shown(made, paths):
+    def section(where):
+        text = where.report.read_text()
+        return text[text.index('<section id="data">') : text.index('<section id="quarantine">')]
+
+    assert "<li>left out: videos 2 (&lt;.mp4&gt;)</li>" in section(made)
+    (paths.ingested / "notices.json").unlink()
+    report(Config(), paths)
+    assert "videos" not in section(paths)
 
 
 def test_groups_and_warned_rows_are_shown(made):
@@ -391,7 +404,7 @@ def test_the_final_model_is_shown_with_the_numbers_of_the_evaluated_one(made, pa
 def test_summary_prints_what_was_found_and_where_to_look(made, capsys):
     summary(Config(), made)
     printed = " ".join(capsys.readouterr().out.split())
-    for piece in ("1 corrupt, 1 blank", "corrupt 1/1", "label_flip 0/1", "100 steps on 80 images", "15 parameters", "the GAN again, on all 84 images but the reference; copies suspected",
+    for piece in ("left out: videos 2 (<.mp4>)", "1 corrupt, 1 blank", "corrupt 1/1", "label_flip 0/1", "100 steps on 80 images", "15 parameters", "the GAN again, on all 84 images but the reference; copies suspected",
                   "0.900 (0.950)", "none seen", "The study is switched off.", ".work/report/report.html", "http://127.0.0.1:3000", "http://127.0.0.1:5000"):  # fmt: skip
         assert piece in printed, piece
 

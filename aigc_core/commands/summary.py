@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from aigc_core.config import Config
+from aigc_core.data.sources.base import Notice
+from aigc_core.data.sources.notices import shown
 from aigc_core.evaluation.comparability import refuse_families
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.decisions import BY_HAND
@@ -33,6 +35,9 @@ def summary(config: Config, paths: Paths) -> StageResult:  # noqa: ARG001  (stag
         ("Trained", [*trained_lines(models), ("final", final_words(facts.final(paths)))]),
     ):
         console.print(_pairs(title, lines))
+    if data["notices"]:
+        told = shown([Notice(**notice) for notice in data["notices"]])
+        console.print(_pairs("What was read", [("", line) for line in told]))
     console.print(quality_table(metrics, tunings))
     console.print(headline, highlight=False)
     value = ablation.headline(facts.require(paths.ablation / "ledger.json", "ablate").parent)

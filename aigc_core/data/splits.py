@@ -1,17 +1,65 @@
-"""Splits by content: adding or removing rows moves no other row, and copies of one image stay together."""
+"""Splits by content: adding or removing rows moves no other row, and copies of one image stay together.
+
+What people call their splits is known here too: names of folders, files and values of columns.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
 
 from aigc_core.config import SplitShares
 from aigc_core.records import Split
 
+#: Words for training rows, and for rows that are held out.
+TRAIN_WORDS = ("train", "training", "trn", "trainval")
+TEST_WORDS = (
+    "test", "testing", "tests", "tst", "val", "valid", "validation", "validate", "vali", "eval", "evaluation", "evaluate",
+    "dev", "devel", "development", "holdout", "heldout", "unseen", "crossval", "crossvalidation",
+)  # fmt: skip
+#: Words for held-out rows where other words of the level speak of splits too.
+OCCASIONAL_TEST_WORDS = (
+    "cv", "ood", "pred", "predict", "prediction", "predictions", "inference", "submission", "query", "gallery", "probe",
+    "benchmark",
+)  # fmt: skip
 #: What sources call their splits, in the names of folders and files.
 SPLIT_NAMES: dict[str, Split] = {
-    "train": "train", "training": "train",
-    "test": "test", "testing": "test", "val": "test", "valid": "test", "validation": "test",
-}  # fmt: skip
+    **dict.fromkeys(TRAIN_WORDS, "train"),
+    **dict.fromkeys(TEST_WORDS, "test"),
+}
+#: Held-out words that hardly name a class; `test`, `valid` and others may be one.
+SURELY_HELD_OUT = frozenset({"val", "validation", "validate", "eval", "evaluation", "holdout", "heldout", "crossval"})
+#: Where these stand without any other training folder, they are the training rows.
+DEVELOPMENT = frozenset({"dev", "devel", "development"})
+#: Words beside `train` and `test` folders for rows that nobody held out.
+MORE_TRAINING = frozenset(
+    {"extra", "unlabeled", "unlabelled", "labeled", "labelled", "unsupervised", "supervised", "unsup", "augmented", "aug",
+     "synthetic", "pretrain", "pretraining"}
+)  # fmt: skip
+#: Words that a name of a split may hold without saying more.
+FILLERS = frozenset(
+    {"set", "sets", "data", "dataset", "datasets", "image", "images", "imgs", "img", "pics", "pictures", "photos", "split",
+     "splits", "folder", "folders", "dir", "files", "samples", "fold", "part", "shard", "of", "copy", "the", "final", "new",
+     "raw", "original", "all", "full", "cross", "v", "jpg", "jpeg", "png", "jpegs", "pngs"}
+)  # fmt: skip
+
+_ALL_WORDS: dict[str, Split] = {**SPLIT_NAMES, **dict.fromkeys(OCCASIONAL_TEST_WORDS, "test")}
+_BY_LENGTH = "|".join(sorted(_ALL_WORDS, key=len, reverse=True))
+_GLUED = re.compile(rf"({_BY_LENGTH})({'|'.join(sorted(FILLERS - {'of', 'the', 'v'}, key=len, reverse=True))})")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitName:
+    """What a name says of a split."""
+
+    split: Split
+    rest: str  # its further words, joined by `_`, as they are written; "" where those say nothing
+    word: str  # the word that names the split, in small letters
+    bare: bool  # nothing but that word and numbers, so that a class may be called like this
 
 
 def unit_hash(text: str) -> float:
@@ -34,3 +82,34 @@ def assign_split(key: str, given: Split | None, shares: SplitShares, *, divide: 
     if u < shares.reference:
         return "reference"
     return "train" if u < shares.reference + shares.train else "test"
+
+
+def split_name(name: str) -> SplitName | None:
+    """The split that a name such as `train2017`, `test_set`, `valSet` or `seg_train` speaks of, or null.
+
+    A name with words for training and for testing rows says nothing, but that `trainval` is for training.
+    """
+    words = [part for word in _words(name) for part in _unglued(word)]
+    found = [word.casefold() for word in words if word.casefold() in _ALL_WORDS]
+    kinds = {_ALL_WORDS[word] for word in found}
+    if not found or (len(kinds) == 2 and any(word.startswith("test") for word in found)):
+        return None
+    others = [word for word in words if word.casefold() not in _ALL_WORDS]
+    rest = [word for word in others if not word.isdecimal() and word.casefold() not in FILLERS]
+    bare = len(found) == 1 and all(word.isdecimal() for word in others)
+    return SplitName("train" if "train" in kinds else "test", "_".join(rest), found[0], bare)
+
+
+def _words(name: str) -> list[str]:
+    """Words and numbers of a name; `hold_out` is one word."""
+    words = _WORDS.findall(_HUMP.sub(" ", unicodedata.normalize("NFC", name)))
+    for place in range(len(words) - 1, 0, -1):
+        if words[place].casefold() == "out" and words[place - 1].casefold() in ("hold", "held"):
+            words[place - 1 : place + 1] = ["holdout"]
+    return words
+
+
+def _unglued(word: str) -> list[str]:
+    """`trainset` as its two words."""
+    glued = _GLUED.fullmatch(word.casefold()) if word.casefold() not in _ALL_WORDS else None
+    return [word] if glued is None else [word[: glued.end(1)], word[glued.end(1) :]]

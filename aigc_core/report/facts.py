@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from aigc_core.errors import DataError
 from aigc_core.files import read_json
 from aigc_core.paths import FAMILIES, Paths
-from aigc_core.records import NOT_RUN_FILE
+from aigc_core.records import NOT_RUN_FILE, NOTICES_FILE
 
 Facts = dict[str, Any]
 
@@ -41,14 +41,16 @@ def require(path: Path, stage: str) -> Path:
 
 
 def data_facts(paths: Paths, reasons: Mapping[str, str]) -> Facts:
-    """Source, counts, classes, quarantine and gate. `reasons` explains each reason code in a sentence."""
+    """Source, what was told of reading it, counts, classes, quarantine and gate. `reasons` explains each reason code in a sentence."""
     ingested = read_json(require(paths.ingested / "card.json", "ingest"))
     curated = read_json(require(paths.curated / "card.json", "curate"))
     verdicts = pq.read_table(require(paths.verdicts / "part-0.parquet", "curate"))
     quarantined = pq.read_metadata(require(paths.quarantine / "part-0.parquet", "curate")).num_rows
     read, kept = total(ingested), total(curated)
+    notices = paths.ingested / NOTICES_FILE
     return {
         "source": ingested["parameters"].get("source", {}),
+        "notices": read_json(notices) if notices.exists() else [],
         "image": curated["image"],
         "read": read,
         "kept": kept,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,14 +14,17 @@ from rich.progress import track
 from aigc_core.config import Config
 from aigc_core.data import plant
 from aigc_core.data.sources import open_source
-from aigc_core.data.sources.base import Entry, OpenSource
+from aigc_core.data.sources.base import Entry, Notice, OpenSource
+from aigc_core.data.sources.kinds import WORDS
+from aigc_core.data.sources.notices import DecodeNotes, left_out, shown
 from aigc_core.data.splits import assign_split
-from aigc_core.data.store import ContentWriter, write_version
+from aigc_core.data.store import ContentWriter, fill_version
 from aigc_core.errors import SourceError
+from aigc_core.files import atomic_folder, write_json
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality.workers import ordered_map, processes
-from aigc_core.records import ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
+from aigc_core.records import NOTICES_FILE, ROW_SCHEMA, TRUTH_SCHEMA, StageResult, row_id
 
 #: Planted rows are numbered on from here, also where a limit reads fewer.
 EMBEDDED_ROWS = 1797
@@ -47,6 +50,7 @@ class _Table:
     rows: list[dict[str, Any]] = field(default_factory=list)  # that wait for the next batch
     sides: Counter[int] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
+    notes: DecodeNotes = field(default_factory=DecodeNotes)
 
     def add(self, entry: Entry, error: str | None, found: image.Identity, config: Config) -> None:
         """Take one row; `error` says why its bytes could not be read."""
@@ -56,6 +60,7 @@ class _Table:
         identity = row_id(entry.key)
         split = assign_split(found.digest or identity, entry.split, config.split, divide=not entry.pinned)
         note = error or found.note
+        self.notes.add(note, decoded=found.shape is not None)
         row = (identity, found.digest, entry.label, entry.text, split, entry.key, entry.parent, entry.op, note)
         self.rows.append(dict(zip(ROW_SCHEMA.names, row, strict=True)))
         if len(self.rows) == BATCH_ROWS:
@@ -70,10 +75,14 @@ class _Table:
         self._pack()
         return pa.Table.from_batches(self.batches, ROW_SCHEMA)
 
-    def shape(self, side: int | None) -> dict[str, Any]:
-        """The size and channels that models use for this data; `side` is the user's choice."""
+    def shape(self, side: int | None, notices: list[Notice]) -> dict[str, Any]:
+        """The size and channels that models use for this data; `side` is the user's choice, `notices` are the reader's."""
         if not self.sides:
-            raise SourceError("not one file of the source could be decoded: is source.kind right?")
+            others = [notice.text for notice in notices if notice.code in ("archive_inside", "left_out")]
+            raise SourceError(
+                "not one file of the source could be decoded: is source.kind right? What was found: "
+                f"{'; '.join([self.notes.reasons(), *others])}"
+            )
         return {
             "size": side or model_side(_median(self.sides)),
             "channels": model_channels(self.channels),
@@ -123,8 +132,10 @@ def _ingest(source: OpenSource, config: Config, paths: Paths, workers: int | Non
         for entry, content, error, found in _identified(rows, workers):
             table.add(entry, error, found, config)
             writer.add(row_id(entry.key), content)
-        shape = table.shape(config.source.side)
+        told = [*source.notices, *left_out(source.skipped, WORDS)]
+        shape = table.shape(config.source.side, told)
     columns = table.table()
+    notices = [*told, *table.notes.notices()]
     parameters = {
         "source": config.source.model_dump(exclude={"path"}, exclude_defaults=True) | {"kind": config.source.kind},
         "split": config.split.model_dump(),
@@ -133,17 +144,13 @@ def _ingest(source: OpenSource, config: Config, paths: Paths, workers: int | Non
     }
     if truth:
         parameters["plant"] = config.digits.plant.model_dump()
-    write_version(
-        paths.ingested,
-        columns,
-        operation="ingest",
-        parameters=parameters,
-        parent=None,
-        content=["../content"],
-        image=shape,
-        extra={"truth": _truth_table(truth)} if truth else {},
-    )
-    return _result(columns, config.source.kind, shape)
+    with atomic_folder(paths.ingested) as folder:
+        fill_version(
+            folder, columns, operation="ingest", parameters=parameters, parent=None, content=["../content"], image=shape,
+            extra={"truth": _truth_table(truth)} if truth else {},
+        )  # fmt: skip
+        write_json(folder / NOTICES_FILE, [asdict(notice) for notice in notices])
+    return _result(columns, config.source.kind, shape, notices)
 
 
 def _identified(rows: Iterable[Read], workers: int) -> Iterator[tuple[Entry, bytes | None, str | None, image.Identity]]:
@@ -192,7 +199,7 @@ def _truth_table(truth: list[tuple[str, str, str | None]]) -> pa.Table:
     return pa.table(columns, schema=TRUTH_SCHEMA).sort_by([("id", "ascending"), ("kind", "ascending")])
 
 
-def _result(rows: pa.Table, kind: str, shape: dict[str, Any]) -> StageResult:
+def _result(rows: pa.Table, kind: str, shape: dict[str, Any], notices: list[Notice]) -> StageResult:
     splits = Counter(rows["split"].to_pylist())
     broken = rows["content_hash"].null_count
     summary = (
@@ -201,5 +208,7 @@ def _result(rows: pa.Table, kind: str, shape: dict[str, Any]) -> StageResult:
         f"{shape['channels']} channel{'s' if shape['channels'] > 1 else ''}"
     )
     return StageResult(
-        summary, {"rows": rows.num_rows, "undecodable": broken, **{k: splits[k] for k in sorted(splits)}}
+        summary,
+        {"rows": rows.num_rows, "undecodable": broken, **{k: splits[k] for k in sorted(splits)}},
+        {"notices": shown(notices)},
     )

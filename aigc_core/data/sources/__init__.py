@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from aigc_core.config import Reading, Source
 from aigc_core.data.sources import digits, folder, hf, idx, parquet, vision  # noqa: F401  (each registers its reader)
 from aigc_core.data.sources.base import OpenSource, closed_on_error, sample
+from aigc_core.data.sources.kinds import ARCHIVES, WORDS
 from aigc_core.data.sources.mix import open_mix
+from aigc_core.data.sources.notices import left_out
 from aigc_core.data.sources.sheet import open_cut
 from aigc_core.errors import SourceError
 
@@ -24,5 +27,9 @@ def open_source(kind: str, path: Path, limit: int | None, seed: int, options: Re
         opened = open_cut(kind, path, options or Reading())
     with closed_on_error(opened.close):
         if not opened.entries:
-            raise SourceError(f"source.path {str(path)!r} holds no images: put files there or name another path")
-    return OpenSource(sample(opened.entries, limit, seed), opened.read, opened.skipped, opened.close)
+            others = "".join(f" ({notice.text})" for notice in left_out(opened.skipped, WORDS))
+            archives = ", or an archive itself" if not ARCHIVES.isdisjoint(opened.skipped) else ""
+            raise SourceError(
+                f"source.path {str(path)!r} holds no images{others}: put files there or name another path{archives}"
+            )
+    return replace(opened, entries=sample(opened.entries, limit, seed))

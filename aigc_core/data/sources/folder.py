@@ -1,4 +1,4 @@
-"""Folders and archives (.zip, .tar) of images: class sub-folders or flat, `train/` and `test/`, `metadata.csv`.
+"""Folders and archives (.zip, .tar) of images: class sub-folders or flat, `train/` and `test/`, tables and captions beside.
 
 An archive is read in place. Nothing outside the source is ever read: a link that leaves the folder, or an archive
 member that climbs out with `..`, becomes a row that cannot be read, and is quarantined as such.
@@ -6,21 +6,24 @@ member that climbs out with `..`, becomes a row that cannot be read, and is quar
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+import re
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 
 from aigc_core.config import Reading
 from aigc_core.data.sources.archives import Files, Names, open_archive
 from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, closed_on_error, own_splits, readers
+from aigc_core.data.sources.kinds import START_BYTES, Sorted, is_hidden, sort_out
+from aigc_core.data.sources.layout import Place, arrange
+from aigc_core.data.sources.metadata import Facts, held_out_first, read_metadata
+from aigc_core.data.sources.notices import Tally
 from aigc_core.data.splits import SPLIT_NAMES
 from aigc_core.errors import SourceError
 
-#: Files that lie beside images without being any. Everything else is a row, and a bad one is quarantined.
-NOT_ROWS = {".csv", ".tsv", ".txt", ".md", ".json", ".jsonl", ".html", ".htm", ".pdf", ".xml", ".yaml", ".yml", ".py"}
+#: The first word of a file's name, where a number or a sign follows.
+_FIRST_WORD = re.compile(r"[A-Za-z]+(?=[\W\d_])")
 
 
 @readers.register("folder")
@@ -30,7 +33,7 @@ def open_folder(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (a
         raise SourceError(f"source.path {str(path)!r} does not exist: name a folder of images, a .zip or a .tar")
     files = walk(path) if path.is_dir() else open_archive(path)
     with closed_on_error(files.close):
-        return _listed(files)
+        return _listed(files, path if path.is_dir() else None)
 
 
 def walk(root: Path) -> Files:
@@ -42,28 +45,49 @@ def walk(root: Path) -> Files:
     unique = Names()
     places: dict[str, Path] = {}
     refused: dict[str, str] = {}
+    empty: list[str] = []
+    todo = [(root, "")]
+    while todo:
+        folder, prefix = todo.pop()
+        try:
+            with os.scandir(folder) as listing:
+                items = sorted(listing, key=lambda item: item.name)
+        except OSError as error:
+            if folder == root:
+                raise SourceError(f"source.path {str(root)!r} cannot be listed: {error.strerror}") from None
+            name = unique.take(prefix.removesuffix("/"))
+            places[name], refused[name] = folder, f"a folder that cannot be listed: {error.strerror}"
+            continue
+        if not items and prefix:
+            empty.append(prefix.removesuffix("/"))
+        for item in items:
+            path, written = folder / item.name, prefix + item.name
+            if item.is_dir(follow_symlinks=False):
+                todo.append((path, f"{written}/"))
+            elif (reason := _refusal(item, path, inside)) is not SKIPPED:
+                name = unique.take(written)
+                places[name] = path
+                if reason:
+                    refused[name] = reason
+    return Files(
+        list(places), refused, lambda name: _read_inside(places[name], inside),
+        lambda name: _read_inside(places[name], inside, START_BYTES), lambda name: name, _nothing, sorted(empty),
+    )  # fmt: skip
 
-    def unlistable(error: OSError) -> None:
-        if Path(error.filename) == root:
-            raise SourceError(f"source.path {str(root)!r} cannot be listed: {error.strerror}") from None
-        name = unique.take(Path(error.filename).relative_to(root).as_posix())
-        places[name] = Path(error.filename)
-        refused[name] = f"a folder that cannot be listed: {error.strerror}"
 
-    for folder, folders, files in os.walk(root, onerror=unlistable):
-        folders.sort()
-        for file in sorted([*files, *(f for f in folders if (Path(folder) / f).is_symlink())]):
-            path = Path(folder) / file
-            leaves = path.is_symlink() and not _is_inside(path, inside)
-            if path.is_symlink() and path.is_dir() and not leaves:
-                continue  # the folder it points to is inside, and is walked there
-            name = unique.take(path.relative_to(root).as_posix())
-            places[name] = path
-            if leaves:
-                refused[name] = "a link that leaves the source"
-            elif not path.is_file():
-                refused[name] = "not a plain file, or a link that leads nowhere"
-    return Files(list(places), refused, lambda name: _read_inside(places[name], inside), lambda name: name, _nothing)
+#: Stands for a link to a folder that lies inside, and is walked there.
+SKIPPED = "skipped"
+
+
+def _refusal(item: os.DirEntry[str], path: Path, inside: str) -> str | None:
+    """Why what lies at `path` may not be read, null where it may, SKIPPED where it is read at another place."""
+    if not item.is_symlink():
+        return None if item.is_file(follow_symlinks=False) else "not a plain file, or a link that leads nowhere"
+    if not _is_inside(path, inside):
+        return "a link that leaves the source"
+    if path.is_dir():
+        return SKIPPED
+    return None if path.is_file() else "not a plain file, or a link that leads nowhere"
 
 
 def _nothing() -> None:
@@ -74,73 +98,88 @@ def _is_inside(path: Path, root: str) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(root)
 
 
-def _read_inside(path: Path, root: str) -> bytes:
-    """The bytes of a file, which may have been swapped since it was listed."""
+def _read_inside(path: Path, root: str, count: int | None = None) -> bytes:
+    """The bytes of a file, or its first `count`; it may have been swapped since it was listed."""
     if not _is_inside(path, root):
         raise OSError("it has become a link that leaves the source")
+    if count is not None:
+        with path.open("rb") as handle:
+            return handle.read(count)
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise OSError(f"{size:,} bytes are more than {MAX_BYTES:,}")
     return path.read_bytes()
 
 
-def _listed(files: Files) -> OpenSource:
-    skipped: Counter[str] = Counter()
-    rows: list[str] = []
-    tables: list[str] = []
-    for name in sorted(files.names):
-        parts = PurePosixPath(name).parts
-        suffix = PurePosixPath(name).suffix.lower()
-        if any(part.startswith(".") and part != ".." for part in parts) or "__MACOSX" in parts:
-            skipped["hidden"] += 1
-        elif parts[-1] == "metadata.csv":
-            tables.append(name)
-        elif suffix in NOT_ROWS:
-            skipped[suffix] += 1
-        else:
-            rows.append(name)
-    for table in tables:
-        if table in files.refused:
-            raise SourceError(f"{table} is {files.refused[table]}: replace it with a plain file")
-    metadata = {key: value for table in tables for key, value in _metadata(table, files.read).items()}
-    depth = _common_depth([name for name in rows if name not in files.refused])
+def _listed(files: Files, root: Path | None) -> OpenSource:
+    """The rows in a folder or archive, with what folders, tables and files beside them say of each."""
+    tally = Tally()
+    found = sort_out(sorted(files.names), files.refused, files.start)
+    facts = read_metadata(files, found, root, tally)
+    folders = Counter(name.rpartition("/")[0] for name in found.rows if name not in files.refused)
+    places = arrange(folders, tally)
     entries = [
         Entry(name, refused=files.refused[name])
         if name in files.refused
-        else _entry(name, depth, metadata.get(name, {}))
-        for name in sorted(rows, key=files.order)
+        else _entry(name, places[name.rpartition("/")[0]], facts.get(name), tally)
+        for name in sorted(found.rows, key=files.order)
     ]
-    return OpenSource(own_splits(entries), lambda entry: files.read(entry.key), dict(skipped), files.close)
+    _tell(files, found, entries, tally)
+    return OpenSource(
+        own_splits(entries), lambda entry: files.read(entry.key), dict(found.skipped), files.close, tally.notices()
+    )
 
 
-def _common_depth(names: list[str]) -> int:
-    """How many leading folders wrap everything: an archive often has one. A stray file beside it changes nothing."""
-    depth = 0
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    while True:
-        here = Counter(parts[depth] for parts in folders if len(parts) > depth)
-        deeper = sum(len(parts) > depth + 1 for parts in folders)
-        if len(here) != 1 or 2 * deeper <= len(folders) or next(iter(here)).lower() in SPLIT_NAMES:
-            return depth
-        depth += 1
+def _entry(name: str, place: Place, facts: Facts | None, tally: Tally) -> Entry:
+    """One row. A table's label counts more than the folder's; a row that either of them holds out is held out."""
+    label, split = place
+    if facts is None:
+        return Entry(name, label=label, split=split)
+    if facts.label is not None and label is not None and facts.label != label:
+        tally.add("label_not_folder", f"{name}: {facts.label}")
+    if facts.split is not None and split is not None and facts.split != split:
+        tally.add("split_conflict", name)
+    label = facts.label if facts.label is not None else label
+    return Entry(name, label, facts.text, held_out_first(facts.split, split))
 
 
-def _entry(name: str, depth: int, facts: dict[str, str]) -> Entry:
-    folders = list(PurePosixPath(name).parts[depth:-1])
-    split = SPLIT_NAMES[folders.pop(0).lower()] if folders and folders[0].lower() in SPLIT_NAMES else None
-    label = facts.get("label") or (folders[0] if folders else None)
-    return Entry(name, label=label, text=facts.get("text") or None, split=split)
+def _tell(files: Files, found: Sorted, entries: Iterable[Entry], tally: Tally) -> None:
+    """Count what a person should know of the rows as a whole."""
+    for name in files.empty:
+        if not is_hidden(f"{name}/"):
+            tally.add("empty_folders", name)
+    for name in files.guessed:
+        tally.add("names_guessed", name)
+    for name in found.archives:
+        tally.add("archive_inside", name)
+    labels = Counter(entry.label for entry in entries if not entry.refused)
+    unlabelled = labels.pop(None, 0)
+    missing = (entry.key for entry in entries if entry.label is None and not entry.refused)
+    for name in missing:
+        tally.add("unlabelled" if labels else "no_labels", name if labels else "")
+    if len(labels) == 1 and not unlabelled:
+        tally.add("one_class", next(iter(labels)) or "")
+    _tell_file_names(entries, tally)
+    alike: dict[str, list[str]] = {}
+    for label in sorted(name for name in labels if name is not None):
+        alike.setdefault(" ".join(label.casefold().split()), []).append(label)
+        if label != label.strip():
+            tally.add("padded_names", repr(label))
+    for same in alike.values():
+        if len(same) > 1:
+            tally.add("names_alike", " and ".join(repr(label) for label in same), len(same))
 
 
-def _metadata(name: str, read: Callable[[str], bytes]) -> dict[str, dict[str, str]]:
-    """Rows of one metadata.csv by file name; the names in it are relative to its own folder."""
-    try:
-        lines = csv.DictReader(io.StringIO(read(name).decode("utf-8-sig")))
-        if "file_name" not in (lines.fieldnames or []):
-            raise SourceError(
-                f"{name} has no column file_name: its columns are {', '.join(lines.fieldnames or ['none'])}"
-            )
-        folder = PurePosixPath(name).parent
-        return {str(folder / line["file_name"]): line for line in lines if line["file_name"]}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{name} is not a readable CSV file in UTF-8 ({error})") from None
+def _tell_file_names(entries: Iterable[Entry], tally: Tally) -> None:
+    """Count files that are called `train_1` and `test_1`, where neither a folder nor a table names a split."""
+    found: dict[str, list[str]] = {"train": [], "test": []}
+    for entry in entries:
+        word = _FIRST_WORD.match(entry.key.rpartition("/")[2])
+        split = SPLIT_NAMES.get(word[0].casefold()) if word else None
+        if entry.split is not None or split is None:
+            return
+        found[split].append(entry.key)
+    if found["train"] and found["test"]:
+        for name in (found["train"][0], found["test"][0]):
+            tally.add("split_in_file_names", name)
+        tally.add("split_in_file_names", count=sum(map(len, found.values())) - 2)

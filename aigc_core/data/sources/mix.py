@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aigc_core.config import Part
-from aigc_core.data.sources.base import Entry, OpenSource, closed_on_error, sample
+from aigc_core.data.sources.base import Entry, Notice, OpenSource, closed_on_error, sample
 from aigc_core.data.sources.sheet import open_cut
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.records import row_id
@@ -24,6 +24,7 @@ def open_mix(root: Path, parts: list[Part], seed: int) -> OpenSource:
     opened: dict[str, OpenSource] = {}
     entries: list[Entry] = []
     skipped: Counter[str] = Counter()
+    notices: list[Notice] = []
 
     def close() -> None:
         for source in opened.values():
@@ -45,12 +46,13 @@ def open_mix(root: Path, parts: list[Part], seed: int) -> OpenSource:
             count = max(1, round(part.weight * len(source.entries)))
             entries += [_below(prefix, entry, part.label) for entry in sample(source.entries, count, seed)]
             skipped.update(source.skipped)
+            notices += [replace(notice, text=f"{prefix}: {notice.text}") for notice in source.notices]
 
     def read(entry: Entry) -> bytes:
         prefix = next(name for name in opened if entry.key.startswith(f"{name}/"))
         return opened[prefix].read(replace(entry, key=entry.key.removeprefix(f"{prefix}/")))
 
-    return OpenSource(entries, read, dict(skipped), close)
+    return OpenSource(entries, read, dict(skipped), close, notices)
 
 
 def _below(prefix: str, entry: Entry, label: str | None) -> Entry:

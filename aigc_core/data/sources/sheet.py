@@ -55,7 +55,9 @@ def cut(source: OpenSource, sheet: Sheet) -> OpenSource:
         row, column = (int(part) for part in place.split(","))
         return image.encode_png(_cell(held[0][1], sheet, row, column))
 
-    return OpenSource(entries, read, {what: count for what, count in skipped.items() if count}, source.close)
+    return replace(
+        source, entries=entries, read=read, skipped={what: count for what, count in skipped.items() if count}
+    )
 
 
 def _pixels(source: OpenSource, entry: Entry) -> Pixels | None:

@@ -1,0 +1,185 @@
+"""What ingest says of its reading: in a file, below its summary, and in the error that ends it."""
+
+import json
+
+import numpy as np
+import pytest
+from opened import kept
+from PIL import Image
+from typer.testing import CliRunner
+
+from aigc_core import cli
+from aigc_core.config import Reading, Source
+from aigc_core.data.sources import open_source
+from aigc_core.data.sources.base import Notice
+from aigc_core.data.sources.kinds import WORDS
+from aigc_core.data.sources.notices import EXAMPLES, SENTENCES, DecodeNotes, Tally, left_out, shown
+from aigc_core.errors import SourceError
+from aigc_core.stages.ingest import ingest
+
+
+@pytest.fixture
+def dirty(make):
+    """Twelve good images, three with wide grey, two that are cut off, a video, and a row of a table without a file."""
+    files = {f"cat/{i}.png": make.png(i) for i in range(12)}
+    for i in range(3):
+        path = make.root / "images/dog" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 65536, (12, 12)).astype(np.uint16)).save(path)
+    files |= {"dog/cut1.png": make.png(1)[:90], "dog/cut2.png": make.png(1)[:95], "film.mp4": b"x"}
+    return make.folder({**files, "labels.csv": b"file,label,age\ndog/0.png,dog,3\ndog/9.png,dog,4\n"})
+
+
+def told(paths):
+    return {line["code"]: line["count"] for line in json.loads((paths.ingested / "notices.json").read_text())}
+
+
+def test_notices_are_part_of_the_version(make, dirty):
+    first, second = make.paths("one"), make.paths("two")
+    result = ingest(make.config("folder", dirty), first)
+    ingest(make.config("folder", dirty), second)
+    assert told(first) == {
+        "rows_without_file": 1,
+        "files_without_row": 16,
+        "columns_not_read": 1,
+        "left_out": 1,
+        "undecodable": 2,
+        "decode_note": 3,
+    }
+    written = [(paths.ingested / "notices.json").read_bytes() for paths in (first, second)]
+    assert written[0] == written[1]
+    lines = [line["text"] for line in json.loads(written[0])]
+    assert result.facts["notices"] == lines
+    assert any("dog/9.png" in line and "labels.csv line 3" in line for line in lines)
+
+
+def test_a_clean_source_says_nothing(make):
+    files = {f"{name}/{i}.png": make.png(i + 9 * (name == "b")) for name in "ab" for i in range(9)}
+    assert ingest(make.config("folder", make.folder(files)), make.paths()).facts["notices"] == []
+    assert told(make.paths()) == {}
+
+
+def test_notices_are_printed_below_the_summary(make, dirty, monkeypatch):
+    folder = make.root / "project"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(json.dumps({"source": {"kind": "folder", "path": str(dirty)}}))
+    monkeypatch.chdir(folder)
+    printed = CliRunner().invoke(cli.app, ["ingest"]).output.splitlines()
+    place = next(number for number, line in enumerate(printed) if line.startswith("read 17 rows"))
+    notices = [json.loads((folder / "data/ingested/notices.json").read_text())][0]
+    assert printed[place + 1 : place + 1 + len(notices)] == [f"  {notice['text']}" for notice in notices]
+
+
+def test_lines_beyond_the_twelfth_are_counted():
+    notices = [Notice("bad_rows", 1, str(number)) for number in range(20)]
+    lines = shown(notices)
+    assert lines[:11] == [str(number) for number in range(11)]
+    assert len(lines) == 12
+    assert lines[-1].startswith("9 more")
+    assert len(shown(notices[:12])) == 12
+
+
+def test_why_nothing_could_be_decoded(make):
+    outside = make.folder({"1.png": make.png(1), "2.png": make.png(2)}, "outside")
+    path = make.folder({"a.png": b"no", "b.png": b"image", "c.png": b"at all", "set.zip": b"PK", "film.mov": b"x"})
+    for name in ("1.png", "2.png"):
+        (path / name).symlink_to(outside / name)
+    with pytest.raises(SourceError) as error:
+        ingest(make.config("folder", path), make.paths())
+    sentence = str(error.value)
+    assert sentence.index("3 rows: not an image") < sentence.index("2 rows: a link that leaves the source (copy")
+    assert "set.zip" in sentence
+    assert "videos 1" in sentence
+
+
+class TestDecodeNotes:
+    def test_kinds_differ_by_more_than_numbers(self):
+        notes = DecodeNotes()
+        for note in (
+            "first of 3 frames; mode P read as RGB",
+            "first of 12 frames",
+            "first of 3 frames",
+            "mode P read as RGBA",
+            None,
+        ):
+            notes.add(note, decoded=True)
+        notes.add("truncated (3 bytes, 1.5 missing)", decoded=False)
+        notes.add("truncated (40 bytes, 12 missing)", decoded=False)
+        counts = [(notice.code, notice.count) for notice in notes.notices()]
+        assert counts == [("undecodable", 2), ("decode_note", 3), ("decode_note", 1), ("decode_note", 1)]
+        assert "3 frames" in notes.notices()[1].text
+        assert "other numbers" in notes.notices()[1].text
+
+    def test_at_most_eight_kinds_are_told(self):
+        notes = DecodeNotes()
+        for number in range(12):
+            for _ in range(number + 1):
+                notes.add(f"kind {'abcdefghijkl'[number]}", decoded=False)
+        counts = [notice.count for notice in notes.notices()]
+        assert counts == [12, 11, 10, 9, 8, 7, 6, 5, 4 + 3 + 2 + 1]
+        assert "12 rows: kind l" in notes.reasons()
+
+    def test_memory_is_bounded(self):
+        notes = DecodeNotes()
+        for number in range(5000):
+            notes.add("x" * number, decoded=True)
+        assert sum(notice.count for notice in notes.notices()) == 5000
+        assert len(notes._read) <= 1001
+
+
+class TestTally:
+    def test_examples_are_few_short_and_printable(self):
+        tally = Tally()
+        for name in ("a\nb", "x" * 500, "c", "d"):
+            tally.add("bad_rows", name)
+        (notice,) = tally.notices()
+        assert notice.count == 4
+        assert "\n" not in notice.text
+        assert "a\\nb" in notice.text
+        assert notice.text.count(",") <= EXAMPLES
+        assert len(notice.text) < 400
+
+    def test_merging_adds(self):
+        one, other = Tally(), Tally()
+        one.add("bad_rows", "a", 2)
+        other.add("bad_rows", "b", 3)
+        other.add("short_rows", "c")
+        other.add("long_rows", "nothing", 0)
+        one.merge(other)
+        assert {notice.code: notice.count for notice in one.notices()} == {"short_rows": 1, "bad_rows": 5}
+
+    def test_every_sentence_takes_its_values(self):
+        tally = Tally()
+        for code in SENTENCES:
+            tally.add(code, "example")
+        assert [notice.code for notice in tally.notices()] == list(SENTENCES)
+        assert not any("{" in notice.text for notice in tally.notices())
+
+
+def test_skipped_files_are_told_by_kind():
+    skipped = {".mp4": 2, ".mov": 1, "hidden": 5, ".strange": 1, "packed copies": 3, "text without a suffix": 1}
+    notices = left_out(skipped, WORDS)
+    assert [(notice.code, notice.count) for notice in notices] == [("skipped", 3), ("left_out", 10)]
+    assert "videos 3 (.mov .mp4)" in notices[1].text
+    assert left_out({}, WORDS) == []
+
+
+class TestOtherReaders:
+    def test_a_mix_names_the_part(self, make):
+        make.folder({"1.png": make.png(1), "x.mp4": b""}, "all/one")
+        make.folder({"cat/1.png": make.png(2)}, "all/two")
+        parts = [{"kind": "folder", "path": "one"}, {"kind": "folder", "path": "two"}]
+        settings = Source.model_validate({"kind": "mix", "path": "all", "sources": parts})
+        source = kept(open_source("mix", make.root / "all", None, 0, settings))
+        assert [(notice.code, notice.text.split(":")[0]) for notice in source.notices] == [
+            ("no_labels", "one"),
+            ("one_class", "two"),
+        ]
+        assert source.skipped == {".mp4": 1}
+
+    def test_sheets_and_samples_pass_them_on(self, make):
+        path = make.folder({f"{i}.png": make.png(i, 8) for i in range(4)})
+        options = Reading.model_validate({"sheet": {"width": 4, "height": 4}})
+        source = kept(open_source("folder", path, 3, 0, options))
+        assert len(source.entries) == 3
+        assert {notice.code: notice.count for notice in source.notices} == {"no_labels": 4}
