@@ -6,7 +6,8 @@ drawn as for every source, and once for the images. Nothing is kept on disk, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,43 @@ def open_hf(path: Path, options: Reading) -> OpenSource:
 
 
 def _from_disk(path: Path) -> Any:
-    import datasets
 
     if not any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         raise SourceError(
             f"source.path {str(path)!r} is no folder that `save_to_disk` wrote: name such a folder, or a data set "
-            "on the Hub in source.name"
+            "on the Hub in source.name (`source.kind: parquet` reads Parquet files)"
         )
     try:
-        return datasets.load_from_disk(str(path))
+        return _loaded(path)
     except Exception as error:  # a damaged folder fails in many ways
         raise SourceError(f"source.path {str(path)!r} cannot be loaded ({one_line(error)}): save it again") from None
+
+
+def _loaded(path: Path) -> Any:
+    """The data set, or its splits by name."""
+    if not (path / "dataset_dict.json").is_file():
+        return _loaded_split(path)
+    names = _plain_names(json.loads((path / "dataset_dict.json").read_text())["splits"])
+    return {name: _loaded_split(path / name) for name in names}
+
+
+def _loaded_split(path: Path) -> Any:
+    """One split. `datasets` writes no file for a split without rows, and cannot load that."""
+    import datasets
+
+    if _plain_names(file["filename"] for file in json.loads((path / "state.json").read_text())["_data_files"]):
+        return datasets.load_from_disk(str(path))
+    features = datasets.DatasetInfo.from_directory(str(path)).features
+    return datasets.Dataset.from_dict({column: [] for column in features}, features=features)
+
+
+def _plain_names(names: Iterable[str]) -> list[str]:
+    """The names, none of which may lead out of the folder."""
+    names = list(names)
+    for name in names:
+        if Path(name).name != name:
+            raise ValueError(f"{name!r} leads out of the folder")
+    return names
 
 
 def _stream(options: Reading) -> Any:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from aigc_core.config import Reading
@@ -23,6 +24,7 @@ from aigc_core.data.sources.idx_pairs import (
     names_images,
     names_labels,
     pair,
+    set_key,
     set_name,
     tokens,
 )
@@ -48,13 +50,14 @@ def open_idx(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (idx 
     root, names, refused, skipped = _listed(path)
     files = _headers(root, names, tally)
     images, labels = _by_role(files, tally)
-    skipped["copies of another file"] = _drop_copies(images, root)
+    skipped["copies of another file"] = _drop_copies(images, root) + _drop_copies(labels, root)
     if not images and not refused:
         raise SourceError(
             f"source.path {str(path)!r} holds no idx file of images: expected names such as train-images-idx3-ubyte.gz"
         )
     pairs = _pairs(images, labels, tally)
     splits = file_splits(images, tally)
+    _check_readable(list(images.values()))
     _tell(images, tally)
     entries = [
         Entry(f"{name}#{index}", label=label, split=splits[name])
@@ -128,30 +131,48 @@ def _by_role(files: dict[str, IdxFile], tally: Tally) -> tuple[dict[str, IdxFile
     return images, labels
 
 
-def _drop_copies(images: dict[str, IdxFile], root: Path) -> int:
-    """Takes out files with the same bytes as another one, which then is the one in fewer folders; returns how many."""
-    by_size: dict[int, list[str]] = {}
-    for name in sorted(images, key=lambda name: (name.count("/"), name)):
-        by_size.setdefault((root / name).stat().st_size, []).append(name)
-    seen: dict[str, str] = {}
+def _drop_copies(files: dict[str, IdxFile], root: Path) -> int:
+    """Takes out files with the bytes and the words of another one that lies in fewer folders; returns how many."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name in sorted(files, key=lambda name: (name.count("/"), name)):
+        groups.setdefault((set_key(name), (root / name).stat().st_size), []).append(name)
+    kept: dict[str, str] = {}
     copies = []
-    for name in (name for names in by_size.values() if len(names) > 1 for name in names):
+    for name in (name for names in groups.values() if len(names) > 1 for name in names):
         with (root / name).open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        if seen.setdefault(digest, name) != name:
+        if kept.setdefault(digest, name) != name:
             copies.append(name)
     for name in copies:
-        del images[name]
+        del files[name]
     return len(copies)
+
+
+def _check_readable(images: list[IdxFile]) -> None:
+    """Raise SourceError where the values of not one image are bytes. Files of bytes need no look."""
+    if not images or any(file.dtype == np.uint8 for file in images):
+        return
+    why = None
+    for file in images:
+        for index in range(file.shape[0]):
+            try:
+                file.png(index)
+            except OSError as error:
+                why = why or f"{file.name}: not one image can be read ({error})"
+            else:
+                return
+        file.close()
+    if why:
+        raise SourceError(why)
 
 
 def _pairs(images: dict[str, IdxFile], labels: dict[str, IdxFile], tally: Tally) -> dict[str, str]:
     """The file of labels for each file of images that has one; the lengths must agree."""
     pairs = pair(images, labels)
     for name, file in images.items():
-        if name not in pairs:
+        if name not in pairs and file.shape[0]:
             tally.add("images_without_labels", name)
-        elif (count := labels[pairs[name]].shape[:1]) != file.shape[:1]:
+        elif name in pairs and (count := labels[pairs[name]].shape[:1]) != file.shape[:1]:
             raise SourceError(
                 f"{pairs[name]} holds {count[0] if count else 'no'} labels for {file.shape[0]} images: the files do not "
                 "belong together"

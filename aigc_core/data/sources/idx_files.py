@@ -55,8 +55,8 @@ class IdxFile:
             raise SourceError(f"{self.name} has {self.shape[3]} channels: 1, 3 or 4 can be read")
         if self.dtype.kind == "f":
             raise SourceError(
-                f"{self.name} holds floats of {8 * self.dtype.itemsize} bits, of which nobody says what is white: save "
-                "the pixels as bytes from 0 to 255"
+                f"{self.name} holds floats of {8 * self.dtype.itemsize} bits, whose range is not known: save the pixels as "
+                "bytes from 0 to 255"
             )
 
     @property

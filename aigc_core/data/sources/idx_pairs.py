@@ -41,9 +41,13 @@ def is_candidate(name: str) -> bool:
 
 
 def set_key(name: str) -> tuple[str, ...]:
-    """What is left of a path without the words for images, labels and the format: equal for files that belong together."""
+    """What is left of a path without the words for images, labels and the format: equal for files that belong together.
+
+    A word that a folder and its file share counts once.
+    """
     dropped = IMAGES | LABELS | FORMAT
-    return tuple(word for word in tokens(name) if word not in dropped and not re.fullmatch(r"idx\d", word))
+    words = (word for word in tokens(name) if word not in dropped and not re.fullmatch(r"idx\d", word))
+    return tuple(dict.fromkeys(words))
 
 
 def set_name(name: str) -> str:

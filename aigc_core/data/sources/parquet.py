@@ -78,7 +78,7 @@ def _files(path: Path, tally: Tally) -> tuple[dict[str, Path], dict[str, str], d
         else:
             others[suffix or "no suffix"] += 1
     for folder in sorted({name.partition("_delta_log/")[0] for name in found.names if "_delta_log/" in name}):
-        tally.add("stale_rows", folder or str(path))
+        tally.add("stale_rows", folder or path.name)
     refused = {name: found.refused[name] for name in names if name in found.refused}
     return {name: path / name for name in names if name not in refused}, refused, dict(others)
 

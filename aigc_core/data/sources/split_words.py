@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from aigc_core.data.sources.base import Entry
@@ -35,35 +36,45 @@ def said_splits(text: str) -> set[Split]:
 def named_split(text: str) -> Split | None:
     """The split that one name says, or null.
 
-    A name that says both (`train_val`) is held out, so that no held-out row is learnt from. Names joined by `+`, as
-    Hugging Face writes a union, say a split only where all of them say the same.
+    A name that says both (`train_val`) is held out, so that no held-out row is learnt from.
     """
-    joined = [said_splits(part) for part in text.split("+")]
-    if any(said != joined[0] for said in joined):
-        return None
-    return "test" if "test" in joined[0] else next(iter(joined[0]), None)
+    return _one_of(said_splits(text))
+
+
+def _one_of(said: set[Split]) -> Split | None:
+    return "test" if "test" in said else next(iter(said), None)
 
 
 def file_splits(names: Iterable[str], tally: Tally) -> dict[str, Split | None]:
-    """The splits of files by their paths: what the file's own name says, else its nearest folder that says one.
+    """The splits of files by their paths, held out where a path says both.
 
-    A folder such as `label=test` names a value of a column, and is passed over. `tally` receives the files whose path
-    says both splits, and those that say none beside others that do. Where only files that say both could be learnt
-    from, they say nothing.
+    The words of folders that all files lie in count only where nothing nearer says a split. A folder such as
+    `label=test` names a value of a column, and is passed over. `tally` receives the files that say both, and those
+    that say none beside others that do. Where only files that say both could be learnt from, they say nothing.
     """
-    words = {name: [part for part in reversed(PurePosixPath(name).parts) if "=" not in part] for name in names}
-    splits = {
-        name: next((said for part in parts if (said := named_split(part))), None) for name, parts in words.items()
-    }
-    both = [name for name, parts in words.items() if len(set().union(*(said_splits(part) for part in parts))) > 1]
+    said = _said_by_paths([PurePosixPath(name) for name in names])
+    splits = {name: _one_of(words) for name, words in said.items()}
+    both = [name for name, words in said.items() if len(words) > 1]
     if not {"train", None} & set(splits.values()):
         splits.update(dict.fromkeys(both))
     for name in both:
         tally.add("split_unclear", f"{name} (read as {splits[name] or 'none'})")
     if any(splits.values()):
         for name in (name for name, split in splits.items() if split is None and name not in both):
-            tally.add("files_without_split", name)
+            tally.add("names_without_split", name)
     return splits
+
+
+def _said_by_paths(paths: list[PurePosixPath]) -> dict[str, set[Split]]:
+    """The splits that each path says below the folders that all share, else in the nearest of these."""
+    folders = [path.parts[:-1] for path in paths]
+    shared = len(list(takewhile(lambda level: len(set(level)) == 1, zip(*folders, strict=False))))
+    said = {}
+    for path in paths:
+        words = [said_splits(part) if "=" not in part else set() for part in path.parts]
+        nearest = next((found for found in reversed(words[:shared]) if found), set())
+        said[str(path)] = set().union(*words[shared:]) or nearest
+    return said
 
 
 def tell_held_out(entries: Iterable[Entry], tally: Tally) -> None:

@@ -25,11 +25,12 @@ SENTENCES = {
     "labels_without_images": "{n} file{s} of labels {have} no file of images and {are} not used: {examples}",
     "images_without_labels": "{n} file{s} of images {have} no file of labels: {examples}",
     "captions_left_out": "{n} caption{s} {are} left out, because a row takes the first of its list, such as in {examples}",
-    "split_values_unknown": "{n} row{s} {have} a value in the split column that names no split, such as {examples}: "
-    "the file's name decides for {it}, or the content",
-    "columns_not_used": "{n} column{s} {are} not used: {examples}; source.columns can name one of them",
+    "split_values_unknown": "{n} row{s} {have} null, or a word that names no split, in the split column, such as "
+    "{examples}: the file's name decides for {it}, or the content",
+    "columns_not_used": "{n} column{s} {are} not used: {examples}; source.columns chooses others",
     "image_columns_not_used": "{n} other column{s} of images {are} not used: {examples}; source.columns.image chooses",
-    "label_columns_not_used": "{n} other column{s} of classes {are} not used: {examples}; source.columns.label chooses",
+    "label_columns_not_used": "{n} other column{s} that may be the label {are} not used: {examples}; source.columns.label "
+    "chooses",
     "column_guessed": "{n} column{s} {are} taken without a usual name: {examples}; source.columns chooses",
     "images_as_text": "{n} row{s} {have} images as base64 text, which is decoded: {examples}",
     "images_as_numbers": "{n} row{s} {have} images as lists of numbers, read as height x width x channels, or with the "
@@ -44,7 +45,7 @@ SENTENCES = {
     "class_names_borrowed": "{n} table{s} {have} numbers for labels and no class names; those of the other tables are "
     "used: {examples}",
     "split_unclear": "{n} path{s} {have} words of more than one split: {examples}",
-    "files_without_split": "{n} file{s} {have} no word for a split beside others that have one, and {are} divided by "
+    "names_without_split": "{n} name{s} {have} no word for a split beside others that have one, and the rows are divided by "
     "content: {examples}",
     "nothing_to_learn_from": "all rows ({n}) are held out by the names of their files or by a column, so that none is "
     "left to learn from",

@@ -108,31 +108,47 @@ def find_columns(schema: pa.Schema, wanted: Columns | None, where: str, constant
     """
     chosen = wanted or Columns()
     columns = _columns(schema, constants)
-    nested = [child for column in columns for child in _children(column)]
     image = _asked(chosen.image, columns, holds_images) if chosen.image else next(iter(_images(columns)), None)
     if image is None:
         return None
     found: dict[str, Column | None] = {}
-    for role, ranked in _ranked(columns, nested, image).items():
+    for role, ranked in _ranked(columns, image).items():
         asked = getattr(chosen, role)
         found[role] = _asked(asked, columns, _FITS[role]) if asked else next(iter(ranked), None)
         if asked and found[role] is None:
             raise SourceError(f"{where}: source.columns.{role} = {asked!r} is no such column: {described(schema)}")
-    used = {column.name for column in (image, *found.values()) if column is not None}
-    rest = [column for column in columns if column.name not in used]
-    images = [column.path for column in rest if column.typed_image or _is_held(column)]
-    classes = [column.path for column in rest if column.classes and column.path not in images]
     guesses = (None if chosen.image else image, None if chosen.label else found["label"])
     return Layout(
         image,
         found["label"],
         found["text"],
         found["split"],
-        unused=tuple(column.path for column in rest if column.path not in {*images, *classes}),
-        other_images=tuple(images),
-        other_labels=tuple(classes),
         guessed=tuple(column.path for column in guesses if column and not column.is_told),
+        **_left([image, *found.values()], columns, schema),
     )
+
+
+def _left(used: Iterable[Column | None], columns: list[Column], schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """What is not used, by the names of Layout; with its type where the name is usual and the type is why."""
+    taken = {column.name for column in used if column is not None}
+    rest = [column for column in columns if column.name not in taken]
+    images = [column for column in rest if column.typed_image or _is_held(column)]
+    labels = [column for column in _by_name([*rest, *_nested(rest)], "label") if names_a_class(column.kind)] + [
+        column for column in rest if column.classes and not _is_usual(column)
+    ]
+    named = {column.name for column in (*images, *labels)}
+    unused = [f"{c.path} ({kinds.storage(c.kind)})" if _is_usual(c) else c.path for c in rest if c.name not in named]
+    again = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]
+    return {
+        "unused": (*unused, *(f"{name}, of which only the first is read" for name in again)),
+        "other_images": tuple(column.path for column in images),
+        "other_labels": tuple(column.path for column in labels if column not in images),
+    }
+
+
+def _nested(columns: list[Column]) -> list[Column]:
+    """Single values in structs that can name a class."""
+    return [child for column in columns for child in _children(column) if kinds.is_scalar(child.kind)]
 
 
 def no_images(schema: pa.Schema, wanted: Columns | None, where: str) -> SourceError:
@@ -212,12 +228,12 @@ def _is_held(column: Column) -> bool:
     return not kinds.is_list(column.kind) and kinds.is_bytes(cell) and not digest
 
 
-def _ranked(columns: list[Column], nested: list[Column], image: Column) -> dict[str, list[Column]]:
+def _ranked(columns: list[Column], image: Column) -> dict[str, list[Column]]:
     """Columns that can be label, caption and split, the best first."""
     rest = [column for column in columns if column.name != image.name]
     usual = {role: _by_name([c for c in rest if fits(c.kind)], role) for role, fits in _FITS.items()}
     typed = [c for c in rest if c.classes and names_a_class(c.kind) and c not in (*usual["text"], *usual["split"])]
-    inner = _by_name([column for column in nested if names_a_class(column.kind)], "label")
+    inner = _by_name(_nested(columns), "label")
     named = [c for c in usual["label"] if c in typed]
     return {**usual, "label": [*named, *typed, *usual["label"], *(inner if len(inner) == 1 else [])]}
 

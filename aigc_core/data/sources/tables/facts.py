@@ -42,7 +42,7 @@ def _names(array: pa.Array, classes: Sequence[str] | None, tell: Callable[[str, 
     kind = array.type
     if kinds.is_list(kind):
         return _names(_only_elements(array, tell), classes, tell)
-    if classes is not None and kinds.is_number(kind):
+    if classes is not None and (kinds.is_number(kind) or pa.types.is_boolean(kind)):
         return [_class_of(value, classes, index, tell) for index, value in enumerate(array.to_pylist())]
     if pa.types.is_integer(kind) or kinds.is_text(kind):
         values = array.cast(pa.string()).to_pylist()
@@ -111,12 +111,14 @@ def _text(value: str | bytes | None) -> str | None:
 def splits(array: pa.Array, classes: Sequence[str] | None, unknown: Callable[[str], None]) -> list[Split | None]:
     """The split that each value says, or null; `unknown` is told values that say none."""
     values = _names(kinds.plain(array), classes, lambda *_: None)
-    said: dict[str, Split | None] = {value: _split(value) for value in set(values) if value is not None}
+    said = {value: _split(value) for value in set(values)}
     for value in values:
-        if value is not None and said[value] is None:
-            unknown(value)
-    return [None if value is None else said[value] for value in values]
+        if said[value] is None:
+            unknown(repr(value[:60]) if value else "null")
+    return [said[value] for value in values]
 
 
-def _split(value: str) -> Split | None:
+def _split(value: str | None) -> Split | None:
+    if value is None:
+        return None
     return "reference" if value.strip().lower() == "reference" else named_split(value)

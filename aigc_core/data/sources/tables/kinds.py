@@ -53,6 +53,11 @@ def is_list(kind: pa.DataType) -> bool:
     )
 
 
+def is_struct(kind: pa.DataType) -> bool:
+    """Whether cells are structs."""
+    return bool(types.is_struct(storage(kind)))
+
+
 def element(kind: pa.DataType) -> pa.DataType:
     """The type of the elements of a list."""
     return storage(storage(kind).value_type)

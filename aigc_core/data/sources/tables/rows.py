@@ -96,7 +96,7 @@ def _with_images(tables: Iterable[Table], wanted: Columns | None, tally: Tally) 
         if layout is None:
             without.append((table, ""))
             continue
-        plain = kinds.is_bytes(layout.image.kind) or pa.types.is_struct(kinds.storage(layout.image.kind))
+        plain = kinds.is_bytes(layout.image.kind) or kinds.is_struct(layout.image.kind)
         form, why = ("bytes", "") if readable and plain else _looked_at(table, layout)
         readable = readable or form is not None
         unreadable = unreadable or why
@@ -104,10 +104,12 @@ def _with_images(tables: Iterable[Table], wanted: Columns | None, tally: Tally) 
             without.append((table, why))
         else:
             parts.append(Part(table, layout, form))
-    if (unreadable or not parts) and not readable:
-        raise SourceError(unreadable) if unreadable else no_images(without[0][0].schema, wanted, without[0][0].name)
+    if unreadable and not readable:
+        raise SourceError(unreadable)
+    if without and not parts:
+        raise no_images(without[0][0].schema, wanted, without[0][0].name)
     for table, _ in without:
-        tally.add("tables_without_images", f"{table.name}, {described(table.schema, 5)}")
+        tally.add("tables_without_images", f"{table.name} ({described(table.schema, 5)})")
     return parts
 
 
@@ -186,7 +188,13 @@ def _differences(part: Part, first: Part) -> list[str]:
 def _said(column: Column | None) -> str:
     if column is None:
         return "none"
-    known = {"lists": kinds.is_list, "numbers": kinds.is_number, "text": kinds.is_text, "bytes": kinds.is_bytes}
+    known = {
+        "lists": kinds.is_list,
+        "structs": kinds.is_struct,
+        "numbers": kinds.is_number,
+        "text": kinds.is_text,
+        "bytes": kinds.is_bytes,
+    }
     found = (name for name, fits in known.items() if fits(column.kind))
     return f"{column.path} of {'class names' if column.classes else next(found, kinds.storage(column.kind))}"
 
@@ -237,4 +245,4 @@ def _teller(tally: Tally, name: str, start: int) -> Seen:
 
 
 def _unknown(tally: Tally) -> Callable[[str], None]:
-    return lambda value: tally.add("split_values_unknown", repr(value[:60]))
+    return lambda value: tally.add("split_values_unknown", value)
