@@ -133,13 +133,9 @@ class _Table:
             raise OSError(f"damaged row: {one_line(error)}") from None
 
     def _select(self, column: Column) -> Any:
-        import datasets
-
         images = self._table.select_columns([column.name])
-        if not self._hub:
-            return images.with_format("arrow")  # hands out what is stored, and decodes nothing
-        encoded = isinstance(images.features[column.name], datasets.Image)
-        return images.cast_column(column.name, datasets.Image(decode=False)) if encoded else images
+        # What is stored is handed out, and nothing is decoded.
+        return images.decode(False) if self._hub else images.with_format("arrow")
 
     def _streamed(self, column: Column, index: int) -> pa.Array:
         if index < self._next or self._next == 0:
@@ -150,7 +146,10 @@ class _Table:
             self._next += 1
         if row is None:
             raise SourceError(f"source.name {self._hub!r} has become shorter while it was read: run it again")
-        return column.of(pa.table({column.name: pa.array([row[column.name]])}))
+        try:
+            return column.of(pa.table({column.name: pa.array([row[column.name]])}))
+        except pa.ArrowException as error:
+            raise OSError(f"a value of no known kind: {one_line(error)}") from None
 
     def _reached(self, step: Callable[[], Any]) -> Any:
         return _opened(self._hub, step) if self._hub else step()

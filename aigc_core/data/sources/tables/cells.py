@@ -25,6 +25,13 @@ _DATA_URI = re.compile(r"data:[\w/+.-]*(;[\w=.-]+)*;base64,", re.IGNORECASE)
 _TEXT = re.compile(rb"data:|[A-Za-z0-9+/_=\s-]+$", re.IGNORECASE)
 
 
+def form_of(kind: pa.DataType) -> Form:
+    """How cells of a type hold images, as far as the type says it: bytes may still be base64."""
+    if kinds.is_list(kind):
+        return "numbers" if pa.types.is_integer(kinds.innermost(kind)) else "list"
+    return "text" if kinds.is_text(kind) else "bytes"
+
+
 def read_cell(cell: pa.Array) -> tuple[bytes, Form]:
     """The encoded image in an array of length 1, and how it was held.
 
@@ -53,11 +60,12 @@ def _check_size(size: int) -> None:
 
 
 def _of_struct(cell: pa.Array) -> tuple[bytes, Form]:
-    names = [field.name for field in cell.type]
-    inner = kinds.plain(pc.struct_field(cell, "bytes")) if "bytes" in names else None
+    place = cell.type.get_field_index("bytes")
+    inner = None if place < 0 else cell.field(place)
     if inner is not None and not inner.null_count:
         return read_cell(inner)
-    path = pc.struct_field(cell, "path")[0].as_py() if "path" in names else None
+    place = cell.type.get_field_index("path")
+    path = None if place < 0 else cell.field(place)[0].as_py()
     if path:
         raise OSError(f"the cell names a file by its path instead of holding its bytes: {str(path)[:80]!r}")
     raise OSError("null in the image column")

@@ -12,7 +12,7 @@ from aigc_core.config import Columns
 from aigc_core.data.sources.base import Entry
 from aigc_core.data.sources.split_words import file_splits, tell_held_out
 from aigc_core.data.sources.tables import kinds
-from aigc_core.data.sources.tables.cells import Form, read_cell
+from aigc_core.data.sources.tables.cells import Form, form_of, read_cell
 from aigc_core.data.sources.tables.columns import Column, Layout, described, find_columns, no_images
 from aigc_core.data.sources.tables.facts import Seen, captions, class_names, splits
 from aigc_core.data.sources.tally import Tally
@@ -73,7 +73,11 @@ def read_tables(
     parts = _agreed(_with_images(tables, wanted, tally), tally)
     _tell(parts, tally)
     named = _named_splits(parts, tally)
-    entries = [entry for part in parts for entry in _entries(part, named[part.table.name], tally)]
+    entries: list[Entry] = []
+    for part in parts:
+        own = list(_entries(part, named[part.table.name], tally))
+        _tell_rows(part, len(own), tally)
+        entries += own
     tell_held_out(entries, tally)
     by_name = {part.table.name: part for part in parts}
 
@@ -88,49 +92,53 @@ def read_tables(
 def _with_images(tables: Iterable[Table], wanted: Columns | None, tally: Tally) -> list[Part]:
     """The tables with a column of images. One whose column is text that nowhere encodes an image has none."""
     parts: list[Part] = []
-    without: list[tuple[Table, str]] = []
-    unreadable = ""  # why, where that holds for every table so far
+    without: list[Table] = []
+    unreadable = ""  # why, of the first table in which no image can be read
     readable = False
     for table in tables:
         layout = find_columns(table.schema, wanted, table.name, table.constants)
         if layout is None:
-            without.append((table, ""))
+            without.append(table)
             continue
-        plain = kinds.is_bytes(layout.image.kind) or kinds.is_struct(layout.image.kind)
-        form, why = ("bytes", "") if readable and plain else _looked_at(table, layout)
-        readable = readable or form is not None
-        unreadable = unreadable or why
-        if why and not plain:
-            without.append((table, why))
+        form: Form | None = form_of(layout.image.kind)
+        if not (readable and form == "bytes"):
+            form, why = _looked_at(table, layout)
+            readable = readable or form is not None
+            unreadable = unreadable or why
+        if form is None and kinds.is_text(layout.image.kind) and table.rows:
+            without.append(table)
         else:
             parts.append(Part(table, layout, form))
     if unreadable and not readable:
         raise SourceError(unreadable)
     if without and not parts:
-        raise no_images(without[0][0].schema, wanted, without[0][0].name)
-    for table, _ in without:
+        raise no_images(without[0].schema, wanted, without[0].name)
+    for table in without:
         tally.add("tables_without_images", f"{table.name} ({described(table.schema, 5)})")
     return parts
 
 
 def _looked_at(table: Table, layout: Layout) -> tuple[Form | None, str]:
-    """How the first readable image of a table is held; or why none can be read, where there are rows."""
+    """How the first readable image of a table is held; or why none can be read, where there are rows.
+
+    A stream is not read for it.
+    """
+    if table.rows is None:
+        return form_of(layout.image.kind), ""
     why = ""
-    for index in range(table.rows or 0):
+    for index in range(table.rows):
         try:
             return read_cell(table.cell(layout.image, index))[1], ""
         except OSError as error:
             why = why or str(error)
-    if not why:
-        return ("bytes" if table.rows is None else None), ""
-    return None, (
+    return None, why and (
         f"{table.name}: not one cell of the column {layout.image.path!r} holds an image ({why}): save the encoded bytes "
         f"in a column and name it in source.columns.image; {described(table.schema)}"
     )
 
 
 def _tell(parts: list[Part], tally: Tally) -> None:
-    """Counts columns that are not used, each once, and rows by the form of their images."""
+    """Counts columns that are not used, each once."""
     lists = {
         "columns_not_used": [name for part in parts for name in part.layout.unused],
         "image_columns_not_used": [name for part in parts for name in part.layout.other_images],
@@ -140,11 +148,14 @@ def _tell(parts: list[Part], tally: Tally) -> None:
     for code, names in lists.items():
         for name in dict.fromkeys(names):
             tally.add(code, name)
-    for part in parts:
-        if part.form in _FORMS:
-            tally.add(_FORMS[part.form], part.table.name, part.table.rows or 0)
-        if part.table.rows == 0:
-            tally.add("tables_without_rows", part.table.name)
+
+
+def _tell_rows(part: Part, rows: int, tally: Tally) -> None:
+    """Counts rows by the form of their images, and a table that has none."""
+    if part.form in _FORMS:
+        tally.add(_FORMS[part.form], part.table.name, rows)
+    if not rows:
+        tally.add("tables_without_rows", part.table.name)
 
 
 def _agreed(parts: list[Part], tally: Tally) -> list[Part]:
