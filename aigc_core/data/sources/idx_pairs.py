@@ -56,7 +56,7 @@ def set_name(name: str) -> str:
 
 
 def pair(images: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
-    """The file of labels for each file of images that has one: of equal keys, best in the same folder.
+    """The file of labels for each file of images that has one, by equal keys.
 
     Where no key is equal, `t10k` and `test` count as one word.
     """
@@ -65,9 +65,8 @@ def pair(images: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
     for name in images:
         for key in (set_key, _by_split):
             equal = [label for label in labels if key(label) == key(name)]
-            beside = [label for label in equal if PurePosixPath(label).parent == PurePosixPath(name).parent]
             if equal:
-                pairs[name] = (beside or equal)[0]
+                pairs[name] = equal[0]
                 break
     return pairs
 

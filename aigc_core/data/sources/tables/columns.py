@@ -8,6 +8,7 @@ for its type alone.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,20 +131,28 @@ def find_columns(schema: pa.Schema, wanted: Columns | None, where: str, constant
 
 def _left(used: Iterable[Column | None], columns: list[Column], schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     """What is not used, by the names of Layout; with its type where the name is usual and the type is why."""
-    taken = {column.name for column in used if column is not None}
-    rest = [column for column in columns if column.name not in taken]
+    taken = [column for column in used if column is not None]
+    names = {column.name for column in taken}
+    rest = [column for column in columns if column.name not in names]
     images = [column for column in rest if column.typed_image or _is_held(column)]
-    labels = [column for column in _by_name([*rest, *_nested(rest)], "label") if names_a_class(column.kind)] + [
-        column for column in rest if column.classes and not _is_usual(column)
-    ]
+    usual = [column for column in _by_name([*rest, *_nested(rest)], "label") if names_a_class(column.kind)]
+    labels = [*usual, *(column for column in rest if column.classes and not _is_usual(column))]
     named = {column.name for column in (*images, *labels)}
     unused = [f"{c.path} ({kinds.storage(c.kind)})" if _is_usual(c) else c.path for c in rest if c.name not in named]
-    again = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]
+    again = [name for name, count in Counter(schema.names).items() if count > 1]
     return {
-        "unused": (*unused, *(f"{name}, of which only the first is read" for name in again)),
+        "unused": (*unused, *_other_fields(taken, columns), *(f"{name}, of which the first is read" for name in again)),
         "other_images": tuple(column.path for column in images),
         "other_labels": tuple(column.path for column in labels if column not in images),
     }
+
+
+def _other_fields(used: list[Column], columns: list[Column]) -> list[str]:
+    """Fields that are not used of structs of which others are, and which are not used as a whole."""
+    paths = {column.path for column in used}
+    split_up = {column.name for column in used if column.field} - paths
+    fields = [child.path for column in columns if column.name in split_up for child in _children(column)]
+    return [path for path in fields if path not in paths]
 
 
 def _nested(columns: list[Column]) -> list[Column]:
