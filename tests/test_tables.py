@@ -119,6 +119,12 @@ class TestLabels:
         classes = table(told, image=cells(make), info=pa.array([{"label": number} for number in (0, 1, 1, 0)]))
         assert labels(one(make, classes)) == ["a", "b", "b", "a"]
 
+    def test_labels_that_are_hardly_classes(self, make):
+        few, many = np.arange(19) / 7, np.arange(20) / 7
+        assert codes(one(make, table(image=pictures(make, 19), target=few))) == {}
+        assert codes(one(make, table(image=pictures(make, 20), target=many))) == {"labels_mostly_differ": 20}
+        assert codes(one(make, table(image=pictures(make, 40), target=[*many, *many]))) == {}
+
     def test_two_fields_of_a_struct_are_named(self, make):
         source = one(make, table(image=cells(make), info=pa.array([{"label": "x", "class": "y"}] * 4)))
         assert labels(source) == [None] * 4

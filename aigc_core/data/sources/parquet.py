@@ -152,7 +152,9 @@ class _File:
             with pq.ParquetFile(self._path, buffer_size=1 << 16, pre_buffer=False) as file:
                 yield from file.iter_batches(rows, columns=[column.path for column in columns])
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{self.name} has damaged labels ({one_line(error)}): fetch it again") from None
+            raise SourceError(
+                f"{self.name} has labels that cannot be read ({one_line(error)}): fetch it again, or decrypt it"
+            ) from None
 
     def cell(self, column: Column, index: int) -> pa.Array:
         """Image cell of a row, as an array of length 1. Raises OSError where its row group is damaged."""

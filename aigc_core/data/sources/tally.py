@@ -24,6 +24,8 @@ SENTENCES = {
     "not used: {examples}",
     "labels_without_images": "{n} file{s} of labels {have} no file of images and {are} not used: {examples}",
     "images_without_labels": "{n} file{s} of images {have} no file of labels: {examples}",
+    "labels_mostly_differ": "{n} label{s} {are} in the column of labels, so that most rows have one of their own; they "
+    "may be no classes, such as {examples}",
     "captions_left_out": "{n} caption{s} {are} left out, because a row takes the first of its list, such as in {examples}",
     "split_values_unknown": "{n} row{s} {have} null, or a word that names no split, in the split column, such as "
     "{examples}: the file's name decides for {it}, or the content",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -23,6 +24,8 @@ from aigc_core.records import Split
 IMAGE_ROWS = 32
 #: Rows of labels and captions read at once.
 FACT_ROWS = 4096
+#: Fewer rows may well be one of each class.
+FEW_ROWS = 20
 #: The notice for each way of holding images that is not plain bytes.
 _FORMS = {"text": "images_as_text", "numbers": "images_as_numbers", "list": "images_in_lists"}
 
@@ -79,6 +82,7 @@ def read_tables(
         _tell_rows(part, len(own), tally)
         entries += own
     tell_held_out(entries, tally)
+    _tell_labels(entries, tally)
     by_name = {part.table.name: part for part in parts}
 
     def read(entry: Entry) -> bytes:
@@ -156,6 +160,13 @@ def _tell_rows(part: Part, rows: int, tally: Tally) -> None:
         tally.add(_FORMS[part.form], part.table.name, rows)
     if not rows:
         tally.add("tables_without_rows", part.table.name)
+
+
+def _tell_labels(entries: list[Entry], tally: Tally) -> None:
+    """Counts labels where most rows have one of their own: they are numbers to predict, or names, rather than classes."""
+    rows = Counter(entry.label for entry in entries if entry.label is not None)
+    if rows.total() >= FEW_ROWS and 2 * len(rows) > rows.total():
+        tally.add("labels_mostly_differ", ", ".join(repr(label) for label in list(rows)[:3]), len(rows))
 
 
 def _agreed(parts: list[Part], tally: Tally) -> list[Part]:
