@@ -20,12 +20,14 @@ class Sheet(Section):
 
 
 class Columns(Section):
-    """Column names of a table, where they are not the usual ones; null finds the column by its type or name."""
+    """Column names of a table, or `column.field` of a struct; null finds a column by Hugging Face's features or by its name."""
 
-    image: str | None = Field(None, description="encoded bytes, or a struct with `bytes`")
-    label: str | None = Field(None, description="text, integer or ClassLabel")
-    text: str | None = Field(None, description="caption")
-    split: str | None = Field(None, description="reference, train, test or validation")
+    image: str | None = Field(
+        None, description="encoded bytes, a struct with `bytes`, base64 text, or pixels as lists of integers"
+    )
+    label: str | None = Field(None, description="text, number, truth value, ClassLabel, or a list of one of these")
+    text: str | None = Field(None, description="caption, or a list of captions")
+    split: str | None = Field(None, description="reference, train, test, validation, or another word for one of these")
 
 
 class Reading(Section):

@@ -6,17 +6,19 @@ drawn as for every source, and once for the images. Nothing is kept on disk, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from aigc_core.config import Reading
-from aigc_core.data.sources.base import Entry, OpenSource, one_line, own_splits, readers
-from aigc_core.data.sources.columns import Layout, encoded, find_columns
-from aigc_core.data.splits import SPLIT_NAMES
-from aigc_core.errors import SourceError
+import pyarrow as pa
 
-BATCH_ROWS = 1000
+from aigc_core.config import Reading
+from aigc_core.data.sources.base import OpenSource, one_line, own_splits, readers
+from aigc_core.data.sources.tables.columns import Column
+from aigc_core.data.sources.tables.rows import read_tables
+from aigc_core.data.sources.tally import Tally
+from aigc_core.errors import SourceError
 
 
 @readers.register("hf")
@@ -33,28 +35,49 @@ def open_hf(path: Path, options: Reading) -> OpenSource:
         if options.split not in parts:
             raise SourceError(f"source.split = {options.split!r} does not exist: choose one of {', '.join(parts)}")
         parts = {options.split: parts[options.split]}
-    tables = {name: _Table(table, name, options) for name, table in parts.items()}
-    entries = [entry for table in tables.values() for entry in table.entries()]
-
-    def read(entry: Entry) -> bytes:
-        name, _, index = entry.key.rpartition("#")
-        return encoded(tables[name].cell(int(index)))
-
-    return OpenSource(own_splits(entries), read)
+    tally = Tally()
+    entries, read = read_tables([_Table(table, name, options) for name, table in parts.items()], options.columns, tally)
+    return OpenSource(own_splits(entries), read, notices=tally.notices())
 
 
 def _from_disk(path: Path) -> Any:
-    import datasets
 
     if not any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         raise SourceError(
             f"source.path {str(path)!r} is no folder that `save_to_disk` wrote: name such a folder, or a data set "
-            "on the Hub in source.name"
+            "on the Hub in source.name (`source.kind: parquet` reads Parquet files)"
         )
     try:
-        return datasets.load_from_disk(str(path))
+        return _loaded(path)
     except Exception as error:  # a damaged folder fails in many ways
         raise SourceError(f"source.path {str(path)!r} cannot be loaded ({one_line(error)}): save it again") from None
+
+
+def _loaded(path: Path) -> Any:
+    """The data set, or its splits by name."""
+    if not (path / "dataset_dict.json").is_file():
+        return _loaded_split(path)
+    names = _plain_names(json.loads((path / "dataset_dict.json").read_text())["splits"])
+    return {name: _loaded_split(path / name) for name in names}
+
+
+def _loaded_split(path: Path) -> Any:
+    """One split. `datasets` writes no file for a split without rows, and cannot load that."""
+    import datasets
+
+    if _plain_names(file["filename"] for file in json.loads((path / "state.json").read_text())["_data_files"]):
+        return datasets.load_from_disk(str(path))
+    features = datasets.DatasetInfo.from_directory(str(path)).features
+    return datasets.Dataset.from_dict({column: [] for column in features}, features=features)
+
+
+def _plain_names(names: Iterable[str]) -> list[str]:
+    """The names, none of which may lead out of the folder."""
+    names = list(names)
+    for name in names:
+        if Path(name).name != name:
+            raise ValueError(f"{name!r} leads out of the folder")
+    return names
 
 
 def _stream(options: Reading) -> Any:
@@ -80,49 +103,53 @@ class _Table:
     """One split, on disk or streamed."""
 
     def __init__(self, table: Any, name: str, options: Reading) -> None:
-        import datasets
-
-        self.name, self.hub = name, options.name
-        if self.hub and table.features is None:
-            table = _opened(self.hub, table._resolve_features)  # asks the first rows for their types
-        self.layout: Layout = find_columns(table.features.arrow_schema, options.columns, f"the split {name!r}")
-        self._facts = table.select_columns(self.layout.facts)
-        images = table.select_columns([self.layout.image])
-        if isinstance(table.features[self.layout.image], datasets.Image):
-            images = images.cast_column(self.layout.image, datasets.Image(decode=False))
-        self._images = images
-        self._rows: Iterator[Any] = iter(())
+        self.name, self._hub = name, options.name
+        self.constants: dict[str, str | None] = {}
+        if self._hub and table.features is None:
+            table = _opened(self._hub, table._resolve_features)  # asks the first rows for their types
+        self.schema: pa.Schema = table.features.arrow_schema
+        self.rows = None if self._hub else len(table)
+        self._table = table
+        self._images: Any = None  # the column of images, encoded
+        self._stream: Iterator[Any] = iter(())
         self._next = 0
-        self._count = None if self.hub else len(table)
 
-    def entries(self) -> Iterator[Entry]:
-        """One entry per row."""
-        rows = self._listed() if self.layout.facts or self._count is None else ({} for _ in range(self._count))
-        yield from self.layout.entries(rows, lambda index: f"{self.name}#{index}", SPLIT_NAMES.get(self.name))
-
-    def _listed(self) -> Iterator[dict[str, Any]]:
-        # Without facts the images themselves are counted.
-        table = (self._facts if self.layout.facts else self._images).with_format("arrow")
-        batches = iter(table.iter(BATCH_ROWS if self.layout.facts else 16))
+    def batches(self, columns: list[Column], rows: int) -> Iterator[pa.Table]:
+        """These columns, at most so many rows at a time."""
+        chosen = self._table.select_columns([column.name for column in columns])
+        batches = iter(chosen.with_format("arrow").iter(rows))
         while (batch := self._reached(lambda: next(batches, None))) is not None:
-            yield from batch.select(self.layout.facts).to_pylist() if self.layout.facts else [{}] * batch.num_rows
+            yield batch
 
-    def cell(self, index: int) -> Any:
-        """The image cell of a row: bytes, or a mapping with `bytes`."""
-        if not self.hub:
-            try:
-                return self._images[index][self.layout.image]
-            except Exception as error:  # damaged Arrow files fail in many ways; each costs its row
-                raise OSError(f"damaged row: {one_line(error)}") from None
+    def cell(self, column: Column, index: int) -> pa.Array:
+        """The image cell of a row, as an array of length 1. Raises OSError for a damaged row."""
+        if self._images is None:
+            self._images = self._select(column)
+        if self._hub:
+            return self._streamed(column, index)
+        try:
+            return column.of(self._images[index : index + 1])
+        except Exception as error:  # damaged Arrow files fail in many ways; each costs its row
+            raise OSError(f"damaged row: {one_line(error)}") from None
+
+    def _select(self, column: Column) -> Any:
+        images = self._table.select_columns([column.name])
+        # What is stored is handed out, and nothing is decoded.
+        return images.decode(False) if self._hub else images.with_format("arrow")
+
+    def _streamed(self, column: Column, index: int) -> pa.Array:
         if index < self._next or self._next == 0:
-            self._rows, self._next = iter(self._images), 0
+            self._stream, self._next = iter(self._images), 0
         row: Any = None
         while self._next <= index:
-            row = self._reached(lambda: next(self._rows, None))
+            row = self._reached(lambda: next(self._stream, None))
             self._next += 1
         if row is None:
-            raise SourceError(f"source.name {self.hub!r} has become shorter while it was read: run it again")
-        return row[self.layout.image]
+            raise SourceError(f"source.name {self._hub!r} has become shorter while it was read: run it again")
+        try:
+            return column.of(pa.table({column.name: pa.array([row[column.name]])}))
+        except pa.ArrowException as error:
+            raise OSError(f"a value of no known kind: {one_line(error)}") from None
 
     def _reached(self, step: Callable[[], Any]) -> Any:
-        return _opened(self.hub, step) if self.hub else step()
+        return _opened(self._hub, step) if self._hub else step()

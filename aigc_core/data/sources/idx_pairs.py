@@ -1,0 +1,75 @@
+"""What the names of idx files say: images or labels, and which two files belong together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from aigc_core.data.sources.split_words import SPLIT_WORDS
+
+IMAGES = {"image", "images", "img", "imgs", "picture", "pictures"}
+LABELS = {"label", "labels", "lbl", "lbls", "target", "targets", "class", "classes"}
+#: Words of the format, and the names of the two halves in scikit-learn's habit.
+FORMAT = {"idx", "ubyte", "byte", "int", "short", "float", "double", "gz", "x", "y"}
+
+
+def tokens(name: str) -> tuple[str, ...]:
+    """The words of a path in small letters; capitals begin one, as in `trainImages`."""
+    return tuple(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
+
+
+def names_labels(name: str) -> bool:
+    """Whether a file's name speaks of labels."""
+    return not LABELS.isdisjoint(tokens(PurePosixPath(name).name))
+
+
+def names_images(name: str) -> bool:
+    """Whether a file's name speaks of images."""
+    return not IMAGES.isdisjoint(tokens(PurePosixPath(name).name))
+
+
+def names_format(name: str) -> bool:
+    """Whether a file's name speaks of the format: `idx3`, `ubyte`, or no suffix at all beside `.gz`."""
+    file = PurePosixPath(name.lower().removesuffix(".gz"))
+    return file.suffix == "" or bool(re.search(r"idx|ubyte", file.name))
+
+
+def is_candidate(name: str) -> bool:
+    """Whether a file is looked into: its name speaks of images or labels, or of the format by its own words."""
+    return names_images(name) or names_labels(name) or bool(re.search(r"idx|ubyte", PurePosixPath(name).name.lower()))
+
+
+def set_key(name: str) -> tuple[str, ...]:
+    """What is left of a path without the words for images, labels and the format: equal for files that belong together.
+
+    A word that a folder and its file share counts once.
+    """
+    dropped = IMAGES | LABELS | FORMAT
+    words = (word for word in tokens(name) if word not in dropped and not re.fullmatch(r"idx\d", word))
+    return tuple(dict.fromkeys(words))
+
+
+def set_name(name: str) -> str:
+    """The data set that a path names, such as `emnist-letters`; empty where it names none."""
+    return "-".join(word for word in set_key(name) if word not in SPLIT_WORDS)
+
+
+def pair(images: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
+    """The file of labels for each file of images that has one, by equal keys.
+
+    Where no key is equal, `t10k` and `test` count as one word.
+    """
+    labels = sorted(labels)
+    pairs: dict[str, str] = {}
+    for name in images:
+        for key in (set_key, _by_split):
+            equal = [label for label in labels if key(label) == key(name)]
+            if equal:
+                pairs[name] = equal[0]
+                break
+    return pairs
+
+
+def _by_split(name: str) -> tuple[str, ...]:
+    return tuple(SPLIT_WORDS.get(word, word) for word in set_key(name))
