@@ -17,6 +17,7 @@ from aigc_core.data.sources import open_source
 from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.modalities import image
+from aigc_core.modalities.decoding.canonical import canonical
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
@@ -68,7 +69,7 @@ def test_datasets_reads_the_same_pixels(versions, make, monkeypatch):
                 row["source"],
             )
             assert row["split"] == split
-            pixels = np.asarray(line["image"])
+            pixels = canonical(np.asarray(line["image"]))
             np.testing.assert_array_equal(pixels, image.decode(contents[row["id"]]).pixels)
     assert not rows
 
