@@ -80,3 +80,7 @@ def write(make, tables, folder="set"):
 
 def one(make, content, **options):
     return opened("parquet", write(make, {"data.parquet": content}), **options)
+
+
+#: Names the column, as text, numbers and lists need it to be decoded.
+NAMED = {"columns": {"image": "image"}}

@@ -85,6 +85,49 @@ class TestIdx:
         files = {"val-images-idx3": idx(grey()), "validation-labels-idx1": idx(FOUR)}
         assert labels(opened("idx", write(make, files))) == ["0", "1", "2", "3"]
 
+    @pytest.mark.parametrize(
+        ("train", "test"),
+        [
+            ("trainset", "testset"),
+            ("trainSet", "valSet"),
+            ("train2017", "hold_out2017"),
+            ("MNISTTrain", "MNISTTest"),
+            ("trn", "tst"),
+            ("training", "unseen"),
+            ("trainval", "query"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "pattern", ["{split}-{what}-idx{n}-ubyte", "{split}/{what}.idx{n}", "{what}_{split}.idx{n}"]
+    )
+    def test_spellings_of_splits(self, make, pattern, train, test):
+        files = {}
+        for seed, split in enumerate((train, test)):
+            files[pattern.format(split=split, what="images", n=3)] = idx(grey(seed))
+            files[pattern.format(split=split, what="labels", n=1)] = idx(FOUR + 4 * seed)
+        source = opened("idx", write(make, files))
+        assert {(entry.split, entry.label) for entry in source.entries} == {
+            *(("train", str(number)) for number in range(4)),
+            *(("test", str(number)) for number in range(4, 8)),
+        }
+        assert codes(source) == {}
+
+    def test_two_spellings_of_one_split_pair(self, make):
+        files = {"trainset-images-idx3": idx(grey()), "train-labels-idx1": idx(FOUR)}
+        files |= {"testimages.idx3": idx(grey(1)), "held-out-labels.idx1": idx(FOUR + 4)}
+        source = opened("idx", write(make, files))
+        assert sorted((entry.split, entry.label) for entry in source.entries) == [
+            *(("test", str(number)) for number in range(4, 8)),
+            *(("train", str(number)) for number in range(4)),
+        ]
+        assert codes(source) == {}
+
+    def test_sets_in_other_letters_keep_their_own_labels(self, make):
+        files = {}
+        for seed, name in enumerate(("котики", "птицы")):
+            files |= {f"{name}-images-idx3": idx(grey(seed)), f"{name}-labels-idx1": idx(FOUR + 4 * seed)}
+        assert labels(opened("idx", write(make, files))) == [str(number) for number in range(8)]
+
     def test_channels_last_and_first(self, make):
         colour = np.stack([make.pixels(number, 6) for number in range(4)])
         for stored, found in ((colour, {}), (colour.transpose(0, 3, 1, 2), {"channels_first": 1})):

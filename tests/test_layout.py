@@ -8,7 +8,7 @@ from opened import kept
 
 from aigc_core.data.sources import open_source
 from aigc_core.data.sources.layout import arrange
-from aigc_core.data.sources.notices import Tally
+from aigc_core.data.sources.tally import Tally
 from aigc_core.data.splits import split_name
 
 
@@ -31,6 +31,7 @@ PAIRS = [
     ("train-00000-of-00002", "test-00000-of-00001"), ("images_train", "images_val"), ("train (1)", "test (1)"),
     ("my_train", "my_test"), ("X_train", "X_test"), ("Training", "Testing"), ("trainval", "test"), ("train", "predictions"),
     ("bounding_box_train", "bounding_box_test"), ("train_val", "test"), ("testimages", "trainimages"),
+    ("train", "t10k"), ("Train", "T10K-images"), ("MNISTTrain", "MNISTTest"), ("trainSet", "TESTset"), ("trn", "tst"),
 ]  # fmt: skip
 
 

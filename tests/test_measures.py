@@ -18,6 +18,7 @@ from aigc_core.errors import WorkerError
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
 from aigc_core.quality import hashing, measures, workers
+from aigc_core.quality import lens as lens_module
 from aigc_core.quality import planes as planes_module
 from aigc_core.quality.hashing import near_pairs, perceptual_hashes
 from aigc_core.quality.measures import (
@@ -33,7 +34,6 @@ from aigc_core.quality.planes import BACKDROPS, over, planes_of
 from aigc_core.quality.scan import Chunk, scan
 from aigc_core.quality.thumbnails import thumbnails
 from aigc_core.records import MEASURE_SCHEMA, PAIR_SCHEMA, row_id
-from aigc_core.stages import measure as stage_module
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure as measure_stage
 
@@ -433,10 +433,10 @@ def test_a_failing_stage_replaces_nothing(mixed, monkeypatch):
     measure_stage(config, paths)
     before = digests(paths)
 
-    def full(chunk):
+    def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(stage_module, "scan", full)
+    monkeypatch.setattr(lens_module, "scan", full)
     with pytest.raises(WorkerError):
         measure_stage(config, paths)
     assert digests(paths) == before

@@ -333,10 +333,25 @@ class TestSplits:
         return {entry.key: entry.split for entry in source.entries}, codes(source)
 
     def test_a_column(self, make):
-        table = "file_name,label,split\na.png,x,train\nb.png,y,Val\nc.png,y,hold-out\nd.png,y,7\n"
-        found, told = self.splits(make, [*AB, "c.png", "d.png"], {"metadata.csv": table})
-        assert found == {"a.png": "train", "b.png": "test", "c.png": "test", "d.png": None}
+        table = "file_name,label,split\na.png,x,train\nb.png,y,Val\nc.png,y,hold-out\nd.png,y,7\ne.png,y,train/val\n"
+        found, told = self.splits(make, [*AB, "c.png", "d.png", "e.png"], {"metadata.csv": table})
+        assert found == {"a.png": "train", "b.png": "test", "c.png": "test", "d.png": None, "e.png": "test"}
         assert told == {"unknown_split": 1}
+
+    def test_a_cell_that_says_no_split_leaves_that_of_the_table(self, make):
+        files = {"train.csv": "file,label\na.png,x\n", "test.csv": "file,label,split\nb.png,x,7\nc.png,x,train\n"}
+        found, told = self.splits(make, [*AB, "c.png"], files)
+        assert found == {"a.png": "train", "b.png": "test", "c.png": "train"}
+        assert told["unknown_split"] == 1
+
+    def test_files_beside_images(self, make):
+        cells = {"a": "train", "b": "hold_out", "c": "Valid set", "d": "7"}
+        files = {f"{name}.json": f'{{"label": "x", "split": "{split}"}}' for name, split in cells.items()}
+        found, told = self.splits(
+            make, [*AB, *(f"{name}.png" for name in "cde")], {**files, "e.json": '{"split": "val"}'}
+        )
+        assert found == {"a.png": "train", "b.png": "test", "c.png": "test", "d.png": None, "e.png": "test"}
+        assert told == {"unknown_split": 1, "unlabelled": 1}
 
     def test_names_of_tables(self, make):
         files = {

@@ -2,10 +2,12 @@
 
 import json
 
+import datasets
 import numpy as np
 import pytest
 from opened import kept
 from PIL import Image
+from table_makers import pictures, table, write
 from typer.testing import CliRunner
 
 from aigc_core import cli
@@ -13,7 +15,8 @@ from aigc_core.config import Reading, Source
 from aigc_core.data.sources import open_source
 from aigc_core.data.sources.base import Notice
 from aigc_core.data.sources.kinds import WORDS
-from aigc_core.data.sources.notices import EXAMPLES, SENTENCES, DecodeNotes, Tally, left_out, shown
+from aigc_core.data.sources.notices import DecodeNotes, left_out, shown
+from aigc_core.data.sources.tally import EXAMPLES, SENTENCES, Tally
 from aigc_core.errors import SourceError
 from aigc_core.stages.ingest import ingest
 
@@ -151,9 +154,23 @@ class TestTally:
     def test_every_sentence_takes_its_values(self):
         tally = Tally()
         for code in SENTENCES:
-            tally.add(code, "example")
-        assert [notice.code for notice in tally.notices()] == list(SENTENCES)
-        assert not any("{" in notice.text for notice in tally.notices())
+            for number in range(20):
+                tally.add(code, f"name{number}")
+        found = {notice.code: notice for notice in tally.notices()}
+        assert list(found) == list(SENTENCES)
+        assert {notice.count for notice in found.values()} == {20}
+        assert not any("{" in notice.text for notice in found.values())
+        assert "name11" in found["columns_not_used"].text
+        assert "name3" not in found["rows_without_label"].text
+        assert "name3" not in found["bad_rows"].text
+
+    def test_equal_examples_are_named_once(self):
+        tally = Tally()
+        for name in ("a", "a", "b"):
+            tally.add("split_values_unknown", name)
+        (notice,) = tally.notices()
+        assert notice.count == 3
+        assert "a, b:" in notice.text
 
 
 def test_skipped_files_are_told_by_kind():
@@ -183,3 +200,69 @@ class TestOtherReaders:
         source = kept(open_source("folder", path, 3, 0, options))
         assert len(source.entries) == 3
         assert {notice.code: notice.count for notice in source.notices} == {"no_labels": 4}
+
+
+def of_parquet(make):
+    return write(make, {"p.parquet": table(image=pictures(make), number=[1] * 4)}, "all/parquet")
+
+
+def of_hf(make):
+    data = datasets.Dataset.from_dict({"image": pictures(make), "number": [1] * 4, "other": [2] * 4})
+    data.save_to_disk(make.root / "all/hf")
+    return make.root / "all/hf"
+
+
+def of_idx(make):
+    make.idx("train-labels-idx1-ubyte", np.arange(3, dtype=np.uint8), folder="all/idx")
+    return make.idx("test-images-idx3-ubyte", make.pixels(0, 8, 4).transpose(2, 0, 1), folder="all/idx")
+
+
+def of_folder(make):
+    return make.folder({f"{i}.png": make.png(i, 8) for i in range(4)}, "all/folder")
+
+
+READERS = {
+    "parquet": (of_parquet, {"columns_not_used": 1}),
+    "hf": (of_hf, {"columns_not_used": 2}),
+    "idx": (of_idx, {"images_without_labels": 1, "labels_without_images": 1, "nothing_to_learn_from": 4}),
+    "folder": (of_folder, {"no_labels": 4}),
+}
+
+
+class TestReaders:
+    """What each reader tells reaches the source that ingest opens, and the file that ingest writes."""
+
+    @staticmethod
+    def told(make, **source):
+        config = make.config(source["kind"], source=source)
+        opened = kept(open_source(source["kind"], make.root / source["path"], None, 0, config.source))
+        ingest(config, make.paths())
+        assert told(make.paths()) == {notice.code: notice.count for notice in opened.notices}
+        texts = [line["text"] for line in json.loads((make.paths().ingested / "notices.json").read_text())]
+        assert texts == [notice.text for notice in opened.notices]
+        return opened
+
+    @pytest.mark.parametrize("kind", READERS)
+    @pytest.mark.parametrize("sheet", [None, {"width": 4, "height": 4}])
+    def test_alone_and_cut(self, make, kind, sheet):
+        maker, expected = READERS[kind]
+        opened = self.told(make, kind=kind, path=str(maker(make)), sheet=sheet)
+        assert len(opened.entries) == (16 if sheet else 4)
+        assert {notice.code: notice.count for notice in opened.notices} == expected
+
+    @pytest.mark.parametrize("sheet", [None, {"width": 4, "height": 4}])
+    def test_in_a_mix(self, make, sheet):
+        parts = []
+        for kind, (maker, _) in READERS.items():
+            parts.append({"kind": kind, "path": maker(make).name, "sheet": sheet})
+        settings = Source.model_validate({"kind": "mix", "path": str(make.root / "all"), "sources": parts})
+        opened = kept(open_source("mix", make.root / "all", None, 0, settings))
+        expected = [
+            (kind, code, count)
+            for kind, (_, codes) in READERS.items()
+            for code, count in sorted(codes.items(), key=lambda item: list(SENTENCES).index(item[0]))
+        ]
+        assert [(n.text.partition(":")[0], n.code, n.count) for n in opened.notices] == expected
+        ingest(make.config("mix", source=settings.model_dump()), make.paths())
+        lines = json.loads((make.paths().ingested / "notices.json").read_text())
+        assert [(line["text"].partition(":")[0], line["code"], line["count"]) for line in lines] == expected

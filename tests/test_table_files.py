@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from table_makers import (
     IMAGE,
+    NAMED,
     cells,
     codes,
     contents,
@@ -26,8 +27,9 @@ from table_makers import (
     write,
 )
 
-from aigc_core.data.sources.split_words import file_splits, named_split
+from aigc_core.data.sources.split_words import file_splits
 from aigc_core.data.sources.tally import Tally
+from aigc_core.data.splits import cell_split, said_splits, settled, split_name
 from aigc_core.errors import SourceError
 from aigc_core.modalities import image
 
@@ -93,26 +95,57 @@ class TestSplitWords:
     @pytest.mark.parametrize(
         "name",
         ["train", "training", "trn", "Train", "TRAIN", "train-00000-of-00002.parquet", "data_train.parquet", "train2017",
-         "trainA", "mnistTrain", "emnist-letters-train-images-idx3-ubyte.gz", "my train set"],
+         "trainA", "mnistTrain", "emnist-letters-train-images-idx3-ubyte.gz", "my train set", "trainset", "TrainSet.parquet",
+         "TRAINset", "MNISTTrain.parquet", "trainimages.idx3", "trainlabels.idx1", "trainval.parquet", "train01"],
     )  # fmt: skip
     def test_train(self, name):
-        assert named_split(name) == "train"
+        assert said_splits(name) == {"train"}
+        assert file_splits([name], Tally()) == {name: "train"}
+        assert cell_split(name) == "train"
 
     @pytest.mark.parametrize(
         "name",
         ["test", "tst", "testing", "t10k", "T10K-images", "val", "valid", "validation", "dev", "eval", "evaluation",
          "holdout", "heldout", "hold-out", "held_out", "unseen", "mnist_test.parquet", "cifar-validation.parquet",
          "dev-0.parquet", "val2017", "testB", "PublicTest", "my_test_images.idx3", "qmnist-test-images-idx3-ubyte",
-         "train_val", "train-test-split"],
+         "testset", "valSet", "testset.parquet", "MNISTTest.parquet", "TESTset", "hold.out", "HoldOut", "t10kImages",
+         "testlabels.idx1", "cross_val", "crossvalidation", "validate", "development", "evaluate", "tests"],
     )  # fmt: skip
     def test_held_out(self, name):
-        assert named_split(name) == "test"
+        assert said_splits(name) == {"test"}
+        assert file_splits([name], Tally()) == {name: "test"}
+        assert cell_split(name) == "test"
 
     @pytest.mark.parametrize(
-        "name", ["contest", "latest", "trains", "device", "interval", "evaluator", "0000", "at10k", ""]
+        "name", ["train_val", "train-test-split", "trainVal", "train/val", "training or validation"]
     )
+    def test_both(self, name):
+        assert settled(said_splits(name)) == "test"
+        assert cell_split(name) == "test"
+
+    @pytest.mark.parametrize("held", ["query", "gallery", "predictions", "ood", "benchmark", "cv"])
+    def test_words_that_hold_out_beside_files_that_say_a_split(self, held):
+        names = [f"{held}-0.parquet", "train-0.parquet"]
+        assert file_splits(names, Tally()) == dict(zip(names, ["test", "train"], strict=True))
+        assert file_splits([names[0], "0.parquet"], Tally()) == {names[0]: None, "0.parquet": None}
+        inside = [f"{held}/train.parquet", f"{held}/other.parquet"]
+        assert list(file_splits(inside, Tally()).values()) == ["train", None]
+        assert cell_split(held) == "test"
+
+    @pytest.mark.parametrize("name", ["reference", " Reference "])
+    def test_a_cell_may_say_reference(self, name):
+        assert cell_split(name) == "reference"
+        assert cell_split("the reference") is None
+
+    @pytest.mark.parametrize(
+        "name",
+        ["contest", "latest", "trains", "device", "interval", "evaluator", "0000", "at10k", "t10kg", "strain", "holdouts",
+         "threshold out", "übertest", "testy", "TESTAMENT", "ContestData", "invalid", ""],
+    )  # fmt: skip
     def test_parts_of_words_are_none(self, name):
-        assert named_split(name) is None
+        assert said_splits(name) == set()
+        assert cell_split(name) is None
+        assert split_name(name) is None
 
     def test_nearer_words_win_over_folders_that_all_share(self):
         tally = Tally()
@@ -267,16 +300,16 @@ class TestFiles:
 class TestSaved:
     """What `save_to_disk` wrote."""
 
-    def saved(self, make, told, **columns):
+    def saved(self, make, told, options=None, **columns):
         table = datasets.Dataset.from_dict(columns, features=datasets.Features(told))
         table.save_to_disk(make.root / "saved")
-        return opened("hf", make.root / "saved")
+        return opened("hf", make.root / "saved", **(options or {}))
 
     def test_pixels_and_lists_of_class_labels(self, make):
         pixels = [make.pixels(number, 6) for number in range(3)]
         kinds = datasets.Sequence(datasets.ClassLabel(names=["a", "b"]))
         told = {"image": datasets.Array3D((6, 6, 3), "uint8"), "labels": kinds}
-        source = self.saved(make, told, image=pixels, labels=[[0], [1], [0, 1]])
+        source = self.saved(make, told, NAMED, image=pixels, labels=[[0], [1], [0, 1]])
         for content, expected in zip(contents(source), pixels, strict=True):
             np.testing.assert_array_equal(image.decode(content).pixels, expected)
         assert labels(source) == ["a", "b", None]
@@ -319,7 +352,9 @@ class TestSaved:
         )
         (make.root / "hub").mkdir()
         data.to_parquet(make.root / "hub/train-0.parquet")
-        source = opened("hf", make.root, name=str(make.root / "hub"))
+        with pytest.raises(SourceError, match=r"'images' holds .*source\.columns\.image"):
+            opened("hf", make.root, name=str(make.root / "hub"))
+        source = opened("hf", make.root, name=str(make.root / "hub"), columns={"image": "images"})
         assert contents(source) == pictures(make)
         assert labels(source) == ["1", "2", "1", None]
         assert codes(source) == {"images_in_lists": 4, "labels_from_lists": 3, "labels_in_lists": 1}

@@ -9,6 +9,7 @@ import pytest
 from table_makers import (
     CELL,
     IMAGE,
+    NAMED,
     cells,
     codes,
     contents,
@@ -25,7 +26,6 @@ from table_makers import (
     write,
 )
 
-from aigc_core.data.sources.tally import SENTENCES, Tally
 from aigc_core.errors import SourceError
 from aigc_core.modalities import image
 
@@ -254,13 +254,13 @@ class TestImages:
         ],
     )
     def test_base64(self, make, written):
-        source = one(make, table(image=[written(png) for png in pictures(make)]))
+        source = one(make, table(image=[written(png) for png in pictures(make)]), **NAMED)
         assert contents(source) == pictures(make)
         assert codes(source) == {"images_as_text": 4}
 
     def test_text_that_is_no_image_costs_its_row(self, make):
         encoded = base64.b64encode(pictures(make)[0]).decode()
-        source = one(make, table(image=[encoded, "abcd", "https://a/b.png", None]))
+        source = one(make, table(image=[encoded, "abcd", "https://a/b.png", None]), **NAMED)
         assert contents(source) == [pictures(make)[0], None, None, None]
         assert ["address" in (error or "") for error in errors(source)] == [False, False, True, False]
 
@@ -280,32 +280,59 @@ class TestImages:
         nested = kind
         for _ in range(depth):
             nested = pa.list_(nested)
-        source = one(make, table(image=pa.array([row.tolist() for row in rows], nested)))
+        source = one(make, table(image=pa.array([row.tolist() for row in rows], nested)), **NAMED)
         for content, wanted in zip(contents(source), expected, strict=True):
             np.testing.assert_array_equal(image.decode(content).pixels, wanted)
         assert codes(source) == {"images_as_numbers": 3}
 
     def test_three_rows_of_pixels_are_no_channels(self, make):
         pixels = make.pixels(0, 6)[:3]
-        source = one(make, table(image=pa.array([pixels.tolist()], pa.list_(pa.list_(pa.list_(pa.uint8()))))))
+        column = pa.array([pixels.tolist()], pa.list_(pa.list_(pa.list_(pa.uint8()))))
+        source = one(make, table(image=column), **NAMED)
         np.testing.assert_array_equal(image.decode(contents(source)[0]).pixels, pixels)
 
     def test_numbers_that_are_no_image_cost_their_row(self, make):
         rows = [[[1, 2], [3, 4]], [[1, 2], [3]], [[1, 300], [3, 4]], [], None, [[1, None], [3, 4]]]
-        found = contents(one(make, table(image=pa.array(rows, pa.list_(pa.list_(pa.int64()))))))
+        found = contents(one(make, table(image=pa.array(rows, pa.list_(pa.list_(pa.int64())))), **NAMED))
         assert [content is None for content in found] == [False, True, True, True, True, True]
 
     def test_encoded_bytes_as_numbers(self, make):
         rows = pa.array([list(png) for png in pictures(make)], pa.list_(pa.uint8()))
-        source = one(make, table(image=rows))
+        source = one(make, table(image=rows), **NAMED)
         assert contents(source) == pictures(make)
         assert codes(source) == {"images_as_numbers": 4}
 
     def test_lists_of_images(self, make):
         cell = [{"bytes": png, "path": None} for png in pictures(make)]
-        source = one(make, table(images=pa.array([cell[:1], cell[1:3], [], None], pa.list_(CELL))))
+        column = pa.array([cell[:1], cell[1:3], [], None], pa.list_(CELL))
+        source = one(make, table(images=column), columns={"image": "images"})
         assert contents(source) == [pictures(make)[0], None, None, None]
         assert codes(source) == {"images_in_lists": 4}
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            lambda png: pa.scalar(base64.b64encode(png).decode()),
+            lambda png: pa.scalar(base64.b64encode(png)),
+            lambda png: pa.scalar(list(png), pa.list_(pa.uint8())),
+            lambda png: pa.scalar([[0, 1], [2, 3]], pa.list_(pa.list_(pa.uint8()))),
+            lambda png: pa.scalar([{"bytes": png, "path": None}], pa.list_(CELL)),
+            lambda png: pa.scalar([png], pa.list_(pa.binary())),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["image", "images"])
+    def test_what_may_be_no_image_is_decoded_where_it_is_named_alone(self, make, written, name):
+        content = table(**{name: pa.array([written(png) for png in pictures(make)]), "label": [1] * 4})
+        with pytest.raises(SourceError, match=rf"'{name}' holds .*source\.columns\.image to '{name}'"):
+            one(make, content)
+        assert None not in contents(one(make, content, columns={"image": name}))
+
+    def test_bytes_beside_a_table_of_text_do_not_name_its_column(self, make):
+        text = table(image=[base64.b64encode(png).decode() for png in pictures(make)])
+        path = write(make, {"a.parquet": table(image=pictures(make)), "b.parquet": text})
+        with pytest.raises(SourceError, match=r"b\.parquet: the column 'image' holds .*source\.columns\.image"):
+            opened("parquet", path)
+        assert contents(opened("parquet", path, **NAMED)) == pictures(make) * 2
 
     def test_a_path_or_null_costs_its_row(self, make):
         rows = [{"bytes": pictures(make)[0], "path": None}, {"bytes": None, "path": "a.png"}, None, {"bytes": None}]
@@ -343,15 +370,3 @@ class TestImages:
         source = opened("parquet", write(make, tables))
         backwards = [source.read(entry) for entry in reversed(source.entries)]
         assert backwards == (pictures(make, 100) * 3)[::-1]
-
-
-def test_every_sentence_can_be_said():
-    tally = Tally()
-    for code in SENTENCES:
-        for number in range(20):
-            tally.add(code, f"name{number}")
-    found = {notice.code: notice for notice in tally.notices()}
-    assert found.keys() == SENTENCES.keys()
-    assert {notice.count for notice in found.values()} == {20}
-    assert "name11" in found["columns_not_used"].text
-    assert "name3" not in found["rows_without_label"].text

@@ -1,6 +1,6 @@
 """Splits by content: adding or removing rows moves no other row, and copies of one image stay together.
 
-What people call their splits is known here too: names of folders, files and values of columns.
+What people call their splits is known here too: names of folders and files, and values of columns.
 """
 
 from __future__ import annotations
@@ -8,18 +8,20 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aigc_core.config import SplitShares
 from aigc_core.records import Split
 
-#: Words for training rows, and for rows that are held out.
+#: Words for training rows, and for rows that are held out; `t10k` is the test half of MNIST.
 TRAIN_WORDS = ("train", "training", "trn", "trainval")
 TEST_WORDS = (
     "test", "testing", "tests", "tst", "val", "valid", "validation", "validate", "vali", "eval", "evaluation", "evaluate",
-    "dev", "devel", "development", "holdout", "heldout", "unseen", "crossval", "crossvalidation",
+    "dev", "devel", "development", "holdout", "heldout", "unseen", "crossval", "crossvalidation", "t10k",
 )  # fmt: skip
-#: Words for held-out rows where other words of the level speak of splits too.
+#: Words for held-out rows where other names beside them speak of splits too.
 OCCASIONAL_TEST_WORDS = (
     "cv", "ood", "pred", "predict", "prediction", "predictions", "inference", "submission", "query", "gallery", "probe",
     "benchmark",
@@ -30,7 +32,9 @@ SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(TEST_WORDS, "test"),
 }
 #: Held-out words that hardly name a class; `test`, `valid` and others may be one.
-SURELY_HELD_OUT = frozenset({"val", "validation", "validate", "eval", "evaluation", "holdout", "heldout", "crossval"})
+SURELY_HELD_OUT = frozenset(
+    {"val", "validation", "validate", "eval", "evaluation", "holdout", "heldout", "crossval", "t10k"}
+)
 #: Where these stand without any other training folder, they are the training rows.
 DEVELOPMENT = frozenset({"dev", "devel", "development"})
 #: Words beside `train` and `test` folders for rows that nobody held out.
@@ -45,11 +49,17 @@ FILLERS = frozenset(
      "raw", "original", "all", "full", "cross", "v", "jpg", "jpeg", "png", "jpegs", "pngs"}
 )  # fmt: skip
 
-_ALL_WORDS: dict[str, Split] = {**SPLIT_NAMES, **dict.fromkeys(OCCASIONAL_TEST_WORDS, "test")}
-_BY_LENGTH = "|".join(sorted(_ALL_WORDS, key=len, reverse=True))
-_GLUED = re.compile(rf"({_BY_LENGTH})({'|'.join(sorted(FILLERS - {'of', 'the', 'v'}, key=len, reverse=True))})")
+#: All words, those that are held out on occasion too.
+ALL_NAMES: dict[str, Split] = {**SPLIT_NAMES, **dict.fromkeys(OCCASIONAL_TEST_WORDS, "test")}
+
+_BY_LENGTH = "|".join(sorted(ALL_NAMES, key=len, reverse=True))
+_GLUED_ON = "|".join(sorted((FILLERS - {"of", "the", "v"}) | {"label", "labels"}, key=len, reverse=True))
+_GLUED = re.compile(rf"({_BY_LENGTH})({_GLUED_ON})")
+#: A capital begins a word after a small letter; after other capitals it may.
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_WORDS = re.compile(r"[^\W\d_]+|\d+")
+_LAST_CAPITAL = re.compile(r"(?<=[A-Z])(?=[A-Z][a-z])")
+_TWO_WORDS = re.compile(r"(?<![^\W\d_])(hold|held)(?:[^\w/]|_)+(out)(?![^\W\d_])", re.IGNORECASE)
+_WORDS = re.compile(r"(?<![^\W_])[tT]10[kK](?![^\W_])|[^\W\d_]+|\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +99,50 @@ def split_name(name: str) -> SplitName | None:
 
     A name with words for training and for testing rows says nothing, but that `trainval` is for training.
     """
-    words = [part for word in _words(name) for part in _unglued(word)]
-    found = [word.casefold() for word in words if word.casefold() in _ALL_WORDS]
-    kinds = {_ALL_WORDS[word] for word in found}
+    words = name_words(name)
+    found = [word.casefold() for word in words if word.casefold() in ALL_NAMES]
+    kinds = {ALL_NAMES[word] for word in found}
     if not found or (len(kinds) == 2 and any(word.startswith("test") for word in found)):
         return None
-    others = [word for word in words if word.casefold() not in _ALL_WORDS]
+    others = [word for word in words if word.casefold() not in ALL_NAMES]
     rest = [word for word in others if not word.isdecimal() and word.casefold() not in FILLERS]
     bare = len(found) == 1 and all(word.isdecimal() for word in others)
     return SplitName("train" if "train" in kinds else "test", "_".join(rest), found[0], bare)
 
 
-def _words(name: str) -> list[str]:
-    """Words and numbers of a name; `hold_out` is one word."""
-    words = _WORDS.findall(_HUMP.sub(" ", unicodedata.normalize("NFC", name)))
-    for place in range(len(words) - 1, 0, -1):
-        if words[place].casefold() == "out" and words[place - 1].casefold() in ("hold", "held"):
-            words[place - 1 : place + 1] = ["holdout"]
-    return words
+def said_splits(name: str, known: Mapping[str, Split] = SPLIT_NAMES) -> set[Split]:
+    """The splits of all `known` words that stand in a name as whole words."""
+    return {known[word] for word in map(str.casefold, name_words(name)) if word in known}
+
+
+def settled(said: Set[Split]) -> Split | None:
+    """The split where `said` are named: held out where both are, so that no held-out row is learnt from."""
+    return "test" if "test" in said else next(iter(said), None)
+
+
+def cell_split(value: str) -> Split | None:
+    """The split that a value of a split column says, or null; held out where it says both, as `train/val` does."""
+    if value.strip().casefold() == "reference":
+        return "reference"
+    return settled(said_splits(value, ALL_NAMES))
+
+
+def spaced(name: str) -> str:
+    """The name in Unicode's composed form, with blanks before words that only a capital begins; `hold_out` is one word."""
+    return _TWO_WORDS.sub(r"\1\2", _HUMP.sub(" ", unicodedata.normalize("NFC", name)))
+
+
+@lru_cache(maxsize=4096)  # cells and the first words of files repeat
+def name_words(name: str) -> tuple[str, ...]:
+    """Words and numbers of a name, as they are written: `train2017`, `trainset` and `MNISTTrain` are two of them."""
+    return tuple(part for word in _WORDS.findall(spaced(name)) for part in _unglued(word))
 
 
 def _unglued(word: str) -> list[str]:
-    """`trainset` as its two words."""
-    glued = _GLUED.fullmatch(word.casefold()) if word.casefold() not in _ALL_WORDS else None
-    return [word] if glued is None else [word[: glued.end(1)], word[glued.end(1) :]]
+    """The words in a word without blanks, where one of them names a split."""
+    if word.casefold() in ALL_NAMES:
+        return [word]
+    if glued := _GLUED.fullmatch(word.casefold()):
+        return [word[: glued.end(1)], word[glued.end(1) :]]
+    parts = _LAST_CAPITAL.sub(" ", word).split()
+    return parts if any(part.casefold() in ALL_NAMES for part in parts) else [word]

@@ -1,7 +1,7 @@
 """What only a model can say of a row (LEARNED_SCHEMA), in one pass over the images and in bounded memory.
 
-Out-of-fold predictions learn from training and reference rows; no test label is looked at. Distances are to reference
-rows, and of the reference rows themselves leave-one-out.
+Out-of-fold predictions learn from training and reference rows; no test label is looked at. Distances are from the bulk of
+the reference rows, and each of these is measured by others.
 
 Legend: N = images, S = side in px, C = channels, D = features.
 """
@@ -9,7 +9,7 @@ Legend: N = images, S = side in px, C = channels, D = features.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,11 @@ from aigc_core.quality.lens import Lens, Seen
 from aigc_core.records import LEARNED_SCHEMA
 
 Array = npt.NDArray[np.float32]
-#: Ids, uint8 images (N, S, S, C), and the extractor's features (N, d) or null.
-Batch = tuple[list[str], npt.NDArray[np.uint8], Array | None]
 Stored = np.memmap[Any, np.dtype[np.float16]]
 #: Images that filters are drawn from.
 SAMPLE = 1000
 #: A class needs this many rows in each fold on average to be learnt.
-PER_FOLD = 2
+PER_FOLD = 4
 #: Significant digits of what is stored: the last ones would differ from one processor to another.
 DIGITS = 4
 
@@ -41,14 +39,18 @@ class Learner:
 
     `lens` is null where there are too few reference rows; then nothing can be added.
 
-    `rows` carry id, content_hash, label and split (ROW_SCHEMA). `scratch` is a folder for the features of the rows.
+    `rows` carry id, content_hash, label and split (ROW_SCHEMA). `ids` and `images` (N, S, S, C) are reference rows, at most
+    MOST_REFERENCE of them. `scratch` is a folder for the features of the rows.
     """
 
-    def __init__(self, rows: pa.Table, reference: Iterable[Batch], rule: LabelSuspect, scratch: Path) -> None:
+    def __init__(
+        self, rows: pa.Table, ids: list[str], images: npt.NDArray[np.uint8], rule: LabelSuspect, scratch: Path
+    ) -> None:
         self.rule = rule
         self.rows = {row["id"]: row for row in rows.select(["id", "content_hash", "label", "split"]).to_pylist()}
         self.classes = _classes(self.rows.values(), rule.folds)
-        self._fit(list(reference))
+        self.lens = _fit(images)
+        self.own = {} if self.lens is None else dict(zip(ids, self.lens.view.own.tolist(), strict=True))
         self.distances: dict[str, float] = {}
         self.kept: list[str] = []
         self.features: Stored | None = None
@@ -56,36 +58,13 @@ class Learner:
             shape = (sum(map(self._in_pool, self.rows)), self.lens.descriptor.dimensions)
             self.features = np.memmap(scratch / "features.f16", np.float16, "w+", shape=shape)
 
-    def _fit(self, reference: list[Batch]) -> None:
-        """Filters and views from the reference rows (batches of at most MOST_REFERENCE rows together)."""
-        ids = [identity for batch in reference for identity in batch[0]]
-        self.own: dict[str, float] = {}
-        self.lens: Lens | None = None
-        self.second: domain.View | None = None
-        if len(ids) < domain.LEAST_REFERENCE:
-            return
-        images = np.concatenate([batch[1] for batch in reference])
-        descriptor = fit_descriptor(images[:SAMPLE])
-        sample = descriptor(images[:SAMPLE])
-        centre, spread = sample.mean(axis=0), sample.std(axis=0)
-        view = domain.fit_view(np.concatenate([domain.statistics(batch[1]) for batch in reference]))
-        self.lens = Lens(view, descriptor, centre, spread + 0.001 * spread.max() + 1e-6)
-        own = view.own()
-        if reference[0][2] is not None:
-            self.second = domain.fit_view(np.concatenate([batch[2] for batch in reference if batch[2] is not None]))
-            own = np.maximum(own, self.second.own())
-        self.own = dict(zip(ids, own.tolist(), strict=True))
-
     def wanted(self, ids: list[str]) -> list[bool]:
         """Which rows `add` wants described: those that labels are learnt from or said of."""
         return [self.features is not None and self._in_pool(identity) for identity in ids]
 
-    def add(self, ids: list[str], seen: Seen, features: Array | None) -> None:
-        """Take one batch: ids (N), what the lens saw of them, features (N, d) or null. Every id comes once."""
-        far = seen.distances
-        if features is not None and self.second is not None:
-            far = np.maximum(far, self.second.distances(features))
-        self.distances.update(zip(ids, far.tolist(), strict=True))
+    def add(self, ids: list[str], seen: Seen) -> None:
+        """Take one batch: ids (N), what the lens saw of them. Every id comes once."""
+        self.distances.update(zip(ids, seen.distances.tolist(), strict=True))
         if self.features is not None and len(seen.described):
             end = len(self.kept) + len(seen.described)
             self.features[len(self.kept) : end] = seen.described
@@ -95,9 +74,9 @@ class Learner:
         row = self.rows[identity]
         return row["split"] != "test" and row["label"] in self.classes
 
-    def table(self) -> pa.Table:
-        """LEARNED_SCHEMA of all rows, by id; what cannot be said of a row is null."""
-        said = self._labels()
+    def table(self, advance: Callable[[float], object] = lambda _: None) -> pa.Table:
+        """LEARNED_SCHEMA of all rows, by id; what cannot be said of a row is null. `advance` is told shares that are done."""
+        said = self._labels(advance)
         lines = [
             {
                 "id": identity,
@@ -110,7 +89,7 @@ class Learner:
             line.update({name: _rounded(value) for name, value in line.items() if isinstance(value, float)})
         return pa.Table.from_pylist(lines, LEARNED_SCHEMA)
 
-    def _labels(self) -> dict[str, dict[str, Any]]:
+    def _labels(self, advance: Callable[[float], object]) -> dict[str, dict[str, Any]]:
         """Id to the label columns, for the rows that took part."""
         # By id, so that the sums of products, and with them the last bits, do not depend on the store's order.
         order = np.argsort(np.array(self.kept)) if self.kept else np.empty(0, np.int64)
@@ -122,7 +101,7 @@ class Learner:
         # By content, so that copies of one image, with whatever labels, never vouch for each other.
         folds = np.array([int(self.rows[i]["content_hash"][:8], 16) % self.rule.folds for i in ids])
         learnt = np.arange(len(ids)) < self.rule.max_rows
-        found = out_of_fold(_Ordered(self.features, order), labels, folds, learnt, len(self.classes))
+        found = out_of_fold(_Ordered(self.features, order), labels, folds, learnt, len(self.classes), advance)
         columns = zip(found.given.tolist(), found.predicted.tolist(), found.probability.tolist(), strict=True)
         return {
             identity: {
@@ -130,6 +109,17 @@ class Learner:
             }
             for identity, (given, best, share) in zip(ids, columns, strict=True)
         }  # fmt: skip
+
+
+def _fit(images: npt.NDArray[np.uint8]) -> Lens | None:
+    """The lens that reference images (N, S, S, C) make; null where they are too few."""
+    if len(images) < domain.LEAST_REFERENCE:
+        return None
+    descriptor = fit_descriptor(images[:SAMPLE])
+    sample = descriptor(images[:SAMPLE])
+    centre, spread = sample.mean(axis=0), sample.std(axis=0)
+    view = domain.fit_view(domain.statistics(images))
+    return Lens(view, descriptor, centre, spread + 0.001 * spread.max() + 1e-6)
 
 
 class _Ordered:

@@ -1,7 +1,7 @@
-"""What is seen of each image once the reference rows are known: how strange it is, and a description for its label.
+"""One pass over encoded images: every row is measured, and looked at through what was learnt of the reference rows.
 
-A worker process imports this file, so it needs numpy and Pillow alone, and a lens is small enough to travel with every
-chunk of rows.
+A worker process imports this file, so it needs numpy, Pillow and pyarrow alone, and a lens is small enough to travel with
+every chunk of rows.
 
 Legend: N = images, S = side in px, C = channels, D = numbers of a description.
 """
@@ -14,18 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aigc_core.errors import DecodeError
 from aigc_core.modalities import image
 from aigc_core.quality import domain
 from aigc_core.quality.descriptors import Descriptor
-from aigc_core.quality.scan import Chunk
+from aigc_core.quality.scan import Chunk, Scanned, scan
 
 Array = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]  # (N, S, S, C)
+#: Learned checks see images of at most this side in px: what shows a class or a stranger shows there, and time is bounded.
+SIDE = 32
 #: Descriptions are stored in 16 bits: this many standard deviations are far inside their range.
 MOST = 50
 #: An image whose values vary less (standard deviation, grey levels) shows nothing that a label could be right of.
 FLAT = 2.55
+FULL = np.uint16(255)
 
 
 @dataclass(frozen=True)
@@ -58,41 +60,44 @@ class Lens:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a worker sends back of a chunk: the ids of its decodable rows, what was seen of them, their fitted pixels."""
+    """Of one chunk: its facts and small pictures, the ids of its decodable rows, and what was seen of them."""
 
+    scanned: Scanned
     ids: list[str]
-    seen: Seen | None  # null where no row can be decoded
-    images: Images | None  # null unless they are asked for
+    seen: Seen | None  # null where no row can be decoded, or nothing is learnt
 
 
 @dataclass(frozen=True)
 class Look:
-    """The work on one chunk: fit every image to (size, size, channels) and look at it. `images` sends the pixels back."""
+    """The work on one chunk: measure every row, and look at it where there is a lens."""
 
-    lens: Lens
-    size: int
+    lens: Lens | None
+    size: int  # side in px that learned checks see
     channels: int
-    images: bool
 
     def __call__(self, piece: tuple[Chunk, Sequence[bool]]) -> Sight:
         """`piece` is a chunk, and which of its rows are to be described."""
         chunk, wanted = piece
-        places, images = fitted(chunk, self.size, self.channels)
-        if not places:
-            return Sight([], None, None)
-        pixels = np.stack(images)
-        seen = self.lens(pixels, np.array([wanted[place] for place in places], np.bool_))
-        return Sight([chunk.ids[place] for place in places], seen, pixels if self.images else None)
+        if self.lens is None:
+            return Sight(scan(chunk), [], None)
+        places: list[int] = []
+        images: list[image.Pixels] = []
 
-
-def fitted(chunk: Chunk, size: int, channels: int) -> tuple[list[int], list[image.Pixels]]:
-    """Places of a chunk's decodable rows, and their images (size, size, channels); measure has written down why others are not."""
-    places, images = [], []
-    with image.quiet():
-        for place, content in enumerate(chunk.contents):
-            try:
-                images.append(image.fit(image.decode_quietly(content or b"").pixels, size, channels))
-            except DecodeError:
-                continue
+        def show(place: int, pixels: image.Pixels) -> None:
             places.append(place)
-    return places, images
+            images.append(image.fit(pixels, self.size, self.channels))
+
+        scanned = scan(chunk, show)
+        if not places:
+            return Sight(scanned, [], None)
+        seen = self.lens(over_black(np.stack(images)), np.array([wanted[place] for place in places], np.bool_))
+        return Sight(scanned, [chunk.ids[place] for place in places], seen)
+
+
+def over_black(images: Images) -> Images:
+    """Images (N, S, S, C) as they look over black, alpha itself kept: colour that shows little says little."""
+    if images.shape[3] != 4:
+        return images
+    alpha = images[..., 3:].astype(np.uint16)
+    colour = (images[..., :3] * alpha + FULL // 2) // FULL
+    return np.concatenate([colour, alpha], axis=3).astype(np.uint8)

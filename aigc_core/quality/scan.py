@@ -6,7 +6,7 @@ together; how rows are cut into chunks changes no row's facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,8 +127,11 @@ class _Table:
         return Scanned(pa.record_batch(arrays, schema=MEASURE_SCHEMA), self.small)
 
 
-def scan(chunk: Chunk) -> Scanned:
-    """Decode and measure the rows of a chunk; an undecodable row has nulls and `error`."""
+def scan(chunk: Chunk, show: Callable[[int, image.Pixels], object] = lambda _, __: None) -> Scanned:
+    """Decode and measure the rows of a chunk; an undecodable row has nulls and `error`.
+
+    `show` is given the place and the pixels (H, W, C) of every row that can be decoded.
+    """
     table = _Table(chunk)
     columns = table.columns
     with image.quiet():
@@ -145,4 +148,5 @@ def scan(chunk: Chunk) -> Scanned:
                 continue
             columns["format"][place] = decoded.format
             table.add(place, decoded.pixels)
+            show(place, decoded.pixels)
     return table.scanned()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +17,16 @@ from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.files import atomic_folder, write_table
 from aigc_core.paths import Paths
+from aigc_core.quality.domain import MOST_REFERENCE
 from aigc_core.quality.duplicates import find_pairs
-from aigc_core.quality.scan import Scanned, chunks, scan
+from aigc_core.quality.learned import Learner
+from aigc_core.quality.lens import Sight
+from aigc_core.quality.scan import Scanned, chunks
 from aigc_core.quality.small import Small
 from aigc_core.quality.transforms import chosen
 from aigc_core.quality.workers import ordered_map, processes
-from aigc_core.records import MEASURE_SCHEMA, StageResult
-from aigc_core.stages.parts.learn import learn
+from aigc_core.records import LEARNED_SCHEMA, MEASURE_SCHEMA, StageResult
+from aigc_core.stages.parts.learn import learner_of, look_of, said
 
 #: Columns that the search for pairs needs.
 USED = ["id", "content_hash", "std", "width", "height", "error"]
@@ -40,6 +43,7 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     count = version.rows.num_rows
     workers = processes(count) if workers is None else workers
     kinds = config.quality.duplicate_near.transforms
+    wanted = min(MOST_REFERENCE, (version.rows["split"].to_pylist()).count("reference"))
     paths.work.mkdir(parents=True, exist_ok=True)
     with (
         atomic_folder(paths.measures) as scratch,
@@ -48,20 +52,36 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     ):
         # In files that the system may drop from memory: a million rows are 1.2 GB.
         small = Small.zeros(count, Path(beside))
-        scanned = ordered_map(scan, chunks(version.contents(), _notes(version)), workers)
+        task = bars.add_task("learning what is usual", total=wanted)
+        learner = learner_of(config, version, Path(beside), partial(bars.advance, task))
+        pieces = (
+            (chunk, learner.wanted(chunk.ids) if learner else [])
+            for chunk in chunks(version.contents(), _notes(version))
+        )
+        sights = ordered_map(look_of(version, learner), pieces, workers)
         places = {identity: place for place, identity in enumerate(sorted(version.rows["id"].to_pylist()))}
-        _write(scratch / "part-0.parquet", scanned, small, places, bars)
+        _write(scratch / "part-0.parquet", _learnt_from(sights, learner), small, places, bars)
         facts = pq.read_table(scratch / "part-0.parquet", columns=USED)
         task = bars.add_task("comparing", total=count * len(chosen(kinds)))
         pairs = find_pairs(facts, small, kinds, partial(bars.advance, task), workers)
         write_table(scratch / "pairs.parquet", pairs)
-        task = bars.add_task("learning", total=count)
-        learned = learn(config, paths, version, scratch / "learned.parquet", partial(bars.advance, task), workers)
+        task = bars.add_task("learning labels", total=1)
+        learned = learner.table(partial(bars.advance, task)) if learner else LEARNED_SCHEMA.empty_table()
+        write_table(scratch / "learned.parquet", learned)
+        known = [learned.num_rows - learned[name].null_count for name in ("domain_distance", "label_probability")]
     broken = facts.num_rows - facts["error"].null_count
     return StageResult(
-        f"measured {facts.num_rows:,} rows; {broken} cannot be decoded; {pairs.num_rows:,} pairs look alike; {learned}",
+        f"measured {facts.num_rows:,} rows; {broken} cannot be decoded; {pairs.num_rows:,} pairs look alike; {said(learner, *known)}",
         {"rows": facts.num_rows, "pairs": pairs.num_rows},
     )
+
+
+def _learnt_from(sights: Iterable[Sight], learner: Learner | None) -> Iterator[Scanned]:
+    """What was measured, after the learner has taken what was seen."""
+    for sight in sights:
+        if learner is not None and sight.seen is not None:
+            learner.add(sight.ids, sight.seen)
+        yield sight.scanned
 
 
 def _notes(version: Version) -> dict[str, str]:

@@ -18,8 +18,8 @@ from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, closed_on_
 from aigc_core.data.sources.kinds import START_BYTES, Sorted, is_hidden, sort_out
 from aigc_core.data.sources.layout import Place, arrange
 from aigc_core.data.sources.metadata import Facts, held_out_first, read_metadata
-from aigc_core.data.sources.notices import Tally
-from aigc_core.data.splits import SPLIT_NAMES
+from aigc_core.data.sources.tally import Tally
+from aigc_core.data.splits import said_splits, settled
 from aigc_core.errors import SourceError
 
 #: The first word of a file's name, where a number or a sign follows.
@@ -175,7 +175,7 @@ def _tell_file_names(entries: Iterable[Entry], tally: Tally) -> None:
     found: dict[str, list[str]] = {"train": [], "test": []}
     for entry in entries:
         word = _FIRST_WORD.match(entry.key.rpartition("/")[2])
-        split = SPLIT_NAMES.get(word[0].casefold()) if word else None
+        split = settled(said_splits(word[0])) if word else None
         if entry.split is not None or split is None:
             return
         found[split].append(entry.key)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from aigc_core.data.sources.split_words import SPLIT_WORDS
+from aigc_core.data.splits import SPLIT_NAMES, name_words, said_splits, spaced
 
 IMAGES = {"image", "images", "img", "imgs", "picture", "pictures"}
 LABELS = {"label", "labels", "lbl", "lbls", "target", "targets", "class", "classes"}
@@ -15,8 +15,9 @@ FORMAT = {"idx", "ubyte", "byte", "int", "short", "float", "double", "gz", "x", 
 
 
 def tokens(name: str) -> tuple[str, ...]:
-    """The words of a path in small letters; capitals begin one, as in `trainImages`."""
-    return tuple(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
+    """The words of a path in small letters, with their figures where they say no split: `idx3`, but `train` and `2017`."""
+    words = re.findall(r"[^\W_]+", spaced(name))
+    return tuple(part.casefold() for word in words for part in (name_words(word) if said_splits(word) else (word,)))
 
 
 def names_labels(name: str) -> bool:
@@ -52,24 +53,19 @@ def set_key(name: str) -> tuple[str, ...]:
 
 def set_name(name: str) -> str:
     """The data set that a path names, such as `emnist-letters`; empty where it names none."""
-    return "-".join(word for word in set_key(name) if word not in SPLIT_WORDS)
+    return "-".join(word for word in set_key(name) if word not in SPLIT_NAMES)
 
 
 def pair(images: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
     """The file of labels for each file of images that has one, by equal keys.
 
-    Where no key is equal, `t10k` and `test` count as one word.
+    Where no key is equal, all words for one split count as one, and `trainset` is `train`.
     """
-    labels = sorted(labels)
-    pairs: dict[str, str] = {}
-    for name in images:
-        for key in (set_key, _by_split):
-            equal = [label for label in labels if key(label) == key(name)]
-            if equal:
-                pairs[name] = equal[0]
-                break
-    return pairs
+    labels = sorted(labels, reverse=True)  # of equal keys the first name stays
+    by_words, by_split = ({key(label): label for label in labels} for key in (set_key, _by_split))
+    found = {name: by_words.get(set_key(name)) or by_split.get(_by_split(name)) for name in images}
+    return {name: label for name, label in found.items() if label is not None}
 
 
 def _by_split(name: str) -> tuple[str, ...]:
-    return tuple(SPLIT_WORDS.get(word, word) for word in set_key(name))
+    return tuple(SPLIT_NAMES.get(word, word) for word in set_key(name) if word not in ("set", "sets"))

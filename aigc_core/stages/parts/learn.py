@@ -1,108 +1,64 @@
-"""The part of measure that needs models: how strange a row is, and what other rows say of its label."""
+"""The part of measure that learns: how strange a row is, and what other rows say of its label."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from aigc_core.config import Config
 from aigc_core.data.store import Version
-from aigc_core.files import write_table
-from aigc_core.paths import Paths
-from aigc_core.quality.learned import Batch, Learner, reference_ids
-from aigc_core.quality.lens import Look, fitted
-from aigc_core.quality.scan import chunks
-from aigc_core.quality.workers import ordered_map
-from aigc_core.records import LEARNED_SCHEMA
-
-Features = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+from aigc_core.errors import DecodeError
+from aigc_core.modalities import image
+from aigc_core.quality.learned import Learner, reference_ids
+from aigc_core.quality.lens import SIDE, Look, over_black
 
 
-def learn(
-    config: Config,
-    paths: Paths,
-    version: Version,
-    target: Path,
-    advance: Callable[[int], object] = lambda _: None,
-    workers: int = 1,
-) -> str:
-    """Write LEARNED_SCHEMA for every row of `version` to the file `target`; returns in words what it rests on.
+def learner_of(
+    config: Config, version: Version, scratch: Path, advance: Callable[[int], object] = lambda _: None
+) -> Learner | None:
+    """What has learnt from the reference rows of `version`; null where label_suspect and out_of_domain are off.
 
-    `advance` is told of rows that are done; `workers` is the number of processes that look at images. Where both
-    label_suspect and out_of_domain are off nothing is read and the table has no rows. Without a trained extractor
-    (data/extractor) strangeness is that of pixel statistics alone, and the words say so.
+    `scratch` is a folder for what is gathered later; `advance` is told of reference rows that are read.
     """
     if config.quality.label_suspect.action == config.quality.out_of_domain.action == "off":
-        write_table(target, LEARNED_SCHEMA.empty_table())
-        return "nothing learned: label_suspect and out_of_domain are off"
-    features, wanted = _features(paths), reference_ids(version.rows)
-    paths.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=paths.work) as scratch:
-        learner = Learner(
-            version.rows, _reference(version, wanted, features), config.quality.label_suspect, Path(scratch)
-        )
-        _look(learner, version, features, advance, workers)
-        table = learner.table()
-    write_table(target, table)
-    return _words(table, learner, features is not None)
-
-
-def _look(
-    learner: Learner, version: Version, features: Features | None, advance: Callable[[int], object], workers: int
-) -> None:
-    """Show every row to the learner. Workers decode and look; the extractor stays here, where its threads are."""
-    if learner.lens is None:
-        return
-    shape = version.card.image
-    look = Look(learner.lens, shape["size"], shape["channels"], images=features is not None)
-    pieces = ((chunk, learner.wanted(chunk.ids)) for chunk in chunks(version.contents()))
-    for sight in ordered_map(look, pieces, workers):
-        if sight.seen is not None:
-            rows = None if features is None or sight.images is None else features(sight.images)
-            learner.add(sight.ids, sight.seen, rows)
-            advance(len(sight.ids))
-
-
-def _features(paths: Paths) -> Features | None:
-    """The extractor as a function of uint8 images (N, S, S, C); null where none was trained."""
-    if not paths.extractor.exists():
         return None
-    import torch  # here, because without an extractor nothing needs it
+    wanted = reference_ids(version.rows)
+    size, channels = _seen(version)
+    ids: list[str] = []
+    images: list[image.Pixels] = []
+    with image.quiet():
+        for identity, content in version.contents(wanted):
+            advance(1)
+            try:
+                images.append(image.fit(image.decode_quietly(content or b"").pixels, size, channels))
+            except DecodeError:  # measure writes down why
+                continue
+            ids.append(identity)
+    pixels = np.stack(images) if images else np.empty((0, size, size, channels), np.uint8)
+    return Learner(version.rows, ids, over_black(pixels), config.quality.label_suspect, scratch)
 
-    from aigc_core.evaluation.features import load_extractor
 
-    extractor = load_extractor(paths.extractor)
-
-    def features(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-        return extractor.features(pixels).astype(np.float32)
-
-    return features
+def look_of(version: Version, learner: Learner | None) -> Look:
+    """The work on one chunk of rows."""
+    return Look(None if learner is None else learner.lens, *_seen(version))
 
 
-def _reference(version: Version, only: Collection[str], features: Features | None) -> Iterator[Batch]:
-    """The decodable ones of some rows, fitted to the size and channels that models see."""
+def _seen(version: Version) -> tuple[int, int]:
+    """Side in px and channels of the images that learned checks see."""
     shape = version.card.image
-    for chunk in chunks(version.contents(only)):
-        places, images = fitted(chunk, shape["size"], shape["channels"])
-        if places:
-            pixels = np.stack(images)
-            yield [chunk.ids[place] for place in places], pixels, None if features is None else features(pixels)
+    return min(shape["size"], SIDE), shape["channels"]
 
 
-def _words(table: pa.Table, learner: Learner, with_features: bool) -> str:
-    distant = table.num_rows - table["domain_distance"].null_count
-    told = table.num_rows - table["label_probability"].null_count
-    basis = "pixels and extractor" if with_features else "pixels alone, there is no extractor"
-    strange = (
-        f"distance to the reference of {distant:,} rows ({basis})" if distant else "no distance: too few reference rows"
+def said(learner: Learner | None, distances: int, labels: int) -> str:
+    """In words what is known: of how many rows the distance, of how many the label, and of which classes nothing."""
+    if learner is None:
+        return "nothing learned: label_suspect and out_of_domain are off"
+    strange = f"distance to the reference of {distances:,} rows" if distances else "no distance: too few reference rows"
+    told = (
+        f"labels of {labels:,} rows in {len(learner.classes)} classes"
+        if labels
+        else "no labels: too few rows per class"
     )
-    labels = (
-        f"labels of {told:,} rows in {len(learner.classes)} classes" if told else "no labels: too few rows per class"
-    )
-    return f"{strange}; {labels}"
+    return f"{strange}; {told}"

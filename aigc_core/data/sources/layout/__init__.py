@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from aigc_core.data.sources.layout.levels import Folder, Level, both, is_flat, is_held_out, level_of, splits_of, tree
-from aigc_core.data.sources.notices import Tally
+from aigc_core.data.sources.tally import Tally
 from aigc_core.data.splits import MORE_TRAINING, split_name
 from aigc_core.records import Split
 

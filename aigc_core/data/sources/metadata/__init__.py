@@ -13,7 +13,7 @@ from aigc_core.data.sources.metadata.beside import read_beside
 from aigc_core.data.sources.metadata.joining import Table, join
 from aigc_core.data.sources.metadata.meeting import FileNames
 from aigc_core.data.sources.metadata.roles import Facts, find_roles, held_out_first
-from aigc_core.data.sources.notices import Tally
+from aigc_core.data.sources.tally import Tally
 from aigc_core.errors import SourceError
 
 #: More .json or .txt files than these are of one image each, and are not looked into as tables.
@@ -109,7 +109,7 @@ def _read_table(name: str, files: Files, names: FileNames, columns: set[str], ta
         tally.add("empty_table", name)
         return {} if meant else None
     own = join(table, names, part)
-    unmet = part["rows_without_file"] + part["ambiguous_names"]
+    unmet = part.counts["rows_without_file"] + part.counts["ambiguous_names"]
     if not own and not unmet:
         tally.add("empty_table", name)
     elif not own and not meant:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aigc_core.data.sources.kinds import IMAGES, suffix_of
 from aigc_core.data.sources.metadata.roles import Facts, as_text, caption, find_roles, plain
-from aigc_core.data.sources.notices import Tally
-from aigc_core.data.splits import SPLIT_NAMES
+from aigc_core.data.sources.tally import Tally
+from aigc_core.data.splits import cell_split
 
 #: Lines of boxes as YOLO writes them: a class and at least four numbers.
 _BOXES = re.compile(r"\s*(?:\d+(?:[ \t]+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?){4,}\s*(?:\n|$))+")
@@ -82,10 +82,13 @@ def _of_object(file: str, value: object, keys: set[str], tally: Tally) -> Facts 
     values = list(cells.values())
     label, split = (None if at is None else as_text(values[at], file, tally) for at in (roles.label, roles.split))
     text = None if roles.text is None else caption(values[roles.text], file, tally)
-    if label is None and text is None:
+    if label is None and text is None and split is None:
         tally.add("captions_not_read", file)
         return None
     for key in roles.unread:
         tally.add("columns_not_read", f"{file}: {key}", int(key not in keys))
         keys.add(key)
-    return Facts(label, text, SPLIT_NAMES.get((split or "").casefold()))
+    found = None if split is None else cell_split(split)
+    if split is not None and found is None:
+        tally.add("unknown_split", f"{file}: {split}")
+    return Facts(label, text, found)

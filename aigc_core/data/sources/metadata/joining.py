@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 from aigc_core.data.sources.metadata.meeting import AMBIGUOUS, FileNames
 from aigc_core.data.sources.metadata.roles import Facts, Roles, as_text, caption, held_out_first
-from aigc_core.data.sources.notices import Tally
-from aigc_core.data.splits import SPLIT_NAMES, split_name
+from aigc_core.data.sources.tally import Tally
+from aigc_core.data.splits import cell_split, split_name
 from aigc_core.records import Split
 
 #: Rows that decide which of several columns names the files.
 SAMPLE_ROWS = 100
-SPLITS: dict[str, Split] = {**SPLIT_NAMES, "reference": "reference"}
 #: What a table of one split may be called besides the split.
 _TABLE_WORDS = frozenset({"", "labels", "label", "annotations", "metadata", "captions", "gt"})
 
@@ -122,10 +121,7 @@ def _facts(cells: list[Any], table: Table, number: int, named: Split | None, tal
         None if place is None else as_text(cells[place], where, tally) for place in (roles.label, roles.split)
     )
     text = None if roles.text is None else caption(cells[roles.text], where, tally)
-    split = named
-    if value is not None:
-        found = split_name(value)
-        split = SPLITS.get(value.strip().casefold()) or (found.split if found and not found.rest else None)
-        if split is None:
-            tally.add("unknown_split", f"{where}: {value}")
-    return Facts(label, text, split)
+    split = None if value is None else cell_split(value)
+    if value is not None and split is None:
+        tally.add("unknown_split", f"{where}: {value}")
+    return Facts(label, text, split or named)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from aigc_core.data.sources.base import one_line
 from aigc_core.data.sources.metadata.roles import find_roles
 from aigc_core.data.sources.metadata.text import decoded
-from aigc_core.data.sources.notices import Tally
+from aigc_core.data.sources.tally import Tally
 from aigc_core.errors import SourceError
 
 #: Records whose keys make the header; later keys are looked up by their roles only.

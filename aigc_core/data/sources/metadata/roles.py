@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aigc_core.data.sources.notices import Tally
+from aigc_core.data.sources.tally import Tally
 from aigc_core.records import Split
 
 #: Usual names in small letters, the surest first.

@@ -15,7 +15,7 @@ from aigc_core.data.sources.archives import stand_in
 from aigc_core.data.sources.base import MAX_BYTES
 from aigc_core.data.sources.kinds import IMAGES, suffix_of
 from aigc_core.data.sources.metadata.roles import find_roles
-from aigc_core.data.sources.notices import Tally
+from aigc_core.data.sources.tally import Tally
 from aigc_core.errors import SourceError
 
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}

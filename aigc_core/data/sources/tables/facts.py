@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from aigc_core.data.sources.split_words import named_split
 from aigc_core.data.sources.tables import kinds
+from aigc_core.data.splits import cell_split
 from aigc_core.records import Split
 
 #: Told (code of a notice, position in the array, count) for each value that is not taken as it is.
@@ -111,14 +111,8 @@ def _text(value: str | bytes | None) -> str | None:
 def splits(array: pa.Array, classes: Sequence[str] | None, unknown: Callable[[str], None]) -> list[Split | None]:
     """The split that each value says, or null; `unknown` is told values that say none."""
     values = _names(kinds.plain(array), classes, lambda *_: None)
-    said = {value: _split(value) for value in set(values)}
+    said = {value: None if value is None else cell_split(value) for value in set(values)}
     for value in values:
         if said[value] is None:
             unknown(repr(value[:60]) if value else "null")
     return [said[value] for value in values]
-
-
-def _split(value: str | None) -> Split | None:
-    if value is None:
-        return None
-    return "reference" if value.strip().lower() == "reference" else named_split(value)

@@ -28,6 +28,8 @@ FACT_ROWS = 4096
 FEW_ROWS = 20
 #: The notice for each way of holding images that is not plain bytes.
 _FORMS = {"text": "images_as_text", "numbers": "images_as_numbers", "list": "images_in_lists"}
+#: What an error calls them.
+_SPOKEN = {"text": "base64 text", "numbers": "lists of numbers", "list": "lists of images"}
 
 
 class Table(Protocol):
@@ -71,7 +73,8 @@ def read_tables(
     """The rows of all tables that hold images, and how the bytes of one are read; keys are `table#row`.
 
     A table without images is left out where others have some. `tally` receives what is left out or guessed.
-    Raises SourceError where no table has a column of images, or not one cell of them holds an image.
+    Raises SourceError where no table has a column of images, not one cell of them holds an image, or they are text or
+    numbers and `wanted` does not name their column.
     """
     parts = _agreed(_with_images(tables, wanted, tally), tally)
     _tell(parts, tally)
@@ -88,16 +91,23 @@ def read_tables(
     def read(entry: Entry) -> bytes:
         name, _, index = entry.key.rpartition("#")
         part = by_name[name]
-        return read_cell(part.table.cell(part.layout.image, int(index)))[0]
+        content, form = read_cell(part.table.cell(part.layout.image, int(index)))
+        if form in _SPOKEN and not (wanted and wanted.image):  # a stream, or bytes that are text in a later table
+            raise OSError(_ask_for_name(part.table, part.layout, _SPOKEN[form]))
+        return content
 
     return entries, read
 
 
 def _with_images(tables: Iterable[Table], wanted: Columns | None, tally: Tally) -> list[Part]:
-    """The tables with a column of images. One whose column is text that nowhere encodes an image has none."""
+    """The tables with a column of images. One whose column is text that nowhere encodes an image has none.
+
+    Raises SourceError where no image can be read, and where text or numbers are images only if they are named so.
+    """
     parts: list[Part] = []
     without: list[Table] = []
     unreadable = ""  # why, of the first table in which no image can be read
+    unnamed = ""  # of the first table with images that are decoded only where their column is named
     readable = False
     for table in tables:
         layout = find_columns(table.schema, wanted, table.name, table.constants)
@@ -109,12 +119,16 @@ def _with_images(tables: Iterable[Table], wanted: Columns | None, tally: Tally) 
             form, why = _looked_at(table, layout)
             readable = readable or form is not None
             unreadable = unreadable or why
+        if form in _SPOKEN and not (wanted and wanted.image):
+            unnamed = unnamed or _ask_for_name(table, layout, _SPOKEN[form])
         if form is None and kinds.is_text(layout.image.kind) and table.rows:
             without.append(table)
         else:
             parts.append(Part(table, layout, form))
     if unreadable and not readable:
         raise SourceError(unreadable)
+    if unnamed:
+        raise SourceError(unnamed)
     if without and not parts:
         raise no_images(without[0].schema, wanted, without[0].name)
     for table in without:
@@ -138,6 +152,15 @@ def _looked_at(table: Table, layout: Layout) -> tuple[Form | None, str]:
     return None, why and (
         f"{table.name}: not one cell of the column {layout.image.path!r} holds an image ({why}): save the encoded bytes "
         f"in a column and name it in source.columns.image; {described(table.schema)}"
+    )
+
+
+def _ask_for_name(table: Table, layout: Layout, held: str) -> str:
+    """Text and numbers may be anything: they are decoded as images where somebody says that they are."""
+    column = layout.image.path
+    return (
+        f"{table.name}: the column {column!r} holds {held} instead of encoded images: set source.columns.image to "
+        f"{column!r} to have it decoded, or to the column that holds the images; {described(table.schema)}"
     )
 
 
