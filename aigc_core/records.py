@@ -123,6 +123,9 @@ TRUTH_SCHEMA = pa.schema(
 NOT_RUN_FILE = "not_run.json"
 #: What ingest left out, guessed or found not to meet (beside its rows): [{"code": name, "count": n, "text": a sentence}].
 NOTICES_FILE = "notices.json"
+#: Beside the verdicts: how each threshold came about, and what could not be looked for. Readers of the folder as one table
+#: pass over names that begin with an underscore.
+CALIBRATION_FILE = "_calibration.json"
 
 
 def row_id(source: str) -> str:

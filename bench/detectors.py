@@ -40,7 +40,6 @@ def settings() -> argparse.Namespace:
         "--kinds", nargs="+", default=["all"], choices=["all", "alone", *kinds.KINDS], metavar="all | alone | KIND"
     )
     parser.add_argument("--moved", action="store_true", help="plant and search turned, mirrored and cut copies too")
-    parser.add_argument("--no-extractor", action="store_true", help="skip that stage: distance by pixels alone")
     parser.add_argument("--no-peers", action="store_true", help="our figures alone")
     parser.add_argument("--small", action="store_true", help=f"one seed and {SMALL} rows")
     parser.add_argument("--out", type=Path, help="file of figures; runs that are in it are not made again")

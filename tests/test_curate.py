@@ -298,6 +298,17 @@ def test_thresholds_rest_on_each_sound_reference_picture_once():
     assert notes[0]["tails"] == notes[2]["tails"]
 
 
+def test_the_distance_is_fitted_on_rows_that_other_rules_leave():
+    """A fifth of the reference is dark and far away; a stranger no nearer than these is one all the same."""
+    usual = [row(n, split="reference", domain_distance=1 + (n % 20) / 100, p99=0.9 - n / 2000) for n in range(160)]
+    dark = [row(200 + n, split="reference", domain_distance=3.0 + n / 10, p99=0.01) for n in range(40)]
+    rows = table([*usual, *dark, row(999, domain_distance=4.0)])
+    found = judge(rows, Quality()).verdicts.to_pylist()
+    assert {line["reason"] for line in found if line["id"] == row(999)["id"]} == {"out_of_domain"}
+    assert sum(line["reason"] == "out_of_domain" for line in found) == 41
+    assert sum(line["reason"] == "dark" for line in found) == 40
+
+
 def test_what_no_image_could_get_is_told_with_its_cause():
     pale = [row(n, split="reference", p01=0.99, entropy=0.02) for n in range(60)]
     silent = judge(table([*pale, row(1000, domain_distance=3.0)]), Quality()).calibration["silent"]

@@ -41,7 +41,7 @@ def test_flipped_labels_are_improbable_and_their_share_is_estimated():
     said = predict(features, given, folds)
     wrong = wrong_probability(said.given, noise_rate(said.given, 3), 3) > 0.5
     assert not wrong[given == true].any()
-    assert wrong[given != true].mean() > 0.6
+    assert wrong[given != true].mean() > 0.5
     assert 0.5 < noise_rate(said.given, 3) / (given != true).mean() < 1.1
     assert (said.predicted == true).mean() > 0.98
 

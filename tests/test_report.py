@@ -17,7 +17,14 @@ from aigc_core.errors import DataError
 from aigc_core.files import write_json, write_table
 from aigc_core.modalities import image
 from aigc_core.paths import FAMILIES, Paths
-from aigc_core.records import LEARNED_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, TRUTH_SCHEMA, VERDICT_SCHEMA
+from aigc_core.records import (
+    CALIBRATION_FILE,
+    LEARNED_SCHEMA,
+    QUARANTINE_SCHEMA,
+    ROW_SCHEMA,
+    TRUTH_SCHEMA,
+    VERDICT_SCHEMA,
+)
 from aigc_core.report import curves, facts, groups, verdict
 from aigc_core.stages.report import report
 
@@ -67,6 +74,10 @@ def write_quarantine(paths):
     ]  # fmt: skip
     verdicts = [{"source": "x", **line} for line in verdicts]
     write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(verdicts, VERDICT_SCHEMA))
+    write_json(
+        paths.verdicts / CALIBRATION_FILE,
+        {"silent": {"bright": "the reference images reach as far as an image can"}, "unchecked_classes": {"heron": 7}},
+    )
 
 
 @pytest.fixture
@@ -323,6 +334,16 @@ def test_a_page_without_quarantine_or_planted_defects(paths):
     text = paths.report.read_text()
     assert "Nothing is in quarantine" in text
     assert "Planted defects" not in text
+
+
+def test_what_could_not_be_looked_for_is_on_the_page(paths):
+    report(Config(), paths)
+    text = " ".join(paths.report.read_text().split())
+    assert "as far as an image can" in text
+    assert "heron (7)" in text
+    write_json(paths.verdicts / CALIBRATION_FILE, {"silent": {}, "unchecked_classes": {}})
+    report(Config(), paths)
+    assert "could not be looked for" not in paths.report.read_text()
 
 
 @pytest.mark.parametrize(

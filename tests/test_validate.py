@@ -36,7 +36,8 @@ def tables(kept=None, **facts):
         for place, value in changes.items():
             base[column][place] = value
     numbers = {
-        "repeated_ids": 0, "unmeasured": 0, "unaccounted": 0, "condemned_kept": 0, "leaks_kept": 0, "incomplete_kept": 0,
+        "repeated_ids": 0, "unmeasured": 0, "unaccounted": 0, "condemned_kept": 0, "leaks_kept": 0,
+        "conflicts_kept": 0, "silent_detectors": 0, "unchecked_classes": 0, "incomplete_kept": 0,
         "impossible_kept": 0, "repeated_pictures": 0, "rows_kept": ROWS, "classes": 10, "smallest_class": 40,
         "class_share_ratio": 0.9, "classes_without_test": 0, "smallest_split_share": 0.2, "unlabelled_share": 0.0,
         "channels_share": 1.0, "largest_psi": 0.01, "class_shift": 0.0, "classes_lost": 0, "rows_ratio": 1.0,
@@ -90,6 +91,9 @@ WRONG = {
     "incomplete_kept": (1, "kept_rows_complete", "error"),
     "impossible_kept": (1, "measures_possible", "error"),
     "repeated_pictures": (1, "pictures_unique", "warning"),
+    "conflicts_kept": (1, "no_conflict_kept", "warning"),
+    "silent_detectors": (2, "detectors_can_fire", "warning"),
+    "unchecked_classes": (3, "labels_checked", "warning"),
     "rows_kept": (499, "enough_rows", "error"),
     "classes": (0, "enough_classes", "error"),
     "smallest_class": (19, "enough_rows_per_class", "error"),
@@ -143,9 +147,26 @@ def test_bad_rows_are_counted():
 )
 def test_grey_among_colour_agrees_and_alpha_among_opaque_does_not(channels, share):
     kept = SimpleNamespace(
-        ids=[0] * 4, picture=np.arange(4), split=np.zeros(4), channels=np.array(channels, np.float32), measures={}
+        ids=[0] * 4,
+        picture=np.arange(4),
+        label=np.zeros(4, np.int32),
+        split=np.zeros(4),
+        channels=np.array(channels, np.float32),
+        measures={},
     )
     assert gate_facts._content(kept)["channels_share"] == share
+
+
+def test_pictures_with_two_labels_are_counted_once_each():
+    kept = SimpleNamespace(
+        ids=[0] * 8,
+        picture=np.array([0, 0, 1, 1, 2, 2, 2, -1]),
+        label=np.array([0, 1, 0, 0, 0, -1, 1, 3], np.int32),
+        split=np.zeros(8),
+        channels=np.ones(8, np.float32),
+        measures={},
+    )
+    assert gate_facts._content(kept)["conflicts_kept"] == 2
 
 
 def test_a_missing_measure_fails_the_schema():

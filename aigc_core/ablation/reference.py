@@ -15,6 +15,7 @@ from aigc_core.ablation.pool import Pool
 from aigc_core.errors import DataError
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
+from aigc_core.records import CALIBRATION_FILE
 
 
 def held_out(pool: Pool, paths: Paths, trained_on: Collection[str]) -> tuple[pa.Table, int]:
@@ -30,7 +31,7 @@ def held_out(pool: Pool, paths: Paths, trained_on: Collection[str]) -> tuple[pa.
     twins = {identity for identity, content in pairs if content in hashes}
     tests = set(rows["id"].to_pylist())
     alike = pq.read_table(paths.measures / "pairs.parquet")
-    threshold = read_json(paths.verdicts / "_calibration.json")["leak"]["threshold"]
+    threshold = read_json(paths.verdicts / CALIBRATION_FILE)["leak"]["threshold"]
     twins |= _paired(alike.filter(pc.greater_equal(alike["similarity"], threshold)), tests, trained_on)
     left = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=pa.array(sorted(twins), pa.string()))))
     if left.num_rows == 0:

@@ -81,7 +81,7 @@ class NearDuplicate(Alike):
 class LabelSuspect(Rule):
     """The label may well be wrong, by out-of-fold predictions on the training rows."""
 
-    min_probability: Share = Field(0.7, description="probability that the label is wrong from which a row is flagged")
+    min_probability: Share = Field(0.6, description="probability that the label is wrong from which a row is flagged")
     folds: Annotated[int, Field(ge=2, le=20)] = Field(5, description="parts by pixels; each is predicted by the others")
     max_rows: Count = Field(60000, description="rows that are learnt from, lowest ids first; all are predicted")
 

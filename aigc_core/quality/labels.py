@@ -1,14 +1,15 @@
 """Out-of-fold class probabilities by the image alone, from labels of which some are wrong.
 
 Ridge regression onto class indicators, fitted from sums of products that are kept per fold, so that leaving a fold out
-costs one solution and no second pass over the rows. The weight of the ridge, the temperature that turns scores s into
-probabilities softmax(a s), and the share r of wrong labels are those under which the labels as given are most likely,
+costs one solution and no second pass over the rows. The weight of the ridge, the scaling that turns scores s into
+probabilities softmax(a s + b), and the share r of wrong labels are those under which the labels as given are most likely,
 
     P(given = y | x) = (1 - r) p_y(x) + r (1 - p_y(x)) / (K - 1),
 
 a likelihood with symmetric label noise (Natarajan et al. 2013; Patrini et al. 2017, "forward correction"): p then
-speaks of the image and not of the mistakes. Images that are hard raise r and make p too sure of itself; so the temperature
-is fitted once more with half of r.
+speaks of the image and not of the mistakes. One b per class ("vector scaling", Guo et al. 2017, section 4.2) takes back that
+a regression prefers large classes. Images that are hard raise r and make p too sure of itself; so the scaling is fitted with
+half of r at most.
 
 Legend: N = rows, D = features, K = classes.
 """
@@ -22,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 
 Array = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
@@ -42,13 +43,18 @@ class Matrix(Protocol):
 
 #: Weights of the ridge that are tried, for features of unit variance.
 RIDGES = (100.0, 300.0, 1000.0, 3000.0)
-#: Part of the estimated share of wrong labels under which the temperature is fitted; the rest is put down to hard images.
-#: With all of it, one suspect in two was a hard image on a set of drawings with many small classes.
+#: Part of the estimated share of wrong labels under which the scaling is fitted, and the most of it; the rest is put down to
+#: hard images. With all of it, one suspect in two was a hard image on a set of sprites with many small classes.
 TRUSTED = 0.5
+MOST_TRUSTED = 0.05
+#: Weight of the squares of b, in rows: a class's own rows decide as soon as there are some.
+PENALTY = 1.0
 #: Weight of the ridge on the constant, which is not to be shrunk.
 CONSTANT = 1e-3
 #: Rows that weights of the ridge are compared on.
 TRIED = 4000
+#: Limits of the logarithm of a.
+EXPONENTS = (-3.0, 6.0)
 BLOCK = 512
 
 
@@ -83,11 +89,11 @@ def out_of_fold(
     ]
     place = min(range(len(fits)), key=lambda place: fits[place][1])
     scores = _scores(features, folds, weights, place, len(labels))
-    sharpness = _sharpness(scores[learnt], labels[learnt], TRUSTED * fits[place][0])
+    sharpness, bias = _scaling(scores[learnt], labels[learnt], min(TRUSTED * fits[place][0], MOST_TRUSTED))
     found = Predictions(np.empty(len(labels)), np.empty(len(labels), np.int64), np.empty(len(labels)))
     for start in range(0, len(labels), BLOCK):
         part = slice(start, start + BLOCK)
-        shares = _softmax(scores[part].astype(np.float64) * sharpness)
+        shares = _softmax(scores[part].astype(np.float64) * sharpness + bias)
         at = np.arange(len(shares))
         found.predicted[part] = shares.argmax(axis=1)
         found.given[part] = shares[at, labels[part]]
@@ -155,22 +161,41 @@ def _likeliest(scores: Array, labels: Places) -> tuple[float, float]:
     return float(1 / (1 + np.exp(-found.x[1]))), float(found.fun)
 
 
-def _sharpness(scores: Array, labels: Places, rate: float) -> float:
-    """The inverse a of the temperature under which the labels (N,) are most likely, given the share of wrong ones."""
-
-    def surprise(exponent: float) -> float:
-        return _surprise(scores, labels, exponent, rate)
-
-    best = minimize_scalar(surprise, bounds=(-3, 6), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(best.x))
-
-
 def _surprise(scores: Array, labels: Places, exponent: float, rate: float) -> float:
-    """Mean negative logarithm of the likelihood of labels (N,), by scores (N, K), the logarithm of a, and r."""
-    others = max(scores.shape[1] - 1, 1)
-    shares = _softmax(scores.astype(np.float64) * np.exp(np.clip(exponent, -3, 6)))
-    given = shares[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(given * (1 - rate) + (1 - given) * rate / others, 1e-300)).mean())
+    """Mean negative logarithm of the likelihood of labels (N,), by scores (N, K), the logarithm of a, and r; b is 0."""
+    shares = _softmax(scores.astype(np.float64) * np.exp(np.clip(exponent, *EXPONENTS)))
+    seen = _as_given(shares[np.arange(len(labels)), labels], rate, scores.shape[1])
+    return float(-np.log(seen).mean())
+
+
+def _scaling(scores: Array, labels: Places, rate: float) -> tuple[float, Values]:
+    """a, and b (K,), under which the labels (N,) are most likely, by scores (N, K) and given the share of wrong ones."""
+    rows, classes = scores.shape
+    at = np.arange(rows)
+
+    def surprise(point: Values) -> tuple[float, Values]:
+        """Mean negative logarithm of the likelihood with the penalty on b, and its gradient."""
+        sharpness, bias = np.exp(point[0]), point[1:]
+        slopes = _softmax(scores * sharpness + bias)
+        given = slopes[at, labels]
+        seen = _as_given(given, rate, classes)
+        loss = -np.log(seen).mean() + PENALTY * np.square(bias).sum() / rows
+        weight = (1 - rate - rate / max(classes - 1, 1)) * given / seen / rows
+        slopes *= weight[:, None]  # in place: at a thousand classes these are large
+        slopes[at, labels] -= weight
+        first = float((slopes * scores).sum() * sharpness)
+        return float(loss), np.append(first, slopes.sum(axis=0) + 2 * PENALTY * bias / rows)
+
+    start = np.append(2.0, np.zeros(classes))
+    limits = [EXPONENTS, *[(-6.0, 6.0)] * classes]
+    best = minimize(surprise, start, jac=True, method="L-BFGS-B", bounds=limits).x
+    return float(np.exp(best[0])), best[1:]
+
+
+def _as_given(shares: Values, rate: float, classes: int) -> Values:
+    """Probability (N,) of the given label, right or wrong, by its probability (N,) where none is wrong; never 0."""
+    seen: Values = np.maximum(shares * (1 - rate) + (1 - shares) * rate / max(classes - 1, 1), 1e-300)
+    return seen
 
 
 def _softmax(values: Values) -> Values:

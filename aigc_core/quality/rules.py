@@ -175,11 +175,19 @@ def _sides(narrow: npt.NDArray[np.bool_]) -> list[str]:
 
 def fit(columns: dict[str, Values], labels: Labels, reference: npt.NDArray[np.bool_], quality: Quality) -> list[Fitted]:
     """Every tail that is not off, fitted on the rows where `reference` (N,) is true and on no other. `labels` (N,) are class
-    names, empty where there is none."""
+    names, empty where there is none.
+
+    The distance to the reference, which sees whatever the others see, is fitted on the rows that the others leave.
+    """
     only = {name: values[reference] for name, values in columns.items()}
     own = labels[reference]
-    found = []
+    found: list[Fitted] = []
     for statistic in STATISTICS:
+        if statistic.reason == reasons.OUT_OF_DOMAIN:
+            left = np.ones(len(own), np.bool_)
+            for graded in fitted(only, own, found, ~left):
+                left &= ~graded.bad
+            only, own = {name: values[left] for name, values in only.items()}, own[left]
         rule: Tail = getattr(quality, statistic.reason)
         if rule.action != "off":
             # A reason with several tails shares its false positives between them.

@@ -56,10 +56,10 @@ def judge(rows: pa.Table, quality: Quality, pairs: pa.Table | None = None) -> Ju
     shown = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=pa.array(sorted(nothing), pa.string()))))
     suspect, rate = suspects.find(shown, quality.label_suspect)
     found += suspect
-    notes |= {"label_noise_rate": rate, "unchecked_classes": suspects.unchecked(rows, quality.label_suspect)}
-    notes["silent"] |= (
-        {} if rate is not None or quality.label_suspect.action == "off" else {reasons.LABEL_SUSPECT: NO_LABELS}
-    )
+    unchecked = suspects.unchecked(rows, quality.label_suspect)
+    notes |= {"label_noise_rate": rate, "unchecked_classes": unchecked}
+    if rate is None and unchecked:
+        notes["silent"][reasons.LABEL_SUSPECT] = NO_LABELS
     return Judgement(_table(rows, found, quality), notes)
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from aigc_core.errors import DataError
 from aigc_core.files import read_json
 from aigc_core.paths import FAMILIES, Paths
-from aigc_core.records import NOT_RUN_FILE, NOTICES_FILE
+from aigc_core.records import CALIBRATION_FILE, NOT_RUN_FILE, NOTICES_FILE
 
 Facts = dict[str, Any]
 
@@ -48,6 +48,7 @@ def data_facts(paths: Paths, reasons: Mapping[str, str]) -> Facts:
     quarantined = pq.read_metadata(require(paths.quarantine / "part-0.parquet", "curate")).num_rows
     read, kept = total(ingested), total(curated)
     notices = paths.ingested / NOTICES_FILE
+    calibration = read_json(require(paths.verdicts / CALIBRATION_FILE, "curate"))
     return {
         "source": ingested["parameters"].get("source", {}),
         "notices": read_json(notices) if notices.exists() else [],
@@ -58,6 +59,8 @@ def data_facts(paths: Paths, reasons: Mapping[str, str]) -> Facts:
         "splits": [(split, sum(curated["counts"].get(split, {}).values())) for split in SPLITS],
         "classes": class_balance(curated["counts"], curated["classes"]),
         "reasons": reason_table(verdicts, reasons, read, curated["parameters"]),
+        "silent": calibration["silent"],
+        "unchecked": calibration["unchecked_classes"],
         "decisions": curated["parameters"].get("decisions", {}),
         "planted": planted(paths, verdicts),
         "gate": read_json(require(paths.validation, "validate")),

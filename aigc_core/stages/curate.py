@@ -16,9 +16,13 @@ from aigc_core.files import atomic_folder, write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.quality import decisions
 from aigc_core.quality.calibration import FEW_ROWS, LEAST_ROWS
+from aigc_core.quality.reasons import LABEL_SUSPECT
 from aigc_core.quality.scan import CHUNK_BYTES, CHUNK_ROWS
 from aigc_core.quality.verdicts import judge, refuse_excess
-from aigc_core.records import QUARANTINE_SCHEMA, StageResult
+from aigc_core.records import CALIBRATION_FILE, QUARANTINE_SCHEMA, StageResult
+
+#: Classes that the line names.
+EXAMPLES = 3
 
 
 def curate(config: Config, paths: Paths) -> StageResult:
@@ -41,8 +45,7 @@ def curate(config: Config, paths: Paths) -> StageResult:
     _write_quarantine(paths, version, removed, verdicts)
     with atomic_folder(paths.verdicts) as scratch:
         write_table(scratch / "part-0.parquet", verdicts)
-        # Readers of the folder as one table pass over names that begin with an underscore.
-        write_json(scratch / "_calibration.json", judged.calibration)
+        write_json(scratch / CALIBRATION_FILE, judged.calibration)
     write_version(
         paths.curated,
         kept,
@@ -89,7 +92,18 @@ def _basis(calibration: dict[str, Any]) -> str:
     if rows < LEAST_ROWS:
         return f"only absolute rules: {rows} sound reference rows are too few to fit a threshold on"
     wide = " (few, so the thresholds are wide)" if rows < FEW_ROWS else ""
-    return f"thresholds fitted on {rows:,} reference rows{wide}"
+    return f"thresholds fitted on {rows:,} reference rows{wide}{_blind(calibration)}"
+
+
+def _blind(calibration: dict[str, Any]) -> str:
+    """What could not be looked for, in words: detectors that find nothing in such data, and classes whose labels nobody checks."""
+    silent = [f"{reason} ({cause})" for reason, cause in calibration["silent"].items()]
+    classes = calibration["unchecked_classes"]
+    if classes and LABEL_SUSPECT not in calibration["silent"]:
+        names = ", ".join(f"{label!r} ({count})" for label, count in list(classes.items())[:EXAMPLES])
+        more = f" and {len(classes) - EXAMPLES:,} more" if len(classes) > EXAMPLES else ""
+        silent.append(f"wrong labels in {len(classes):,} classes with too few rows: {names}{more}")
+    return f"; could not look for: {'; '.join(silent)}" if silent else ""
 
 
 def _write_quarantine(paths: Paths, version: Version, removed: pa.Table, verdicts: pa.Table) -> None:

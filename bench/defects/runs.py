@@ -34,7 +34,7 @@ class Run:
     def key(self, part: str, code: str, place: str) -> str:
         """What the figures depend on, as one line; `place` is the folder of a user's own files."""
         s = self.settings
-        mode = f"{'moved' if s.moved else 'still'} {'pixels' if s.no_extractor and part == 'ours' else 'extractor'}"
+        mode = "moved" if s.moved else "still"
         return f"{part} {code} {place or self.name} {s.rows} rows seed {self.seed} rate {self.rate:g} {mode} {' '.join(self.kinds) or 'all'}"
 
 
@@ -103,7 +103,7 @@ def figures(run: Run, chosen: sets.Set, known: Figured) -> tuple[Figures, dict[s
             flush=True,
         )
         if ours not in known.known:
-            said = stages.run(rows, root, run.settings.moved, not run.settings.no_extractor)
+            said = stages.run(rows, root, run.settings.moved)
             print("\n".join(f"    {note}" for note in [*said.notes, *said.remarks]), flush=True)
             if audit and not audit.tells:
                 said.remarks.append(

@@ -1,4 +1,4 @@
-"""The product as users run it: files in a folder, params.yaml beside it, and the stages ingest, extractor, measure and curate."""
+"""The product as users run it: files in a folder, params.yaml beside it, and the stages ingest, measure and curate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from aigc_core.errors import AigcError
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.stages.curate import curate
-from aigc_core.stages.extractor import extractor
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
 from defects.pictures import Row
@@ -63,24 +62,20 @@ def lay_out(rows: list[Row], root: Path, moved: bool) -> configuration.Config:
     return configuration.load(root / "params.yaml")
 
 
-def run(rows: list[Row], root: Path, moved: bool, with_extractor: bool) -> Said:
+def run(rows: list[Row], root: Path, moved: bool) -> Said:
     """Lay the files out below `root`, run the stages, and read what they left. A stage that refuses ends the run: nothing
-    is found then, and a remark says why; without an extractor the others go on."""
+    is found then, and a remark says why."""
     config, paths = lay_out(rows, root, moved), Paths(root)
     notes: list[str] = []
     remarks: list[str] = []
-    stages: list[Callable[[configuration.Config, Paths], StageResult]] = [ingest, extractor, measure, curate]
+    stages: list[Callable[[configuration.Config, Paths], StageResult]] = [ingest, measure, curate]
     for stage in stages:
-        if stage is extractor and not with_extractor:
-            continue
         start = time.perf_counter()
         try:
             said = stage(config, paths).summary
         except AigcError as error:
             remarks.append(f"{stage.__name__} refused: {error}")
-            if stage is not extractor:
-                return Said(notes=notes, remarks=remarks)
-            continue
+            return Said(notes=notes, remarks=remarks)
         notes.append(f"{stage.__name__} ({time.perf_counter() - start:.0f} s): {said}")
     found = _read(config, paths)
     found.notes, found.remarks = notes, remarks

@@ -16,6 +16,7 @@ from aigc_core.config import Expectations
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
 from aigc_core.quality import drift, expectations, ranges
+from aigc_core.records import CALIBRATION_FILE
 from aigc_core.report.facts import require
 
 Facts = dict[str, Any]
@@ -34,6 +35,7 @@ class Kept:
     counts: dict[str, dict[str, int]]  # split -> label -> rows
     split: npt.NDArray[np.int8]  # (N,) index into SPLITS
     picture: npt.NDArray[np.int32]  # (N,) equal for equal pixels, -1 without a hash
+    label: npt.NDArray[np.int32]  # (N,) equal for equal labels, -1 without one
     measures: dict[str, npt.NDArray[np.float32]]  # graded measures, (N,) each, NaN where there is none
     channels: npt.NDArray[np.float32]  # (N,)
     readable: npt.NDArray[np.bool_]  # (N,)
@@ -48,7 +50,7 @@ def read_kept(paths: Paths) -> Kept:
     card = read_json(require(paths.curated / "card.json", "curate"))
     for folder, stage in ((paths.measures, "measure"), (paths.verdicts, "curate"), (paths.quarantine, "curate")):
         require(folder / "part-0.parquet", stage)
-    rows = pq.read_table(paths.curated / "rows.parquet", columns=["id", "content_hash", "split"])
+    rows = pq.read_table(paths.curated / "rows.parquet", columns=["id", "content_hash", "label", "split"])
     ids = rows["id"].combine_chunks()
     place = paths.measures / "part-0.parquet"
     present = pq.read_schema(place).names
@@ -65,6 +67,7 @@ def read_kept(paths: Paths) -> Kept:
         counts=card["counts"],
         split=pc.index_in(rows["split"], value_set=pa.array(SPLITS)).to_numpy().astype(np.int8),
         picture=_codes(rows["content_hash"].combine_chunks()),
+        label=_codes(rows["label"].combine_chunks()),
         channels=columns.pop("channels", np.full(len(ids), np.nan, np.float32)),
         measures=columns,
         readable=~pc.fill_null(broken, True).to_numpy(zero_copy_only=False),
@@ -87,7 +90,7 @@ def tables(paths: Paths, kept: Kept, numbers: Expectations, accepted: drift.Prof
     """The three tables of the suite: `measures` (its columns only), `kept` (row by row), `facts` (one row)."""
     import pandas as pd
 
-    found = {**_accounts(paths, kept), **_classes(kept), **_content(kept), **_shares(paths)}
+    found = {**_accounts(paths, kept), **_classes(kept), **_content(kept), **_shares(paths), **_blind(paths)}
     outside = ranges.outside_shares(kept.measures, kept.rows_of("reference"), kept.rows_of("train"), numbers.ranges)
     found |= {f"outside_{name}": share for name, share in outside.items()}
     graded = {name: kept.measures.get(name, np.full(len(kept.ids), np.nan, np.float32)) for name in ranges.POSSIBLE}
@@ -141,6 +144,8 @@ def _content(kept: Kept) -> Facts:
     known = kept.picture >= 0
     pictures = np.unique(kept.picture[known])
     placed = np.unique(kept.picture[known].astype(np.int64) * len(SPLITS) + kept.split[known])
+    named = known & (kept.label >= 0)
+    labels = np.unique(kept.picture[named].astype(np.int64) << 32 | kept.label[named])
     missing = np.isnan(kept.channels)
     for name in ALWAYS:
         if name != "channels":
@@ -152,6 +157,7 @@ def _content(kept: Kept) -> Facts:
         "impossible_kept": int(ranges.impossible(kept.measures).sum()) if kept.measures else len(kept.ids),
         "repeated_pictures": int(known.sum()) - len(pictures),
         "leaks_kept": len(placed) - len(pictures),
+        "conflicts_kept": len(labels) - len(np.unique(kept.picture[named])),
         "channels_share": max(alpha, len(channels) - alpha) / len(kept.ids) if len(channels) else 0.0,
     }
 
@@ -163,3 +169,9 @@ def _shares(paths: Paths) -> Facts:
     counted = verdicts.group_by("reason").aggregate([("id", "count_distinct")])
     rows = dict(zip(counted["reason"].to_pylist(), counted["id_count_distinct"].to_pylist(), strict=True))
     return {f"share_{reason}": rows.get(reason, 0) / read for reason in expectations.bounded_reasons()}
+
+
+def _blind(paths: Paths) -> Facts:
+    """Detectors that can find nothing in this data, and classes whose labels nothing is said of."""
+    calibration = read_json(require(paths.verdicts / CALIBRATION_FILE, "curate"))
+    return {"silent_detectors": len(calibration["silent"]), "unchecked_classes": len(calibration["unchecked_classes"])}
