@@ -42,7 +42,8 @@ class Tail(Rule):
     )
     margin: Annotated[float, Field(ge=0)] = Field(
         description="least distance of the threshold from the reference's median: natural logarithm of a ratio for "
-        "odd_size, odd_aspect, blurry, noisy and out_of_domain, bits for low_information, luma in [0, 1] for dark and bright"
+        "odd_size, odd_aspect, blurry and noisy, bits for low_information, luma in [0, 1] for dark and bright, square root of "
+        "a distance for out_of_domain"
     )
 
 

@@ -75,18 +75,20 @@ class Tail:
         return np.where(values > self.start, tail, np.maximum(inside, TAIL)) + 0 * values
 
 
-def fit_tail(reference: Values, false_positives: float, margin: float, limit: float = np.inf) -> Tail | None:
+def fit_tail(
+    reference: Values, false_positives: float, margin: float, limit: float = np.inf, least_apart: int = LEAST_APART
+) -> Tail | None:
     """The upper tail of a statistic over reference rows (N,); null with fewer than LEAST_ROWS finite values.
 
     The threshold lies at least `margin` (in the statistic's unit) above the reference's median, so that a reference
     whose rows are all alike does not condemn whatever differs by nothing; but no more than half way to `limit`, the
-    highest value that an image can have.
+    highest value that an image can have. Fewer than `least_apart` rows do not stand apart.
     """
     known = np.sort(reference[np.isfinite(reference)])
     if len(known) < LEAST_ROWS:
         return None
     margin = min(margin, (limit - float(np.median(known))) / 2)
-    gap = _gap(known, margin)
+    gap = _gap(known, margin, least_apart)
     if gap is None:
         return _drawn(known, false_positives, margin)
     low, high = gap
@@ -96,7 +98,7 @@ def fit_tail(reference: Values, false_positives: float, margin: float, limit: fl
     return replace(_at(tail, float(np.clip(tail.threshold, low + away, high - away))), apart=len(known) - len(inside))
 
 
-def _gap(known: Values, margin: float) -> tuple[float, float] | None:
+def _gap(known: Values, margin: float, least: int) -> tuple[float, float] | None:
     """Between which two numbers the sorted values (N,) part into the reference's kind and what stands apart; null where they do
     not."""
     rows = len(known)
@@ -104,7 +106,7 @@ def _gap(known: Values, margin: float) -> tuple[float, float] | None:
     width = upper - middle
     begin = max(middle + (OUTER + OUTER_FEW / rows**0.5) * width, middle + margin, most)
     first = max(int(np.searchsorted(known, begin, side="right")) - 1, 0)  # the last row that does not lie beyond
-    places = np.arange(first, rows - LEAST_APART)
+    places = np.arange(first, rows - least)
     if not len(places):
         return None
     lows, highs = np.maximum(known[places], begin), known[places + 1]

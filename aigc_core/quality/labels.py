@@ -22,8 +22,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 Array = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
@@ -122,8 +120,9 @@ def _solve(
     advance: Callable[[float], object],
 ) -> dict[int, list[Array]]:
     """Fold to weights (D + 1, K), one for each of RIDGES, fitted on all other folds; the last row is the constant."""
-    size = features.shape[1] + 1
-    names = np.unique(folds).tolist()
+    # Here and below, because these are 40 MB that the pass over the images can do without.
+    from scipy.linalg import cho_factor, cho_solve
+
     products = {fold: np.zeros((size, size), np.float32) for fold in names}
     targets = {fold: np.zeros((size, classes), np.float32) for fold in names}
     for start in range(0, len(labels), BLOCK):
@@ -153,6 +152,7 @@ def _solve(
 
 def _likeliest(scores: Array, labels: Places) -> tuple[float, float]:
     """The share r of wrong labels under which the labels (N,) are most likely, by scores (N, K), and how unlikely they are then."""
+    from scipy.optimize import minimize
 
     def surprise(point: Values) -> float:
         return _surprise(scores, labels, float(point[0]), float(1 / (1 + np.exp(-point[1]))))
@@ -170,6 +170,8 @@ def _surprise(scores: Array, labels: Places, exponent: float, rate: float) -> fl
 
 def _scaling(scores: Array, labels: Places, rate: float) -> tuple[float, Values]:
     """a, and b (K,), under which the labels (N,) are most likely, by scores (N, K) and given the share of wrong ones."""
+    from scipy.optimize import minimize
+
     rows, classes = scores.shape
     at = np.arange(rows)
 

@@ -69,7 +69,8 @@ class Graded:
 class Statistic:
     """A number per row whose upper tail is fitted: `value` to statistic, and a threshold back to the column's unit.
 
-    `limit` is the highest value that an image can have; a threshold within `room` of it finds nothing.
+    `limit` is the highest value that an image can have; a threshold within `room` of it finds nothing. At least `apart`
+    reference rows stand apart together.
     """
 
     reason: str
@@ -78,6 +79,7 @@ class Statistic:
     back: Callable[[float, dict[str, Values]], Values | float]
     limit: float = math.inf
     room: float = 0.0
+    apart: int = calibration.LEAST_APART
 
 
 def _log(values: Values) -> Values:
@@ -111,7 +113,10 @@ STATISTICS = (
         reasons.NOISY, "equal_neighbours", lambda c: -_log(c["equal_neighbours"] + CHANCE),
         lambda t, _: np.maximum(np.exp(-t) - CHANCE, 0), limit=-math.log(CHANCE), room=0.1,
     ),
-    Statistic(reasons.OUT_OF_DOMAIN, "domain_distance", lambda c: _log(c["domain_distance"]), lambda t, _: np.exp(t)),
+    # The root draws in a long tail and leaves a stranger far out; strangers have nothing in common, so each may stand alone.
+    Statistic(
+        reasons.OUT_OF_DOMAIN, "domain_distance", lambda c: np.sqrt(c["domain_distance"]), lambda t, _: t * t, apart=1
+    ),
 )  # fmt: skip
 
 
@@ -194,7 +199,7 @@ def fit(columns: dict[str, Values], labels: Labels, reference: npt.NDArray[np.bo
             tails = sum(other.reason == statistic.reason for other in STATISTICS)
             values = statistic.forward(only)
             share = rule.false_positives / tails
-            tail = calibration.fit_tail(values, share, rule.margin, statistic.limit)
+            tail = calibration.fit_tail(values, share, rule.margin, statistic.limit, statistic.apart)
             found.append(Fitted(statistic, tail, _kinds(values, own, tail, rule.margin, statistic.limit)))
     return found
 
