@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import statistics
 import tempfile
 import time
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import pyarrow as pa
+from quality_peers import cleanvision
 from quality_sides import decode_normalised, decode_only, scan_files
 from real_data import lay_out
 from run_stage import all_cpu
@@ -51,13 +50,6 @@ def measured(pieces: list[list[Path]], workers: int) -> int:
     return judge(rows, Quality(), pairs).verdicts.num_rows
 
 
-def cleanvision(folder: Path) -> None:
-    from cleanvision import Imagelab
-
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        Imagelab(data_path=str(folder)).find_issues(n_jobs=cores())
-
-
 def speed(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "files"
@@ -68,7 +60,7 @@ def speed(args: argparse.Namespace) -> None:
             "aigc": lambda: measured(pieces, workers),
             "decode": lambda: list(ordered_map(decode_only, pieces, workers)),
             "decode, normalised": lambda: list(ordered_map(decode_normalised, pieces, workers)),
-            "cleanvision": lambda: cleanvision(folder),
+            "cleanvision": lambda: cleanvision(folder, workers),
         }
         rates: dict[str, list[float]] = {name: [] for name in sides}
         costs: dict[str, list[float]] = {name: [] for name in sides}

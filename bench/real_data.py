@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from aigc_core.modalities import image
 
@@ -36,11 +38,25 @@ def pictures(data: Path, count: int) -> Iterator[tuple[str, bytes]]:
             yield f"{name.parent.name}/{name.parts[-3]}-{name.name}", archive.read(names[place])
 
 
-def lay_out(data: Path, count: int, folder: Path) -> list[Path]:
+def lay_out(data: Path, count: int, folder: Path, side: int = 0) -> list[Path]:
+    """Write `count` of the pictures below `folder`, in a folder per class.
+
+    As the files that they are where `side` is 0, else resized to `side` px and saved as JPEG.
+    """
     files = []
     for name, content in pictures(data, count):
         path = folder / name
+        if side:
+            path, content = path.with_suffix(".jpg"), resized(content, side)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         files.append(path)
     return files
+
+
+def resized(content: bytes, side: int) -> bytes:
+    """A picture's file as a JPEG of quality 92 that is `side` px wide and high."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.resize((side, side), Image.Resampling.LANCZOS).save(buffer, format="JPEG", quality=92)
+    return buffer.getvalue()

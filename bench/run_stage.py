@@ -1,4 +1,4 @@
-"""A stage in a process of its own, with the time and the memory that it takes."""
+"""A stage or another command in a process of its own, with the time and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Ran:
-    """What a stage took: seconds on the clock, seconds of processor time and peak GiB of all its processes, exit code."""
+    """What a command took: seconds on the clock, seconds of processor time and peak GiB of all its processes, exit code."""
 
     seconds: float
     cpu: float
@@ -21,9 +21,14 @@ class Ran:
 
 
 def run_stage(stage: str, root: Path) -> Ran:
-    """Run `aigc STAGE` in a checkout. The clock depends on what else the machine does; processor time hardly does."""
+    """Run `aigc STAGE` in a checkout."""
+    return run_command([sys.executable, "-m", "aigc_core.cli", stage], root)
+
+
+def run_command(command: list[str], folder: Path) -> Ran:
+    """Run a command in a folder. The clock depends on what else the machine does; processor time hardly does."""
     begin, before = time.perf_counter(), children_cpu()
-    process = subprocess.Popen([sys.executable, "-m", "aigc_core.cli", stage], cwd=root, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(_memory(pid) for pid in _family(process.pid)))
@@ -43,9 +48,9 @@ def all_cpu() -> float:
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all below it, whichever of its threads started them."""
     try:
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        below = [child for own in Path(f"/proc/{pid}/task").glob("*/children") for child in own.read_text().split()]
     except OSError:
         return []
     return [pid, *(member for child in below for member in _family(int(child)))]

@@ -1,4 +1,4 @@
-"""Whole stages in processes of their own: time per image and peak memory. Run by quality.py."""
+"""An archive through the stages, and a million rows through the gate: time and peak memory. Run by quality.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import PIL
 import pyarrow as pa
-from real_data import lay_out
 from run_stage import run_stage
 
 from aigc_core.data.store import Version, write_version
@@ -27,16 +26,6 @@ def checkout(root: Path, **sections: Any) -> None:
     import yaml
 
     (root / "params.yaml").write_text(yaml.safe_dump(sections))
-
-
-def scale(args: argparse.Namespace) -> None:
-    print(f"folder of MNIST PNG and CIFAR-10 JPEG files, {LEGEND}")
-    for count in args.counts:
-        with tempfile.TemporaryDirectory() as scratch:
-            root = Path(scratch)
-            lay_out(args.data, count, root / "raw")
-            checkout(root, source={"kind": "folder", "path": "raw"})
-            print(f"{count:>7,}: {_through(args.stages, root, count)}", flush=True)
 
 
 def archive(args: argparse.Namespace) -> None:
