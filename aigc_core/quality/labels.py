@@ -123,6 +123,8 @@ def _solve(
     # Here and below, because these are 40 MB that the pass over the images can do without.
     from scipy.linalg import cho_factor, cho_solve
 
+    size = features.shape[1] + 1
+    names = np.unique(folds).tolist()
     products = {fold: np.zeros((size, size), np.float32) for fold in names}
     targets = {fold: np.zeros((size, classes), np.float32) for fold in names}
     for start in range(0, len(labels), BLOCK):
