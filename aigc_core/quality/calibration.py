@@ -34,16 +34,26 @@ SHAPE_ROWS = 500
 #: Rows stand apart beyond this many distances of median and upper quartile, and as many more as OUTER_FEW over the root of the
 #: number of rows. Both were chosen on fourteen sets with 2 % of each of 21 defects (docs/detectors.md names them).
 OUTER, OUTER_FEW = 3.0, 15.0
-#: More rows than this share, or fewer than this number, do not stand apart: they are a kind of image, or chance.
-MOST_APART, LEAST_APART = 0.2, 3
-#: A gap narrower than this many distances of median and upper quartile parts nothing: values are rounded.
-NARROW = 0.2
+#: More rows than this share do not stand apart: they are a kind of image.
+MOST_APART = 0.2
 #: A gap this many times wider than those of an exponential tail parts two kinds.
 WIDE = 8.0
 #: The part of the gap that the threshold keeps away from on either side.
 AWAY = 0.3
 #: Distance of the upper quartile from the median of an exponential distribution, in scales.
 QUARTILE = float(np.log(2))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What stands apart: `least` rows at least, or it is chance, beyond a gap of at least `narrow` distances of median and upper
+    quartile, because values are rounded."""
+
+    least: int = 3
+    narrow: float = 0.2
+
+
+USUALLY = Apart()
 
 
 @dataclass(frozen=True)
@@ -76,19 +86,19 @@ class Tail:
 
 
 def fit_tail(
-    reference: Values, false_positives: float, margin: float, limit: float = np.inf, least_apart: int = LEAST_APART
+    reference: Values, false_positives: float, margin: float, limit: float = np.inf, apart: Apart = USUALLY
 ) -> Tail | None:
     """The upper tail of a statistic over reference rows (N,); null with fewer than LEAST_ROWS finite values.
 
     The threshold lies at least `margin` (in the statistic's unit) above the reference's median, so that a reference
     whose rows are all alike does not condemn whatever differs by nothing; but no more than half way to `limit`, the
-    highest value that an image can have. Fewer than `least_apart` rows do not stand apart.
+    highest value that an image can have.
     """
     known = np.sort(reference[np.isfinite(reference)])
     if len(known) < LEAST_ROWS:
         return None
     margin = min(margin, (limit - float(np.median(known))) / 2)
-    gap = _gap(known, margin, least_apart)
+    gap = _gap(known, margin, apart)
     if gap is None:
         return _drawn(known, false_positives, margin)
     low, high = gap
@@ -98,7 +108,7 @@ def fit_tail(
     return replace(_at(tail, float(np.clip(tail.threshold, low + away, high - away))), apart=len(known) - len(inside))
 
 
-def _gap(known: Values, margin: float, least: int) -> tuple[float, float] | None:
+def _gap(known: Values, margin: float, apart: Apart) -> tuple[float, float] | None:
     """Between which two numbers the sorted values (N,) part into the reference's kind and what stands apart; null where they do
     not."""
     rows = len(known)
@@ -106,7 +116,7 @@ def _gap(known: Values, margin: float, least: int) -> tuple[float, float] | None
     width = upper - middle
     begin = max(middle + (OUTER + OUTER_FEW / rows**0.5) * width, middle + margin, most)
     first = max(int(np.searchsorted(known, begin, side="right")) - 1, 0)  # the last row that does not lie beyond
-    places = np.arange(first, rows - least)
+    places = np.arange(first, rows - apart.least)
     if not len(places):
         return None
     lows, highs = np.maximum(known[places], begin), known[places + 1]
@@ -115,7 +125,7 @@ def _gap(known: Values, margin: float, least: int) -> tuple[float, float] | None
     gap = float(highs[chosen] - lows[chosen])
     # A reference that is all alike has no scale of its own.
     spacing = max(width / QUARTILE, margin / OUTER / QUARTILE / 3, 1e-9)
-    if gap <= NARROW * width or not (above[chosen] >= between[chosen] or above[chosen] * gap / spacing >= WIDE):
+    if gap <= apart.narrow * width or not (above[chosen] >= between[chosen] or above[chosen] * gap / spacing >= WIDE):
         return None
     return float(lows[chosen]), float(highs[chosen])
 

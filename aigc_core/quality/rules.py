@@ -69,8 +69,7 @@ class Graded:
 class Statistic:
     """A number per row whose upper tail is fitted: `value` to statistic, and a threshold back to the column's unit.
 
-    `limit` is the highest value that an image can have; a threshold within `room` of it finds nothing. At least `apart`
-    reference rows stand apart together.
+    `limit` is the highest value that an image can have; a threshold within `room` of it finds nothing.
     """
 
     reason: str
@@ -79,7 +78,7 @@ class Statistic:
     back: Callable[[float, dict[str, Values]], Values | float]
     limit: float = math.inf
     room: float = 0.0
-    apart: int = calibration.LEAST_APART
+    apart: calibration.Apart = calibration.USUALLY
 
 
 def _log(values: Values) -> Values:
@@ -115,7 +114,8 @@ STATISTICS = (
     ),
     # The root draws in a long tail and leaves a stranger far out; strangers have nothing in common, so each may stand alone.
     Statistic(
-        reasons.OUT_OF_DOMAIN, "domain_distance", lambda c: np.sqrt(c["domain_distance"]), lambda t, _: t * t, apart=1
+        reasons.OUT_OF_DOMAIN, "domain_distance", lambda c: np.sqrt(c["domain_distance"]), lambda t, _: t * t,
+        apart=calibration.Apart(least=1, narrow=0.4),
     ),
 )  # fmt: skip
 
