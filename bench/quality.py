@@ -65,7 +65,12 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
             default=[0, 96, 256],
             help="px; 0 is the files as they are, other sides are resized and saved as JPEG",
         )
-        command.add_argument("--rounds", type=positive, default=1, help="the table shows medians")
+        command.add_argument(
+            "--rounds", type=positive, default=1, help="the table shows medians; the extractor runs in the first"
+        )
+        command.add_argument(
+            "--no-extractor", action="store_true", help="leave out the extractor, which takes minutes a set"
+        )
         command.add_argument("--no-peers", action="store_true", help="time the stages alone")
     if name in ("speed", "hashing"):
         command.add_argument("--count", type=int, default=10_000 if name == "speed" else 5_000, help="files")

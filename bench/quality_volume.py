@@ -14,10 +14,10 @@ import pyarrow as pa
 from run_stage import run_stage
 
 from aigc_core.data.store import Version, write_version
-from aigc_core.files import write_table
+from aigc_core.files import write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.quality.workers import cores
-from aigc_core.records import MEASURE_SCHEMA, QUARANTINE_SCHEMA, VERDICT_SCHEMA
+from aigc_core.records import CALIBRATION_FILE, MEASURE_SCHEMA, QUARANTINE_SCHEMA, VERDICT_SCHEMA
 
 LEGEND = f"{cores()} cores, decoder Pillow {PIL.__version__}; ms per image on the clock / of processor time (peak GiB of all processes)"
 
@@ -99,3 +99,4 @@ def _synthetic(paths: Paths, count: int) -> None:
         for line in gone
     ]
     write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(lines, VERDICT_SCHEMA))
+    write_json(paths.verdicts / CALIBRATION_FILE, {"silent": [], "unchecked_classes": []})
