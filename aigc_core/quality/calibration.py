@@ -36,6 +36,8 @@ SHAPE_ROWS = 500
 OUTER, OUTER_FEW = 3.0, 15.0
 #: More rows than this share do not stand apart: they are a kind of image.
 MOST_APART = 0.2
+#: Where the widest gap parts nothing, another may, if it is wider than this many of these distances.
+SURE = 0.4
 #: A gap this many times wider than those of an exponential tail parts two kinds.
 WIDE = 8.0
 #: The part of the gap that the threshold keeps away from on either side.
@@ -119,15 +121,20 @@ def _gap(known: Values, margin: float, apart: Apart) -> tuple[float, float] | No
     places = np.arange(first, rows - apart.least)
     if not len(places):
         return None
-    lows, highs = np.maximum(known[places], begin), known[places + 1]
+    lows, highs = known[places], known[places + 1]
+    gaps = highs - np.maximum(lows, begin)
     above, between = rows - 1 - places, places - first
-    chosen = int((np.sqrt(above) * (highs - lows)).argmax())
-    gap = float(highs[chosen] - lows[chosen])
     # A reference that is all alike has no scale of its own.
     spacing = max(width / QUARTILE, margin / OUTER / QUARTILE / 3, 1e-9)
-    if gap <= apart.narrow * width or not (above[chosen] >= between[chosen] or above[chosen] * gap / spacing >= WIDE):
-        return None
-    return float(lows[chosen]), float(highs[chosen])
+    parts = (above >= between) | (above * gaps / spacing >= WIDE)
+    weight = np.sqrt(above) * gaps
+    chosen = int(weight.argmax())
+    if not (parts[chosen] and gaps[chosen] > apart.narrow * width):
+        parts &= highs - lows > SURE * width
+        if not parts.any():
+            return None
+        chosen = int(np.where(parts, weight, -1).argmax())
+    return float(max(lows[chosen], begin)), float(highs[chosen])
 
 
 def _drawn(known: Values, false_positives: float, margin: float) -> Tail:
