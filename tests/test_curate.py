@@ -566,3 +566,13 @@ def test_nothing_is_said_of_the_label_of_an_image_that_shows_nothing():
     reasons = found(rows)
     assert ("0000", "label_suspect") in reasons
     assert {reason for identity, reason in reasons if identity >= "0500"} == {"blank", "duplicate_exact", "too_small"}
+
+
+def test_without_a_training_row_the_error_says_what_the_rows_are(make):
+    files = {f"test/a/{n}.png": make.png(n) for n in range(6)}
+    config, paths = make.config("folder", make.folder(files)), make.paths()
+    for stage in (ingest, measure):
+        stage(config, paths)
+    with pytest.raises(DataError, match="6 test rows"):
+        curate(config, paths)
+    assert not paths.verdicts.exists()

@@ -40,7 +40,7 @@ def curate(config: Config, paths: Paths) -> StageResult:
     out = pc.is_in(table["id"], value_set=pa.array(sorted(condemned), pa.string()))
     kept, removed = table.filter(pc.invert(out)), table.filter(out)
     if not pc.any(pc.equal(kept["split"], "train")).as_py():
-        raise DataError(f"none of the {table.num_rows:,} rows is left for training: look at the verdicts' reasons")
+        raise DataError(_nothing_left(table, removed))
     dropped = Counter(verdicts.filter(pc.equal(verdicts["action"], "quarantine"))["reason"].to_pylist())
     _write_quarantine(paths, version, removed, verdicts)
     with atomic_folder(paths.verdicts) as scratch:
@@ -57,6 +57,22 @@ def curate(config: Config, paths: Paths) -> StageResult:
         dropped=dict(dropped),
     )
     return _result(kept, removed, decided, dropped, judged.calibration)
+
+
+def _nothing_left(rows: pa.Table, removed: pa.Table) -> str:
+    """Why no training row is left, and what to do."""
+    splits = Counter(rows["split"].to_pylist())
+    gone = Counter(removed["split"].to_pylist())["train"]
+    others = f"{splits['reference']:,} are reference and {splits['test']:,} test rows"
+    if not splits["train"]:
+        return (
+            f"none of the {rows.num_rows:,} rows is for training: {others}; add rows, or let fewer be held out (the section "
+            "`split` of params.yaml, and names of folders, files and columns that say test)"
+        )
+    return (
+        f"none of the {rows.num_rows:,} rows is left for training: all {gone:,} training rows would be quarantined, and "
+        f"{others}; set `action: warn` for the rules that are too strict, or mend the files"
+    )
 
 
 def _facts(version: Version, paths: Paths) -> tuple[pa.Table, pa.Table]:

@@ -11,6 +11,7 @@ from aigc_core.data.sources.base import OpenSource, closed_on_error, sample
 from aigc_core.data.sources.kinds import ARCHIVES, WORDS
 from aigc_core.data.sources.mix import open_mix
 from aigc_core.data.sources.notices import left_out
+from aigc_core.data.sources.other_kind import advice
 from aigc_core.data.sources.sheet import open_cut
 from aigc_core.errors import SourceError
 
@@ -29,7 +30,6 @@ def open_source(kind: str, path: Path, limit: int | None, seed: int, options: Re
         if not opened.entries:
             others = "".join(f" ({notice.text})" for notice in left_out(opened.skipped, WORDS))
             archives = ", or an archive itself" if not ARCHIVES.isdisjoint(opened.skipped) else ""
-            raise SourceError(
-                f"source.path {str(path)!r} holds no images{others}: put files there or name another path{archives}"
-            )
+            instead = advice(path, kind) or f"put files there or name another path{archives}"
+            raise SourceError(f"source.path {str(path)!r} holds no images{others}: {instead}")
     return replace(opened, entries=sample(opened.entries, limit, seed))

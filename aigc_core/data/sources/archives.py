@@ -18,6 +18,7 @@ from typing import IO, cast
 
 from aigc_core.data.sources.base import MAX_BYTES
 from aigc_core.data.sources.kinds import START_BYTES
+from aigc_core.data.sources.other_kind import advice
 from aigc_core.errors import SourceError
 
 #: A large member that unpacks to more times its packed size is a bomb: images hardly shrink in an archive.
@@ -82,7 +83,7 @@ def _instead(path: Path) -> str:
             found = stand_in(handle.read(START_BYTES))
     except OSError:
         found = None
-    return found or "fetch it again"
+    return found or advice(path, "folder") or "fetch it again"
 
 
 def stand_in(start: bytes) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aigc_core.config import Reading
+from aigc_core.data.sources.alike_names import tell_alike
 from aigc_core.data.sources.archives import Files, Names, open_archive
 from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, closed_on_error, own_splits, readers
 from aigc_core.data.sources.kinds import START_BYTES, Sorted, is_hidden, sort_out
@@ -160,14 +161,7 @@ def _tell(files: Files, found: Sorted, entries: Iterable[Entry], tally: Tally) -
     if len(labels) == 1 and not unlabelled:
         tally.add("one_class", next(iter(labels)) or "")
     _tell_file_names(entries, tally)
-    alike: dict[str, list[str]] = {}
-    for label in sorted(name for name in labels if name is not None):
-        alike.setdefault(" ".join(label.casefold().split()), []).append(label)
-        if label != label.strip():
-            tally.add("padded_names", repr(label))
-    for same in alike.values():
-        if len(same) > 1:
-            tally.add("names_alike", " and ".join(repr(label) for label in same), len(same))
+    tell_alike((name for name in labels if name is not None), tally)
 
 
 def _tell_file_names(entries: Iterable[Entry], tally: Tally) -> None:

@@ -28,6 +28,7 @@ from aigc_core.data.sources.idx_pairs import (
     set_name,
     tokens,
 )
+from aigc_core.data.sources.other_kind import advice
 from aigc_core.data.sources.split_words import file_splits, tell_held_out
 from aigc_core.data.sources.tables.facts import class_names
 from aigc_core.data.sources.tally import Tally
@@ -53,7 +54,8 @@ def open_idx(path: Path, options: Reading) -> OpenSource:  # noqa: ARG001  (idx 
     skipped["copies of another file"] = _drop_copies(images, root) + _drop_copies(labels, root)
     if not images and not refused:
         raise SourceError(
-            f"source.path {str(path)!r} holds no idx file of images: expected names such as train-images-idx3-ubyte.gz"
+            f"source.path {str(path)!r} holds no idx file of images: "
+            + (advice(path, "idx") or "expected names such as train-images-idx3-ubyte.gz")
         )
     pairs = _pairs(images, labels, tally)
     splits = file_splits(images, tally)

@@ -44,8 +44,18 @@ class IdxFile:
         self.left_over = (
             0 if zipped or not self.shape else size - self._start - math.prod(self.shape) * self.dtype.itemsize
         )
+        if self.left_over < 0 and self._reversed(size):
+            raise SourceError(
+                f"{name} has its header in little-endian order, and idx files are big-endian: write it anew, for example "
+                "with numbers of the type '>i4'"
+            )
         if self.left_over < 0:
             raise SourceError(f"{name} ends too early: {-self.left_over} bytes are missing; fetch the file again")
+
+    def _reversed(self, size: int) -> bool:
+        """Whether the header fits a file of `size` bytes when its numbers are read the other way round."""
+        shape = struct.unpack(f"<{len(self.shape)}I", struct.pack(f">{len(self.shape)}I", *self.shape))
+        return bool(self._start + math.prod(shape) * self.dtype.itemsize == size)
 
     def check_images(self) -> None:
         """Raise SourceError where the values are no images: (count, height, width[, channels]) of whole numbers."""

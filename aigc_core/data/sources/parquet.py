@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from aigc_core.config import Reading
 from aigc_core.data.sources.base import Entry, OpenSource, closed_on_error, one_line, own_splits, readers
 from aigc_core.data.sources.folder import walk
+from aigc_core.data.sources.other_kind import advice
 from aigc_core.data.sources.tables.columns import Column
 from aigc_core.data.sources.tables.rows import IMAGE_ROWS, read_tables
 from aigc_core.data.sources.tally import Tally
@@ -48,8 +49,11 @@ def open_parquet(path: Path, options: Reading) -> OpenSource:
     places, refused, skipped = _files(path, tally)
     if not places and not refused:
         raise SourceError(
-            f"source.path {str(path)!r} holds no .parquet file: name a file or a folder of them (`source.kind: hf` reads "
-            "what `save_to_disk` wrote)"
+            f"source.path {str(path)!r} holds no .parquet file: "
+            + (
+                advice(path, "parquet")
+                or "name a file or a folder of them (`source.kind: hf` reads what `save_to_disk` wrote)"
+            )
         )
     slot = _Slot()
     files = [_File(place, name, slot) for name, place in places.items()]

@@ -10,6 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from aigc_core.config import Columns
+from aigc_core.data.sources.alike_names import tell_alike
 from aigc_core.data.sources.base import Entry
 from aigc_core.data.sources.split_words import file_splits, tell_held_out
 from aigc_core.data.sources.tables import kinds
@@ -186,10 +187,13 @@ def _tell_rows(part: Part, rows: int, tally: Tally) -> None:
 
 
 def _tell_labels(entries: list[Entry], tally: Tally) -> None:
-    """Counts labels where most rows have one of their own: they are numbers to predict, or names, rather than classes."""
+    """Counts labels where most rows have one of their own: they are numbers to predict, or names, rather than classes; and
+    those that are hardly told apart."""
     rows = Counter(entry.label for entry in entries if entry.label is not None)
     if rows.total() >= FEW_ROWS and 2 * len(rows) > rows.total():
         tally.add("labels_mostly_differ", ", ".join(repr(label) for label in list(rows)[:3]), len(rows))
+    else:
+        tell_alike(rows, tally)
 
 
 def _agreed(parts: list[Part], tally: Tally) -> list[Part]:
