@@ -322,6 +322,13 @@ def test_what_no_image_could_get_is_told_with_its_cause():
     assert judge(table([*usual, row(99, label_probability=0.9)]), Quality()).calibration["silent"] == {}
 
 
+@pytest.mark.parametrize(("predicted", "silent"), [(0.5, True), (0.999999, False)])
+def test_classes_that_look_too_much_alike_are_told(predicted, silent):
+    known = {"label_probability": predicted, "label_predicted_probability": predicted}
+    rows = [row(n, label="abcdefghij"[n % 10], label_predicted="a", **known) for n in range(100)]
+    assert ("label_suspect" in judge(table(rows), Quality()).calibration["silent"]) == silent
+
+
 def test_classes_that_nothing_is_said_of_are_named():
     rows = [row(n, label="big", label_probability=0.9) for n in range(20)] + [
         row(90 + n, label="rare") for n in range(3)

@@ -25,6 +25,8 @@ from aigc_core.records import Verdict
 Values = npt.NDArray[np.float64]
 START = 0.05
 ROUNDS = 200
+#: Share of replaced labels of which some must be found, or nothing can be told of labels.
+LEAST_TOLD = 0.05
 
 
 def wrong_probability(given: Values, rate: float, classes: int) -> Values:
@@ -77,6 +79,20 @@ def find(rows: pa.Table, rule: LabelSuspect) -> tuple[list[tuple[str, Verdict]],
         )
     ]  # fmt: skip
     return found, rate
+
+
+def can_tell(rows: pa.Table, rule: LabelSuspect, rate: float) -> bool:
+    """Whether at least LEAST_TOLD of the labels would be flagged if another took their place, at a share `rate` of wrong ones.
+
+    The probability that was not given to the predicted class, in equal parts, stands for that of the other label.
+    """
+    known = rows.filter(pc.and_(rows["label_predicted_probability"].is_valid(), rows["label"].is_valid()))
+    classes = len(pc.unique(known["label"]))
+    if classes < 2:
+        return True
+    other = (1 - known["label_predicted_probability"].to_numpy().astype(np.float64)) / max(classes - 1, 1)
+    bound = _bound(rule.min_probability, max(rate, 1 / len(other)), classes)  # with the one that took another's place
+    return bool((other < bound).mean() >= LEAST_TOLD)
 
 
 def unchecked(rows: pa.Table, rule: LabelSuspect) -> dict[str, int]:

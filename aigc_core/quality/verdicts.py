@@ -23,6 +23,7 @@ GROUP_COLUMNS = ("id", "content_hash", "label", "split", "width", "height", "sha
 Found = tuple[str, Verdict]
 #: Why no label is suspected.
 NO_LABELS = "no two classes have rows enough to learn from"
+ALIKE_CLASSES = "the classes look too much alike for a wrong label to show"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def judge(rows: pa.Table, quality: Quality, pairs: pa.Table | None = None) -> Ju
     notes |= {"label_noise_rate": rate, "unchecked_classes": unchecked}
     if rate is None and unchecked:
         notes["silent"][reasons.LABEL_SUSPECT] = NO_LABELS
+    elif rate is not None and not suspect and not suspects.can_tell(shown, quality.label_suspect, rate):
+        notes["silent"][reasons.LABEL_SUSPECT] = ALIKE_CLASSES
     return Judgement(_table(rows, found, quality), notes)
 
 
