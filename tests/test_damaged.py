@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from odd_files import EXIF, exif_of, saved, segment, smooth, tiff, turned, with_chunk
+from odd_files import EXIF, chunk, exif_of, png, saved, segment, smooth, tiff, turned, with_chunk
 from PIL import Image
 
 from aigc_core.errors import DecodeError
@@ -102,6 +102,110 @@ def test_half_a_file_is_corrupt_whatever_it_is(kind):
     for length in (len(content) // 2, len(content) * 3 // 4):
         with pytest.raises(DecodeError):
             image.decode(content[:length])
+
+
+def zeroed(content, share):
+    kept = int(len(content) * share)
+    return content[:kept] + bytes(len(content) - kept)
+
+
+WRITTEN = {
+    "PNG": {}, "JPEG": {}, "progressive": {"kind": "JPEG", "progressive": True}, "restarts": {"kind": "JPEG", "restart_marker_blocks": 2},
+    "WebP": {"kind": "WEBP"}, "lossless WebP": {"kind": "WEBP", "lossless": True}, "GIF": {}, "LZW": {"kind": "TIFF", "compression": "tiff_lzw"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("size", [64, 100, 256])
+def test_a_file_that_ends_in_zeros_is_corrupt(name, size):
+    options = {"kind": name, **WRITTEN[name]}
+    grain = np.random.default_rng(0).integers(-20, 21, (size, size, 3))
+    content = saved(np.clip(smooth(2, size, size) + grain, 0, 255).astype(np.uint8), **options)
+    assert image.decode(content).notes == image.decode(content + bytes(40)).notes
+    for share in (0.5, 0.75, 0.9):
+        with pytest.raises(DecodeError):
+            image.decode(zeroed(content, share))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"subsampling": 0}])
+def test_an_end_marker_does_not_make_half_a_jpeg_whole(mode, options):
+    content = saved(smooth(2, 160, 240), "JPEG", mode, quality=90, **options)
+    assert jpeg_end.MISSING not in image.decode(content).notes
+    for share in (0.5, 0.75, 0.9):
+        with pytest.raises(DecodeError):
+            image.decode(content[: int(len(content) * share)] + jpeg_end.END)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_end_of_a_preview_is_not_that_of_the_picture(progressive):
+    pixels = smooth(2, 160, 240)
+    pixels[-16:, -16:] = 128
+    preview = EXIF + exif_of([turned(1)]) + saved(smooth(3, 32, 32), "JPEG")
+    plain = saved(pixels, "JPEG", progressive=progressive)
+    content = segment(plain, 0xE1, preview)
+    for tail in (b"", b"junk", bytes(20)):
+        assert same(content + tail, image.decode(plain).pixels) == ()
+    with pytest.raises(DecodeError):
+        image.decode(content[: len(content) - len(plain) // 2] + jpeg_end.END)
+
+
+@pytest.mark.parametrize("grey", [127, 128, 129])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_grey_by_itself_is_whole(grey, progressive):
+    content = saved(np.full((40, 40, 3), grey, np.uint8), "JPEG", progressive=progressive)
+    same(content, np.full((40, 40, 1), grey))
+    same(content + b"junk", np.full((40, 40, 1), grey))
+
+
+def short_png(pixels, rows):
+    whole = png(pixels, 8, {1: 0, 3: 2, 4: 6}[pixels.shape[2]])
+    place = whole.index(b"IDAT") - 4
+    lines = b"".join(b"\0" + row.tobytes() for row in pixels[:rows])
+    return whole[:place] + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_png_with_too_few_rows_is_corrupt_and_one_with_dark_rows_is_not(channels):
+    pixels = smooth(3, channels=channels)
+    for rows in (1, 12, 23):
+        with pytest.raises(DecodeError, match="damaged PNG"):
+            image.decode(short_png(pixels, rows))
+    pixels[12:] = 0
+    same(short_png(pixels, 24), pixels)
+    for dark in (np.zeros_like(pixels)[..., :3], pixels[..., :1]):
+        same(saved(dark), dark[..., :1])
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_checksum_of_pixels_counts_and_that_of_later_frames_does_not(sound):
+    values = COLOUR.astype(np.uint16) * 257
+    for content in (saved(COLOUR), saved(COLOUR, mode="P"), png(values, 16, 2)):
+        broken = bytearray(content)
+        broken[len(content) - 13] ^= not sound
+        if sound:
+            image.decode(bytes(broken))
+        else:
+            with pytest.raises(DecodeError, match="checksum"):
+                image.decode(bytes(broken))
+    moving = bytearray(frames("PNG"))
+    moving[-13] ^= not sound
+    same(bytes(moving))
+
+
+def test_a_chunk_before_the_header_of_a_png_condemns_nothing():
+    content = saved(COLOUR)
+    same(content[:8] + chunk(b"CgBI", b"P\0 \2") + content[8:])
+
+
+@pytest.mark.parametrize("method", [0, 4])
+@pytest.mark.parametrize("lossless", [True, False])
+def test_the_zeros_that_a_flat_webp_needs_are_no_damage(method, lossless):
+    pixels = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    pixels[64:] = 255
+    content = saved(pixels, "WEBP", method=method, lossless=lossless, quality=20)
+    assert image.decode(content).notes == ()
+    assert method or content.endswith(bytes(16)), "the file that this is about"
 
 
 SEGMENTS = {

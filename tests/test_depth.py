@@ -264,6 +264,52 @@ def test_scales_of_floats(values, wanted):
     assert scaled(values)[0] == wanted
 
 
+@pytest.mark.parametrize("most", [0.1, 0.01, 0.001, 1e-6, 1e-20])
+def test_a_small_range_of_fractions_is_stretched(most):
+    for low in (0.0, -most / 2):
+        levels, notes = scaled(np.array([low, low + most / 2, low + most]))
+        assert levels == [0, 128, 255]
+        assert "stretched" in notes
+        assert "levels" not in notes
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.13], [0.7, 0.7], [0.0, 2.0, 5.0], [0.0, 1.0]])
+def test_a_range_that_shows_or_that_means_whole_numbers_is_not_stretched(values):
+    assert "stretched" not in scaled(values)[1]
+
+
+def test_alpha_of_floats_is_never_stretched():
+    values = np.array([0.0, 0.99, 0.001, 1.0]).reshape(1, 2, 2)
+    assert eight_bits(values, Known("F", 32), alpha=True)[0].tolist() == [[[0, 252], [255, 255]]]
+
+
+def without_alpha(kind):
+    empty = np.zeros((24, 32, 1), np.uint8)
+    pixels = np.concatenate([COLOUR, empty], axis=2)
+    if kind == "TGA":
+        return saved(pixels, "TGA")
+    if kind == "TIFF of 16 bits":
+        return tiff(to_depth(pixels, 16), 2)
+    return tiff(pixels, 2)
+
+
+@pytest.mark.parametrize("kind", ["TGA", "TIFF", "TIFF of 16 bits"])
+def test_an_alpha_of_0_that_nobody_declared_hides_no_picture(kind):
+    assert "alpha of 0" in close(without_alpha(kind), COLOUR)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "TIFF of 16 bits", "WEBP"])
+def test_a_declared_alpha_of_0_hides_the_picture(kind):
+    pixels = np.concatenate([COLOUR, np.zeros((24, 32, 1), np.uint8)], axis=2)
+    if kind.startswith("TIFF"):
+        content = tiff(to_depth(pixels, 16) if "16" in kind else pixels, 2, extra=(2,))
+    else:
+        content = saved(pixels, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    decoded = image.decode(content)
+    assert not decoded.pixels.any()
+    assert "alpha of 0" not in " ".join(decoded.notes)
+
+
 def test_highlights_do_not_darken_the_rest():
     values = np.linspace(0, 1, 100)
     values[-3:] = 6.5
@@ -280,7 +326,7 @@ def test_a_flat_image_stays_flat():
 
 
 def test_a_dim_image_is_told_and_a_drawing_of_one_bit_is_not():
-    assert "uses 11 of 255 levels" in scaled(np.linspace(0, 0.0431, 90))[1]
+    assert "uses 11 of 255 levels" in scaled(np.linspace(0, 0.0431, 90), Known("F", 32, white=1.0))[1]
     assert "uses 15 of 255 levels" in scaled(np.arange(3900), Known("I;16", 16, white=65535.0))[1]
     assert "levels" not in scaled(np.zeros(9))[1]
     assert image.decode(saved(np.zeros((8, 8, 1), np.uint8), mode="1")).notes == ("mode 1 read as L",)

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from aigc_core.errors import DecodeError
-from aigc_core.modalities.decoding import deep_files, deep_tiff, depth, exif, foreign, jpeg_end, metadata, tiff
+from aigc_core.modalities.decoding import deep_files, deep_tiff, depth, endings, exif, foreign, jpeg_end, metadata, tiff
 from aigc_core.modalities.decoding.canonical import Pixels as Pixels
-from aigc_core.modalities.decoding.canonical import canonical
+from aigc_core.modalities.decoding.canonical import canonical, without_empty_alpha
 from aigc_core.modalities.fitting import BACKDROP as BACKDROP
 from aigc_core.modalities.fitting import RESIZE_MODE as RESIZE_MODE
 from aigc_core.modalities.fitting import fit as fit
@@ -37,6 +37,8 @@ WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 JPEG = b"\xff\xd8\xff"
 #: Formats of which Pillow keeps 8 bits where there are more.
 NARROWED = frozenset({"JPEG2000", "SGI"})
+#: Formats whose fourth sample is often written as 0 and means nothing.
+SPARE_ALPHA = frozenset({"TGA", "BMP"})
 #: First bytes of TIFF and of PPM, which are not left to Pillow as they are.
 READ_HERE = frozenset(b"IMP")
 #: Bits per sample in the header of a PNG, when they are more than Pillow keeps.
@@ -108,12 +110,13 @@ def _read_otherwise(content: bytes, failure: Exception) -> Decoded:
 
 
 def _ended(content: bytes, info: Mapping[str, Any]) -> Decoded | None:
-    def decoded(closed: bytes) -> Pixels:
-        with _opened(closed) as image:
-            return np.asarray(image)
+    closed = jpeg_end.ended(content, _as_stored)
+    return None if closed is None else _noted(_read(closed, info), jpeg_end.MISSING)
 
-    closed = jpeg_end.ended(content, decoded)
-    return None if closed is None else _noted(_read(closed, info), "end of the JPEG missing, its picture is there")
+
+def _as_stored(content: bytes) -> Pixels:
+    with _opened(content) as image:
+        return np.asarray(image)
 
 
 def _noted(decoded: Decoded, note: str) -> Decoded:
@@ -141,8 +144,7 @@ def _safe_formats() -> tuple[str, ...]:
 def _opened(content: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
     """The image, whose pixels are not read yet. Raises DecodeError for one that is too large."""
     image = Image.open(io.BytesIO(content), formats=formats or _safe_formats())
-    width, height = image.size
-    _check_size(width, height)
+    _check_size(*image.size)
     return image
 
 
@@ -163,6 +165,8 @@ def _read(content: bytes, info: Mapping[str, Any] | None = None, formats: tuple[
             pixels, read = deep_files.png(image, content, lambda: _opened(content))
         else:
             pixels, read = _pixels(image, content)
+        if image.format in SPARE_ALPHA:
+            pixels, read = without_empty_alpha(pixels, read)
         place: Mapping[Any, Any] = image.info if info is None else info
         if exif.CARRIERS.isdisjoint(place):
             return Decoded(canonical(pixels), notes + read, image.format)
@@ -202,14 +206,18 @@ def _read_tiff(found: tiff.Tiff) -> Decoded:
     if layout is not None:
         _check_size(layout.width, layout.height)
         if layout.bytes <= MAX_BYTES:
-            pixels, read = deep_tiff.pixels_of(found, layout, _bytes_of_rows)
+            pixels, read = _without_undeclared(found, *deep_tiff.pixels_of(found, layout, _bytes_of_rows))
             return _finished(pixels, notes, read, orientation, "TIFF")
         if layout.photometric == deep_tiff.MIN_IS_WHITE:
             raise DecodeError(f"a TIFF whose white is 0 with more than {MAX_BYTES:,} bytes of samples")
     content = tiff.mended(found)
     with _opened(content) as image:
-        pixels, read = _pixels(image, content)
+        pixels, read = _without_undeclared(found, *_pixels(image, content))
         return _finished(pixels, notes, read, orientation, image.format)
+
+
+def _without_undeclared(found: tiff.Tiff, pixels: Pixels, read: tuple[str, ...]) -> tuple[Pixels, tuple[str, ...]]:
+    return (pixels, read) if tiff.EXTRA_SAMPLES in found.entries else without_empty_alpha(pixels, read)
 
 
 def _bytes_of_rows(content: bytes) -> Pixels:
@@ -221,19 +229,18 @@ def _pixels(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]
     """Pixels (H, W, C) as they are stored, and notes on how they were converted."""
     transparent = "transparency" in image.info
     image.load()
+    notes = endings.check(image, content, _as_stored)
     mode = image.mode  # of an icon it is known only now
     if transparent and image.format == "PNG":
         deep_files.scale_key(image, content)
     if mode in WIDE_MODES:
         return deep_files.grey(image, content)
     target = _target_mode(mode, transparent)
-    notes: tuple[str, ...] = ()
     if target != mode:
-        notes = (f"mode {mode} read as {target}",)
+        notes += (f"mode {mode} read as {target}",)
         image = image.convert(target)
     # What np.asarray does as well, by a longer way.
-    width, height = image.size
-    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, -1)
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)
     if image.format in NARROWED and deep_files.narrowed(image, content):
         notes += depth.dim(pixels[..., :3])
     return pixels, notes

@@ -85,6 +85,16 @@ def without_hidden(pixels: Pixels) -> Pixels:
     return np.where(hidden, np.uint32(0), words).view(np.uint8).reshape(pixels.shape)
 
 
+def without_empty_alpha(pixels: Pixels, notes: tuple[str, ...]) -> tuple[Pixels, tuple[str, ...]]:
+    """Pixels (H, W, C) and notes, without an alpha that hides a whole picture, for files that do not say that it is alpha."""
+    if pixels.shape[2] < 4 or pixels[..., 3].any():
+        return pixels, notes
+    colours = np.ascontiguousarray(pixels[..., :3])
+    if (colours == colours[0, 0]).all():
+        return pixels, notes
+    return colours, (*notes, "alpha of 0 everywhere left out")
+
+
 def multiplied_back(values: npt.NDArray[Any]) -> Pixels:
     """Pixels (H, W, 4) with their own colour, of values (H, W, 4) from 0 to 255 whose colour is multiplied by alpha.
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from aigc_core.modalities.decoding.canonical import OPAQUE, Pixels
 from aigc_core.modalities.decoding.depth import Known, eight_bits
+from aigc_core.modalities.decoding.endings import check_png
 from aigc_core.modalities.decoding.metadata import checksum, png_chunks
 
 Wide = npt.NDArray[np.uint16]
@@ -36,6 +37,7 @@ def png(image: Image.Image, content: bytes, opener: Opener) -> tuple[Pixels, tup
     colour = content[25]
     name, samples = PNG_COLOURS[colour]
     values = _values(image, colour, opener)
+    check_png(content, filled=bool(values[-1].any()))
     alpha = samples in (2, 4)
     significant, key = _declared(content, samples - alpha)
     white = None

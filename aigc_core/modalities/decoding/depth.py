@@ -8,7 +8,6 @@ Legend: H, W = height, width in px; S = samples per pixel, of which the last may
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +33,8 @@ HIGHLIGHT_SHARE, HIGHLIGHTS = 0.05, 8.0
 DIM = 16.0
 #: A picture that spans fewer of the 255 steps than this is told to be dim.
 FEW_LEVELS = 32
+#: Values that span less are one value: 255 divided by it is still a number.
+NARROWEST = 1e-300
 #: Values that are scaled at once: the largest images would take gigabytes as floats.
 STRIP = 1 << 22
 
@@ -68,7 +69,7 @@ def eight_bits(values: Values, known: Known, *, alpha: bool = False) -> tuple[Pi
     colours = values.shape[2] - alpha
     pixels = np.empty(values.shape, np.uint8)
     low, high = _ends(values[..., :colours])
-    scale = _scale(values[..., :colours], low, high, known)
+    scale = _visible(_scale(values[..., :colours], low, high, known), values[..., :colours], low, high, known)
     notes.append(scale.note)
     beyond = _fill(pixels[..., :colours], values[..., :colours], scale)
     if beyond:
@@ -145,6 +146,15 @@ def _spanned(low: float, high: float) -> Scale:
     return Scale(low, high, "values of no known scale stretched to what they span")
 
 
+def _visible(scale: Scale, values: Values, low: float, high: float, known: Known) -> Scale:
+    """The scale, or what the values span where they are fractions of which it would leave few levels."""
+    if values.dtype.kind != "f" or known.white is not None or low == high:
+        return scale
+    levels = 255 * (high - low) / max(scale.white - scale.black, NARROWEST)
+    whole = levels >= FEW_LEVELS or bool((values == np.round(values)).all())
+    return scale if whole else _spanned(low, high)
+
+
 def _float_scale(values: Values, low: float, high: float) -> Scale:
     if low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
         return Scale(0.0, 1.0, "float values read as 0 to 1")
@@ -164,7 +174,7 @@ def _float_scale(values: Values, low: float, high: float) -> Scale:
 
 def _fill(pixels: Pixels, values: Values, scale: Scale) -> int:
     """Write the scaled values; the number of those that lie beyond the scale."""
-    factor = 255 / max(scale.white - scale.black, math.ulp(1.0))
+    factor = 255 / max(scale.white - scale.black, NARROWEST)
     rows = max(STRIP // max(values[0].size, 1), 1)
     beyond = 0
     for top in range(0, len(values), rows):

@@ -1,4 +1,4 @@
-"""A JPEG without its end: how much of the picture is missing with it.
+"""A JPEG without its end, or with one that comes too early: how much of the picture is missing.
 
 libjpeg fills what is missing with grey and says nothing that Pillow hands on. So the file is decoded twice: ended where
 it is cut off, and with other data after the cut. Where the two agree, the picture does not depend on what is missing.
@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from aigc_core.errors import DecodeError
 from aigc_core.modalities.decoding.canonical import Pixels
 
-END = b"\xff\xd9"
+START_OF_SCAN, END = b"\xff\xda", b"\xff\xd9"
+#: Brightness of a unit of which no data came, with what rounding and inverted print colours change.
+GREY_FROM, GREY_TO = 126.5, 129.5
 #: What stands in for the missing data, several because one may say by chance what is assumed without it: bytes that
 #: begin no marker, and every restart, which some files expect.
 FILLINGS = tuple(
@@ -30,11 +34,50 @@ FILLINGS = tuple(
 MISSING_SHARE = 0.02
 #: So is one in the last unit of a small picture, where other data would change the picture by so many levels on average.
 MISSING_LEVELS = 3.0
+#: The note on a JPEG of which no visible part is missing.
+MISSING = "end of the JPEG missing, its picture is there"
 #: Scaled-up colour reaches so many px up and left into the unit before.
 RIM = 2
 #: A marker inside of a scan, other than restarts.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+
+
+def check(image: Image.Image, content: bytes, decoded: Callable[[bytes], Pixels]) -> tuple[str, ...]:
+    """Notes on the end of a JPEG whose image is loaded. Raises DecodeError where a visible part of it is missing.
+
+    The second decoding is left out for a file whose last unit shows that it came: one scan, an end marker, no grey corner.
+    """
+    one_scan = "progressive" not in image.info and _components(content) == len(image.mode)  # L, RGB, CMYK
+    if one_scan and content.endswith(END) and not _grey_corner(image):
+        return ()
+    frame = _frame(content)
+    end = content.find(END, _first_scan(content))
+    if frame is None or (one_scan and end >= 0 and not _grey_corner(image)):
+        return ()
+    cut = content[:end] if end >= 0 else content.rstrip(b"\0")
+    picture = np.asarray(image)
+    if (one_scan or _all_scans_began(content, frame)) and np.array_equal(picture, decoded(cut + FILLINGS[0] + END)):
+        return ()
+    if ended(cut, decoded) is None:
+        raise DecodeError("a damaged JPEG: it ends before its picture does")
+    return (MISSING,)
+
+
+def _grey_corner(image: Image.Image) -> bool:
+    """Whether two corners of the last block are as bright as one of which no data came.
+
+    Their colour does not count: it may come from the unit before.
+    """
+    right, bottom = image.width - 1, image.height - 1
+    return _grey(image, (right, bottom)) and _grey(image, (right & ~7, bottom & ~7))
+
+
+def _grey(image: Image.Image, place: tuple[int, int]) -> bool:
+    value = image.getpixel(place)
+    if isinstance(value, tuple):
+        value = 0.299 * value[0] + 0.587 * value[1] + 0.114 * value[2]
+    return value is None or GREY_FROM <= value <= GREY_TO
 
 
 def ended(content: bytes, decoded: Callable[[bytes], Pixels]) -> bytes | None:
@@ -45,7 +88,7 @@ def ended(content: bytes, decoded: Callable[[bytes], Pixels]) -> bytes | None:
     frame = _frame(content)
     if frame is None or not _all_scans_began(content, frame):
         return None
-    cut = content.removesuffix(b"\xff")
+    cut = content.rstrip(b"\0").removesuffix(b"\xff")
     picture = decoded(cut + END)
     seen = np.zeros(picture.shape[:2], np.bool_)
     for filling in FILLINGS:
@@ -69,21 +112,42 @@ def _missing_units(missing: npt.NDArray[np.bool_], frame: dict[int, int]) -> tup
     return (len(units) - int(units.argmax()) if units.any() else 0), len(units)
 
 
-def _frame(content: bytes) -> dict[int, int] | None:
-    """Sampling factors (two half bytes, across and down) of the components of the frame, by their ids."""
+def _components(content: bytes) -> int:
+    """Components of the first scan; of a preview before it, which is hardly ever another number."""
+    place = content.find(START_OF_SCAN) + 4
+    return content[place] if 4 <= place < len(content) else 0
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, place and length of every segment up to the first scan."""
     place = 2
     while place + 4 <= len(content) and content[place] == 0xFF:
         marker, length = content[place + 1], struct.unpack_from(">H", content, place + 2)[0]
+        if marker == 0xFF:  # filling
+            place += 1
+            continue
+        yield marker, place, length
+        if marker == START_OF_SCAN[1]:
+            return
+        place += 2 + length
+
+
+def _first_scan(content: bytes) -> int:
+    return max((place for _, place, _ in _segments(content)), default=0)
+
+
+def _frame(content: bytes) -> dict[int, int] | None:
+    """Sampling factors (two half bytes, across and down) of the components of the frame, by their ids."""
+    for marker, place, length in _segments(content):
         if marker in _FRAMES:
             parts = content[place + 10 : place + 2 + length]
             return {parts[at]: parts[at + 1] for at in range(0, len(parts) - 2, 3)}
-        place += 2 + length
     return None
 
 
 def _all_scans_began(content: bytes, frame: dict[int, int]) -> bool:
     """Whether every coefficient of every component is given to its last bit by some scan, finished or not."""
-    missing = {(component, index) for component in frame for index in range(64)}
+    missing = dict.fromkeys(frame, (1 << 64) - 1)  # a bit for each coefficient
     place = 2
     while (match := _MARKER.search(content, place)) and match[0] != END and match.end() + 3 <= len(content):
         place = match.end()
@@ -94,8 +158,8 @@ def _all_scans_began(content: bytes, frame: dict[int, int]) -> bool:
                 break
             first, final, bits = parts[2 * count :]
             if not bits & 15:
-                missing -= {
-                    (component, index) for component in parts[: 2 * count : 2] for index in range(first, final + 1)
-                }
+                given = (1 << final + 1) - (1 << first)
+                for component in parts[: 2 * count : 2]:
+                    missing[component] = missing.get(component, 0) & ~given
         place += struct.unpack_from(">H", content, place)[0]
-    return not missing
+    return not any(missing.values())
