@@ -432,3 +432,107 @@ def test_many_rows_meet_in_linear_time():
     assert [names.meet(f"x/c{number}/1.PNG", "labels.csv")[0] for number in range(30_000)] == [None] * 30_000
     assert names.meet("1.png", "labels.csv") == (AMBIGUOUS, "")
     assert names.meet("C7/1", "labels.csv") == ("c7/1.png", "without its suffix")
+
+
+SIX = [f"{name}/{i}.png" for name in ("cat", "dog") for i in (1, 2, 3)]
+
+
+def splits(make, names, files):
+    """Splits by key and the counts of what was told; the splits that the source would lose without test rows are kept."""
+    pictures = {name: make.png(number) for number, name in enumerate(names)}
+    others = {name: content.encode() for name, content in files.items()}
+    source = kept(open_source("folder", make.folder({**pictures, **others}), None, 0))
+    return {entry.key: entry.split for entry in source.entries}, codes(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("test_ids.csv", 0), ("val_list.csv", 0), ("X_test.csv", 0), ("my_test.csv", 0), ("private_test.csv", 0),
+     ("heldout_rows.csv", 0), ("splits/test.csv", 0), ("lung_test_v3.csv", 1)],
+)  # fmt: skip
+def test_a_table_that_is_called_held_out_holds_out_its_rows(make, name, told):
+    found, codes = splits(make, SIX, {name: "file_name\ncat/1.png\ndog/3.png\n"})
+    assert {key for key, split in found.items() if split == "test"} == {"cat/1.png", "dog/3.png"}
+    assert codes.get("table_held_out", 0) == told
+
+
+@pytest.mark.parametrize("name", ["files.csv", "lung_train.csv"])
+def test_a_table_that_says_nothing_of_its_files_is_told(make, name):
+    found, codes = splits(make, SIX, {name: "file_name\ncat/1.png\ndog/3.png\n"})
+    assert set(found.values()) == {None}
+    assert codes["table_not_read"] == 1
+
+
+@pytest.mark.parametrize(("name", "told"), [("split.json", 0), ("rows.json", 1), ("rows.csv", 1)])
+def test_values_that_are_all_words_for_splits_are_splits(make, name, told):
+    said = {key: "val" if "1" in key else "train" for key in SIX}
+    lines = "".join(f"{key},{word}\n" for key, word in said.items())
+    found, codes = splits(make, SIX, {name: json.dumps(said) if "json" in name else f"file_name,label\n{lines}"})
+    assert found == {key: "test" if "1" in key else "train" for key in SIX}
+    assert codes.get("split_guessed", 0) == told
+    assert "label_not_folder" not in codes
+
+
+def test_classes_that_are_called_like_held_out_rows_stay_classes(make):
+    found, told = read(make, AB, {"labels.csv": "file_name,label\na.png,val\nb.png,test\n"})
+    assert found == {"a.png": ("val", None), "b.png": ("test", None)}
+    assert told == {}
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "expected"),
+    [
+        ("phase", ["train", "test", "val"], ["train", "test", "test"]),
+        ("set", ["test", "test", "test"], ["test", "test", "test"]),
+        ("data set", ["Train", "Test-Set", ""], ["train", "test", None]),
+        ("Usage", ["Training", "PublicTest", "PrivateTest"], ["train", "test", "test"]),
+        ("whatever", ["train", "holdout", "train"], ["train", "test", "train"]),
+        ("is_test", ["0", "1", "0"], ["train", "test", "train"]),
+        ("is_test", ["1", "1", "1"], ["test", "test", "test"]),
+        ("is_train", ["True", "False", "true"], ["train", "test", "train"]),
+        ("is_valid", ["no", "yes", ""], ["train", "test", None]),
+        ("is_valid,is_test", ["1,0", "0,1", "0,0"], ["test", "test", "train"]),
+        ("split,is_test", ["train,0", "train,1", "test,0"], ["train", "test", "test"]),
+    ],
+)
+def test_columns_of_splits_under_other_names(make, columns, values, expected):
+    names = ["1.png", "2.png", "3.png"]
+    rows = "".join(f"{name},{value}\n" for name, value in zip(names, values, strict=True))
+    found, told = splits(make, names, {"metadata.csv": f"file_name,{columns}\n{rows}"})
+    assert list(found.values()) == expected
+    assert told["split_guessed"] == len([name for name in columns.split(",") if name != "split"])
+    assert "columns_not_read" not in told
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("fold", "123"), ("is_test", ["0", "1", "maybe"]), ("is_valid", "111"), ("whatever", ["test", "test", ""]),
+     ("whatever", ["train", "test", "x"])],
+)  # fmt: skip
+def test_columns_that_are_no_splits_are_told(make, column, values):
+    rows = "".join(f"{i}.png,{value}\n" for i, value in enumerate(values))
+    found, told = splits(make, ["0.png", "1.png", "2.png"], {"metadata.csv": f"file_name,{column}\n{rows}"})
+    assert set(found.values()) == {None}
+    assert told["columns_not_read"] == 1
+    assert "split_guessed" not in told
+
+
+def test_a_table_of_ambiguous_names_alone_is_told_as_such(make):
+    _, told = splits(make, SIX, {"labels.csv": "file_name,label\n1.png,x\n2.png,y\n"})
+    assert told["ambiguous_names"] == 2
+    assert "table_not_read" not in told
+
+
+@pytest.mark.parametrize(
+    ("texts", "count"),
+    [
+        ({"ImageSets/Main/val.txt": "2008_1\n2008_2\n"}, 1),
+        ({"ImageSets/Main/cat_val.txt": "\n2008_1 -1\n2008_2  1\n"}, 1),
+        ({f"ImageSets/Main/{i}_val.txt": "2008_1\n" for i in range(30)}, 20),
+        ({"notes.txt": "2008_1 is blurred\n"}, 0),
+        ({"notes.txt": "2008_1\nblurred\n"}, 0),
+    ],
+)
+def test_lists_of_names_without_suffix_are_told(make, texts, count):
+    _, told = splits(make, ["JPEGImages/2008_1.png", "JPEGImages/2008_2.png"], texts)
+    assert told.get("table_not_read", 0) == count

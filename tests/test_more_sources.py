@@ -377,6 +377,32 @@ class TestMix:
         assert {entry.key for entry in source.entries} != {entry.key for entry in other.entries}
         assert len(self.mix(make, one, two, limit=5).entries) == 5
 
+    @pytest.mark.parametrize("held", ["test", "val.zip", "Hold-Out", "inner/test_set"])
+    def test_a_part_that_is_called_like_held_out_rows_is_held_out(self, make, held):
+        self.parts(make)
+        for name in (held, "train"):
+            files = {f"cat/{name[:3]}{i}.png": make.png(50 + i) for i in range(4)}
+            make.zip(files, f"all/{name}") if ".zip" in name else make.folder(files, f"all/{name}")
+        paths = ("one", held, "train")
+        source = self.mix(make, *({"kind": "folder", "path": path} for path in paths))
+        found = {path: {entry.split for entry in source.entries if entry.key.startswith(f"{path}/")} for path in paths}
+        assert found == {"one": {None}, held: {"test"}, "train": {"train"}}
+        assert [notice.count for notice in source.notices if notice.code == "part_by_name"] == [1]
+        assert len(contents(source)) == 28
+
+    def test_a_part_with_splits_of_its_own_keeps_them(self, make):
+        self.parts(make)
+        make.folder({f"{split}/{i}.png": make.png(i) for split in ("train", "test") for i in range(3)}, "all/val")
+        source = self.mix(make, {"kind": "folder", "path": "one"}, {"kind": "folder", "path": "val"})
+        assert {entry.split for entry in source.entries if entry.key.startswith("val/train/")} == {"train"}
+        assert "part_by_name" not in {notice.code for notice in source.notices}
+
+    def test_where_every_part_is_called_held_out_all_are_divided(self, make):
+        make.folder({f"cat/{i}.png": make.png(i) for i in range(3)}, "all/test")
+        source = self.mix(make, {"kind": "folder", "path": "test"})
+        assert {entry.split for entry in source.entries} == {None}
+        assert "part_by_name" in {notice.code for notice in source.notices}
+
     @pytest.mark.parametrize("inner", ["one", "one/a", ".", "two/../one"])
     def test_parts_are_disjoint(self, make, inner):
         self.parts(make)

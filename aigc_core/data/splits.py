@@ -46,7 +46,8 @@ MORE_TRAINING = frozenset(
 FILLERS = frozenset(
     {"set", "sets", "data", "dataset", "datasets", "image", "images", "imgs", "img", "pics", "pictures", "photos", "split",
      "splits", "folder", "folders", "dir", "files", "samples", "fold", "part", "shard", "of", "copy", "the", "final", "new",
-     "raw", "original", "all", "full", "cross", "v", "jpg", "jpeg", "png", "jpegs", "pngs"}
+     "raw", "original", "all", "full", "cross", "v", "jpg", "jpeg", "png", "jpegs", "pngs", "my", "our", "hidden", "private",
+     "public", "secret", "official"}
 )  # fmt: skip
 
 #: All words, those that are held out on occasion too.
@@ -70,6 +71,8 @@ class SplitName:
     rest: str  # its further words, joined by `_`, as they are written; "" where those say nothing
     word: str  # the word that names the split, in small letters
     bare: bool  # nothing but that word and numbers, so that a class may be called like this
+    others: tuple[str, ...]  # all words and numbers besides those that name a split, in small letters
+    last: bool  # the name ends with a word that names a split
 
 
 def unit_hash(text: str) -> float:
@@ -94,6 +97,7 @@ def assign_split(key: str, given: Split | None, shares: SplitShares, *, divide: 
     return "train" if u < shares.reference + shares.train else "test"
 
 
+@lru_cache(maxsize=65536)  # each folder of a level is asked for several times
 def split_name(name: str) -> SplitName | None:
     """The split that a name such as `train2017`, `test_set`, `valSet` or `seg_train` speaks of, or null.
 
@@ -107,7 +111,8 @@ def split_name(name: str) -> SplitName | None:
     others = [word for word in words if word.casefold() not in ALL_NAMES]
     rest = [word for word in others if not word.isdecimal() and word.casefold() not in FILLERS]
     bare = len(found) == 1 and all(word.isdecimal() for word in others)
-    return SplitName("train" if "train" in kinds else "test", "_".join(rest), found[0], bare)
+    small, last = tuple(word.casefold() for word in others), words[-1].casefold() in ALL_NAMES
+    return SplitName("train" if "train" in kinds else "test", "_".join(rest), found[0], bare, small, last)
 
 
 def said_splits(name: str, known: Mapping[str, Split] = SPLIT_NAMES) -> set[Split]:
@@ -120,6 +125,12 @@ def settled(said: Set[Split]) -> Split | None:
     return "test" if "test" in said else next(iter(said), None)
 
 
+def is_split_word(value: str) -> bool:
+    """Whether a value says a split and nothing else, as `train`, `Test-Set` and `val2017` do."""
+    found = split_name(value)
+    return found is not None and not found.rest
+
+
 def cell_split(value: str) -> Split | None:
     """The split that a value of a split column says, or null; held out where it says both, as `train/val` does."""
     if value.strip().casefold() == "reference":
@@ -128,8 +139,11 @@ def cell_split(value: str) -> Split | None:
 
 
 def spaced(name: str) -> str:
-    """The name in Unicode's composed form, with blanks before words that only a capital begins; `hold_out` is one word."""
-    return _TWO_WORDS.sub(r"\1\2", _HUMP.sub(" ", unicodedata.normalize("NFC", name)))
+    """The name with its letters in their plain forms, blanks before words that only a capital begins; `hold_out` is one word.
+
+    Plain are the letters of Unicode's form NFKC, where full-width letters are the usual ones.
+    """
+    return _TWO_WORDS.sub(r"\1\2", _HUMP.sub(" ", unicodedata.normalize("NFKC", name)))
 
 
 @lru_cache(maxsize=4096)  # cells and the first words of files repeat

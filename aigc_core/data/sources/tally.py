@@ -17,11 +17,15 @@ TABLE_LETTERS = 300
 #: What each code says, in the order in which notices are told: {n} is the count; {names} are the first examples
 #: in brackets, {examples} without them; {s}, {have}, {are} and {it} agree with the count.
 SENTENCES: dict[str, str] = {
+    "part_by_name": "parts of the mix whose folder is called like a split: {n}{names}",
     "only_held_out": "every row is held out by the name of its folder{names}, nothing is left to train on; to divide the rows "
     "anew, name that folder itself in source.path",
     "beside_splits": "folders beside splits whose names say neither train nor test: {n}{names}",
     "split_or_class": "folders named like a split but read as a class: {n}{names}; if they are held out, put the other folders "
     "into train/",
+    "held_out_by_name": "folders held out because of a word in their names: {n}{names}",
+    "maybe_splits": "folders read as classes that hold folders of the same names: {n}{names}; if they are splits, call them "
+    "train and test",
     "class_in_split_name": "classes taken from the names of split folders: {n}{names}",
     "split_in_file_names": "files named like splits, which was not read: {n}{names}; put them into train/ and test/",
     "not_a_class": "folders not taken for a class, because their names say no more than that images are in them: {n}{names}",
@@ -37,6 +41,8 @@ SENTENCES: dict[str, str] = {
     "unlabelled": "rows without a label, while others have one: {n}{names}",
     "table_not_read": "tables that were not read: {n}{names}",
     "empty_table": "tables without rows: {n}{names}",
+    "table_held_out": "tables whose rows are held out because of a word in their names: {n}{names}",
+    "split_guessed": "table columns read as the split, because all of their values say one: {n}{names}",
     "rows_without_file": "table rows whose file is not an image of the source: {n}{names}",
     "ambiguous_names": "table rows whose file is not certain, not used: {n}{names}",
     "files_without_row": "images that no table lists: {n}{names}",

@@ -11,9 +11,21 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from aigc_core.data.sources.layout.levels import Folder, Level, both, is_flat, is_held_out, level_of, splits_of, tree
+from aigc_core.data.sources.layout.levels import (
+    Folder,
+    Level,
+    both,
+    held_by_name,
+    held_out_of,
+    held_out_parts,
+    is_flat,
+    is_held_out,
+    level_of,
+    splits_of,
+    tree,
+)
 from aigc_core.data.sources.tally import Tally
-from aigc_core.data.splits import MORE_TRAINING, split_name
+from aigc_core.data.splits import MORE_TRAINING, SPLIT_NAMES, split_name
 from aigc_core.records import Split
 
 #: Folders that hold pictures without saying which, where they are alone on their level.
@@ -29,6 +41,8 @@ MASK_FOLDERS = frozenset(
 #: Folders that number the parts of a set, and how tools number folders of a thousand files each.
 _PART = re.compile(r"(part|fold|batch|shard|chunk|folder)s?[\W_]*\d+", re.IGNORECASE)
 _SHARD = re.compile(r"\d{5,}")
+#: More folders than these are hardly splits in words that are not known.
+MOST_SPLITS = 4
 
 
 #: Label and split of the rows in a folder.
@@ -58,7 +72,8 @@ def _inherit(folder: Folder, parent: Folder, tally: Tally) -> None:
     folder.split = parent.split if parent.split == "test" else folder.split or parent.split
     if folder.split != "test" and is_held_out(folder):
         folder.split = "test"
-        folder.label = None if folder.label == folder.name else folder.label
+        if folder.label == folder.name:
+            folder.label = held_out_of(folder)
         tally.add("beside_splits", f"{folder.path}: held out")
     folder.label = folder.label if folder.label is not None else parent.label
 
@@ -69,6 +84,7 @@ def _read(root: Folder, tally: Tally) -> list[Folder]:
     level = level_of(group)
     splits = splits_of(level)
     if not splits:
+        _tell_same_inside(level, tally)
         return _read_classes(level, tally, inside_splits=False)
     # Training folders that hold splits of their own; where all folders do, `train` and `test` are classes in them.
     whole = [f for name in splits for f in level[name] if both(splits_of(level_of([f])))]
@@ -78,12 +94,15 @@ def _read(root: Folder, tally: Tally) -> list[Folder]:
             folder.role = "split"
             folder.split = None if folder in apart else splits.get(name)
     same, copies = _beside(level, splits, tally)
+    parts = _label_parts(level, splits, tally)
     children = Counter(name for folders in level.values() for folder in folders for name in folder.folders)
-    below = [_collapsed(f, children, tally) for name in (*splits, *same) for f in level[name] if f not in apart]
+    read = {*apart, *parts}
+    below = [_collapsed(f, children, tally) for name in (*splits, *same) for f in level[name] if f not in read]
     inner = level_of(_unwrapped(below, tally)[0])
     copies += _read_classes(inner, tally, inside_splits=True)
     if not inner:
-        _label_by_split_names(level, splits, tally)
+        if both(splits):
+            _label_by_split_names(level, splits, tally)
         if wrapper and not apart and not any(folder.label for same in level.values() for folder in same):
             tally.add("wrapping_folder", wrapper)
     return [*apart, *copies]
@@ -176,6 +195,32 @@ def _tell_beside(name: str, folder: Folder, what: str, tally: Tally) -> None:
         tally.add("masks", folder.path)
 
 
+def _label_parts(level: Level, splits: Mapping[str, Split], tally: Tally) -> list[Folder]:
+    """Give `cat_test` beside the class `cat` that class; such folders are returned. What a name holds out is told."""
+    for name in held_by_name(level):
+        if name in splits:
+            tally.add("held_out_by_name", level[name][0].path)
+    labelled: list[Folder] = []
+    for name, other in held_out_parts(level).items():
+        if name in splits and level[other][0].label == other:
+            labelled += level[name]
+    for folder in labelled:
+        folder.label = held_out_of(folder)
+    return labelled
+
+
+def _tell_same_inside(level: Level, tally: Tally) -> None:
+    """Count the few folders of a level that hold folders of the same names, as splits do whose words are not known."""
+    inside = [{name for folder in folders for name in folder.folders} for folders in level.values()]
+    same = set.intersection(*inside) if inside else set()
+    if 1 < len(level) <= MOST_SPLITS and any(
+        not (_PART.fullmatch(name) or _SHARD.fullmatch(name) or split_name(name) or name.casefold() in PLAIN_FOLDERS)
+        for name in same
+    ):
+        for folders in level.values():
+            tally.add("maybe_splits", folders[0].path)
+
+
 def _label_by_split_names(level: Level, splits: Mapping[str, Split], tally: Tally) -> None:
     """Flat `train_cats` and `train_dogs` name their classes themselves."""
     rests = {name: found.rest for name in splits if (found := split_name(name)) and found.rest}
@@ -200,7 +245,7 @@ def _read_classes(level: Level, tally: Tally, *, inside_splits: bool) -> list[Fo
         for folder in folders:
             folder.label = None if folder in wrappers else name
             folder.role = "wrapper" if folder in wrappers else "class"
-    doubtful = [name for name in level if (found := split_name(name)) and not found.rest]
+    doubtful = [name for name in level if (found := split_name(name)) and (not found.rest or found.word in SPLIT_NAMES)]
     for name in doubtful:
         tally.add("split_or_class", level[name][0].path)
     for name in sorted(level):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aigc_core.data.sources.archives import Files
@@ -14,6 +15,7 @@ from aigc_core.data.sources.metadata.joining import Table, join
 from aigc_core.data.sources.metadata.meeting import FileNames
 from aigc_core.data.sources.metadata.roles import Facts, find_roles, held_out_first
 from aigc_core.data.sources.tally import Tally
+from aigc_core.data.splits import split_name
 from aigc_core.errors import SourceError
 
 #: More .json or .txt files than these are of one image each, and are not looked into as tables.
@@ -22,6 +24,8 @@ MOST_LOOSE = 20
 USUAL_TABLES = frozenset(
     {"dataset", "metadata", "labels", "label", "annotations", "captions", "train", "test", "val", "valid", "validation"}
 )
+#: First lines of a text that tell whether it is a list of files.
+LIST_LINES = 3
 
 __all__ = ["Facts", "held_out_first", "read_metadata"]
 
@@ -36,7 +40,9 @@ def read_metadata(files: Files, found: Sorted, root: Path | None, tally: Tally) 
     facts, used = read_beside(beside, found.rows, files.read, tally) if beside else ({}, set[str]())
     candidates = _candidates(found.tables, used)
     loose = [name for name in found.beside if name not in used and suffix_of(name) == ".txt"]
-    names = FileNames(found.rows, root) if candidates or 0 < len(loose) <= MOST_LOOSE else None
+    if len(loose) > MOST_LOOSE:
+        loose = [name for name in loose if split_name(_stem(name))][:MOST_LOOSE]
+    names = FileNames(found.rows, root) if candidates or loose else None
     told: dict[str, Facts] = {}
     columns: set[str] = set()
     folders: set[str] = set()  # of tables that name files
@@ -48,7 +54,7 @@ def read_metadata(files: Files, found: Sorted, root: Path | None, tally: Tally) 
         folders |= {name.rpartition("/")[0]} if own else set()
         for row, said in own.items():
             told[row] = _joined(told[row], said, "listed_twice", row, tally) if row in told else said
-    if names and len(loose) <= MOST_LOOSE:
+    if names:
         _name_lists(loose, files, names, tally)
     for row in found.rows if folders else ():
         if row not in told and row not in files.refused and _lies_below(row, folders):
@@ -108,22 +114,26 @@ def _read_table(name: str, files: Files, names: FileNames, columns: set[str], ta
     if table is None:
         tally.add("empty_table", name)
         return {} if meant else None
-    own = join(table, names, part)
+    own, read = join(table, names, part)
     unmet = part.counts["rows_without_file"] + part.counts["ambiguous_names"]
     if not own and not unmet:
         tally.add("empty_table", name)
-    elif not own and not meant:
+    elif not own and not meant and not part.counts["ambiguous_names"]:
         tally.add("table_not_read", f"{name}: no row of it names a file of the source")
+    elif own and not any(map(any, own.values())):
+        tally.add("table_not_read", f"{name}: it names files, but no label, caption or split of them")
+    if own or meant or part.counts["ambiguous_names"]:
+        tally.merge(part)
     if not own and not meant:
         return None
-    tally.merge(part)
-    _name_columns(table, columns, tally)
+    _name_columns(table, read, columns, tally)
     return own
 
 
-def _name_columns(table: Table, columns: set[str], tally: Tally) -> None:
+def _name_columns(table: Table, read: set[int], columns: set[str], tally: Tally) -> None:
     """Tell each column that is not read once, whichever tables have it."""
-    new = [column for column in dict.fromkeys(table.roles.unread) if column not in columns]
+    unread = dict.fromkeys(column for place, column in table.roles.unread.items() if place not in read)
+    new = [column for column in unread if column not in columns]
     columns.update(new)
     for column in new:
         tally.add("columns_not_read", f"{table.name}: {column}")
@@ -176,9 +186,15 @@ def _name_lists(texts: Iterable[str], files: Files, names: FileNames, tally: Tal
             content = b"" if name in files.refused else files.read(name)
         except OSError:
             continue
-        first = content.decode("utf-8", "replace").partition("\n")[0]
-        words = re.split(r"[\s,;|]+", first)[:MOST_LOOSE]
+        lines = [line for line in io.StringIO(content.decode("utf-8", "replace")) if line.strip()][:LIST_LINES]
+        first = re.split(r"[\s,;|]+", "".join(lines[:1]).strip())[:MOST_LOOSE]
         if text.meant_as_table(content):
             tally.add("table_not_read", f"{name} is a table: call it .csv and put commas between its columns")
-        elif any(names.meet(word, name)[0] for word in words if "." in word or "/" in word):
+        elif any(names.meet(word, name)[0] for word in first if "." in word or "/" in word) or _are_ids(lines, names):
             tally.add("table_not_read", f"{name} lists files without a header: write it as a .csv with file_name,label")
+
+
+def _are_ids(lines: Sequence[str], names: FileNames) -> bool:
+    """Whether the first lines name files anywhere without a suffix, alone or with one more word, as VOC's `val.txt` does."""
+    rows = [line.split() for line in lines]
+    return bool(rows) and all(len(words) <= 2 and names.meet(words[0], "")[0] is not None for words in rows)

@@ -85,7 +85,7 @@ def _of_object(file: str, value: object, keys: set[str], tally: Tally) -> Facts 
     if label is None and text is None and split is None:
         tally.add("captions_not_read", file)
         return None
-    for key in roles.unread:
+    for key in roles.unread.values():
         tally.add("columns_not_read", f"{file}: {key}", int(key not in keys))
         keys.add(key)
     found = None if split is None else cell_split(split)

@@ -9,14 +9,18 @@ from typing import Any, NamedTuple
 
 from aigc_core.data.sources.metadata.meeting import AMBIGUOUS, FileNames
 from aigc_core.data.sources.metadata.roles import Facts, Roles, as_text, caption, held_out_first
+from aigc_core.data.sources.metadata.split_columns import SplitColumns
 from aigc_core.data.sources.tally import Tally
-from aigc_core.data.splits import cell_split, split_name
+from aigc_core.data.splits import SPLIT_NAMES, cell_split, split_name
 from aigc_core.records import Split
 
 #: Rows that decide which of several columns names the files.
 SAMPLE_ROWS = 100
 #: What a table of one split may be called besides the split.
-_TABLE_WORDS = frozenset({"", "labels", "label", "annotations", "metadata", "captions", "gt"})
+_TABLE_WORDS = frozenset(
+    {"labels", "label", "annotations", "metadata", "captions", "gt", "x", "y", "id", "ids", "list", "lists", "rows", "names",
+     "filenames", "filelist", "paths", "index", "csv", "df"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,18 @@ class _Claim(NamedTuple):
     number: int
 
 
-def join(table: Table, names: FileNames, tally: Tally) -> dict[str, Facts]:
-    """Facts of the rows that the table names.
+def join(table: Table, names: FileNames, tally: Tally) -> tuple[dict[str, Facts], set[int]]:
+    """Facts of the rows that the table names, and the places of columns that are read without a usual name.
 
     Of several rows for one file the first counts. A name that differs from the file's counts only where no other name in
-    the table fits the same file.
+    the table fits the same file. Columns that say splits by their values are read too, and told.
     """
     first = list(itertools.islice(table.rows, SAMPLE_ROWS))
     image = _image_column(table, first, names)
     claims: dict[str, _Claim] = {}
     told: dict[str, Facts] = {}
-    named = _named_split(table.name)
+    named, guessed = _named_split(table.name)
+    splits = SplitColumns(table.roles)
     for number, cells in itertools.chain(first, table.rows):
         cell = _name(cells[image])
         row, how = names.meet(cell, table.name) if cell else (None, "")
@@ -60,10 +65,16 @@ def join(table: Table, names: FileNames, tally: Tally) -> dict[str, Facts]:
             continue
         facts = _facts(cells, table, number, named, tally)
         _claim(_Claim(cell, how, number), row, facts, claims, told, table, tally)
+        splits.see(cells, row)
+    read = splits.add(told)
+    for column in read.values():
+        tally.add("split_guessed", f"{table.name}: {column}")
+    if guessed and told:
+        tally.add("table_held_out", table.name)
     for row, claim in claims.items():
         if claim.how and claim.cell:
             tally.add("names_met_loosely", f"{table.where(claim.number)}: {claim.cell} is {row}, {claim.how}")
-    return told
+    return told, set(read)
 
 
 def _claim(
@@ -109,10 +120,18 @@ def _image_column(table: Table, sample: list[tuple[int, list[Any]]], names: File
     return max(table.roles.images, key=lambda place: met[place])
 
 
-def _named_split(name: str) -> Split | None:
-    """The split of all rows of `train.csv` or `test_labels.csv`."""
+def _named_split(name: str) -> tuple[Split | None, bool]:
+    """The split of all rows of `train.csv` or `test_labels.csv`, and whether further words make it a guess.
+
+    With words that are not known, as in `lung_test.csv`, a table holds out its rows, but does not train on them.
+    """
     found = split_name(name.rpartition("/")[2].rpartition(".")[0])
-    return found.split if found and found.rest.casefold() in _TABLE_WORDS else None
+    if found is None:
+        return None, False
+    if all(word in _TABLE_WORDS for word in found.rest.casefold().split("_") if word):
+        return found.split, False
+    held_out = found.split == "test" and found.word in SPLIT_NAMES
+    return ("test", True) if held_out else (None, False)
 
 
 def _facts(cells: list[Any], table: Table, number: int, named: Split | None, tally: Tally) -> Facts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from aigc_core.data.sources.base import one_line
 from aigc_core.data.sources.metadata.roles import find_roles
 from aigc_core.data.sources.metadata.text import decoded
 from aigc_core.data.sources.tally import Tally
+from aigc_core.data.splits import is_split_word
 from aigc_core.errors import SourceError
 
 #: Records whose keys make the header; later keys are looked up by their roles only.
@@ -78,10 +79,16 @@ def _records(name: str, value: Any) -> list[dict[str, Any]]:
         if all(isinstance(item, dict) for item in value.values()):
             return [{**item, "file_name": key} for key, item in value.items()]
         if all(isinstance(item, str | int) for item in value.values()):
-            return [{"file_name": key, "label": item} for key, item in value.items()]
+            what = "split" if _are_splits(name, value.values()) else "label"
+            return [{"file_name": key, what: item} for key, item in value.items()]
     if _is_table(value):
         return list(value)
     raise SourceError(f"{name} is none of the forms of JSON that are read: write a list of objects with file_name")
+
+
+def _are_splits(name: str, values: Iterable[Any]) -> bool:
+    """Whether a table is called like splits, and all values say one and nothing else."""
+    return "split" in name.rpartition("/")[2].casefold() and all(is_split_word(str(value)) for value in values)
 
 
 def _is_table(value: Any) -> bool:

@@ -21,7 +21,7 @@ USUAL: dict[str, tuple[str, ...]] = {
         "label", "labels", "class", "class_name", "class_label", "label_name", "category", "category_name", "target", "class_id", "classid",
     ),
     "text": ("text", "caption", "captions", "prompt", "description"),
-    "split": ("split", "subset", "partition"),
+    "split": ("split", "subset", "partition", "data_split", "dataset_split", "split_name"),
 }  # fmt: skip
 #: Columns that number rows, as pandas writes them.
 _NUMBERING = re.compile(r"|index|unnamed:_\d+")
@@ -55,7 +55,7 @@ class Roles:
     label: int | None
     text: int | None
     split: int | None
-    unread: list[str]
+    unread: dict[int, str]  # names by place
 
 
 def find_roles(header: Sequence[str]) -> Roles:
@@ -66,7 +66,9 @@ def find_roles(header: Sequence[str]) -> Roles:
     found = {role: [places[name] for name in names if name in places] for role, names in USUAL.items()}
     label, text, split = (next(iter(found[role]), None) for role in ("label", "text", "split"))
     known = {*found["image"], label, text, split}
-    unread = [name for place, name in enumerate(header) if place not in known and not _NUMBERING.fullmatch(plain(name))]
+    unread = {
+        place: name for place, name in enumerate(header) if place not in known and not _NUMBERING.fullmatch(plain(name))
+    }
     return Roles(found["image"], label, text, split, unread)
 
 
