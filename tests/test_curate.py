@@ -349,6 +349,14 @@ def test_a_class_that_is_a_kind_of_its_own_is_not_flagged_and_its_outliers_are()
     assert {i for i, reason in found(rows) if reason == "dark"} == {"0901", "0902"}
 
 
+def test_a_kind_within_one_class_is_not_flagged_and_rows_of_other_classes_like_it_are():
+    """A third of the class `ones` is dark: too many for a defect. Of `a` one row in fifty is."""
+    ones = [row(300 + n, split="reference", label="ones", p99=0.3 if n % 3 == 0 else 0.9 - n / 2000) for n in range(60)]
+    usual = [row(n, split="reference", p99=0.9 - n / 4000) for n in range(200)]
+    rows = [*usual, *ones, row(900, label="ones", p99=0.3), row(901, p99=0.3), row(902, label="ones", p99=0.02)]
+    assert {i for i, reason in found(rows) if reason == "dark"} == {"0901", "0902"}
+
+
 def test_of_one_picture_in_two_classes_no_accident_of_an_id_decides():
     for first, second in (("a", "b"), ("b", "a")):
         tie = [row(0, content_hash="same", label=first), row(1, content_hash="same", label=second), row(2)]

@@ -47,6 +47,9 @@ TOO_FEW = f"fewer than {calibration.LEAST_ROWS} reference images tell of it"
 ROUNDING = 0.002
 #: Share of neighbouring pixels that are equal by chance in the noisiest pictures.
 CHANCE = 0.02
+#: A class has a tail of its own where at least this share of its reference rows lies beyond the common threshold, with less than
+#: this probability if rows fell there without regard to class.
+LEAST_SHARE, BY_CHANCE = 0.1, 1e-3
 
 
 @dataclass(frozen=True)
@@ -207,18 +210,31 @@ def fit(columns: dict[str, Values], labels: Labels, reference: npt.NDArray[np.bo
 def _kinds(
     values: Values, labels: Labels, tail: calibration.Tail | None, margin: float, limit: float
 ) -> dict[str, calibration.Tail]:
-    """Tails of the classes with a median beyond the threshold: defects are spread over classes, kinds of image are not."""
+    """Tails of the classes that far more rows beyond the threshold belong to than chance allows: what such a class has is a kind
+    of image, or its own defects, and its own tail tells them apart."""
     if tail is None:
         return {}
     found = {}
-    beyond = labels[values > tail.threshold]
-    for label in np.unique(beyond[beyond != ""]).tolist():
-        own = values[labels == label]
-        if len(own) >= calibration.LEAST_ROWS and np.nanmedian(own) > tail.threshold:
+    beyond = values > tail.threshold
+    for label in np.unique(labels[beyond & (labels != "")]).tolist():
+        mine = labels == label
+        own = values[mine]
+        if len(own) >= calibration.LEAST_ROWS and _gathered(beyond[mine], beyond[~mine]):
             kind = calibration.fit_tail(own, tail.false_positives, margin, limit)
             if kind is not None and kind.threshold > tail.threshold:
                 found[label] = kind
     return found
+
+
+def _gathered(own: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_]) -> bool:
+    """Whether rows (N,) are true so much more often than the others (M,) that chance is out of the question, by Chernoff's bound
+    on the tail of a binomial distribution (1952): exp(-N times the divergence of the two shares)."""
+    share, usual = float(own.mean()), (float(others.sum()) + 1) / (len(others) + 1)
+    if share < LEAST_SHARE or share <= usual:
+        return False
+    divergence = share * math.log(share / usual)
+    divergence += (1 - share) * math.log((1 - share) / (1 - usual)) if share < 1 else 0.0
+    return math.exp(-len(own) * divergence) < BY_CHANCE
 
 
 def fitted(
