@@ -456,3 +456,14 @@ def test_splits_that_a_source_pins():
     assert {assign_split(str(i), "reference", shares) for i in range(50)} == {"reference"}
     assert {assign_split(str(i), "train", shares, divide=False) for i in range(50)} == {"train"}
     assert {assign_split(str(i), "train", shares) for i in range(50)} == {"reference", "train"}
+
+
+def test_a_part_that_names_its_class_is_not_said_to_have_none(make):
+    root = make.folder(
+        {**{f"flat/{n}.png": make.png(n) for n in range(4)}, **{f"b/dog/{n}.png": make.png(9 + n) for n in range(4)}}
+    )
+    parts = [{"kind": "folder", "path": "flat", "label": "hero"}, {"kind": "folder", "path": "b", "label": "dog"}]
+    options = Source.model_validate({"kind": "mix", "path": str(root), "sources": parts})
+    source = open_source("mix", root, None, 0, options)
+    assert {entry.label for entry in source.entries} == {"hero", "dog"}
+    assert not {notice.code for notice in source.notices} & {"no_labels", "unlabelled", "one_class"}

@@ -80,11 +80,13 @@ class NearDuplicate(Alike):
 
 
 class LabelSuspect(Rule):
-    """The label may well be wrong, by out-of-fold predictions on the training rows."""
+    """The label may well be wrong, by out-of-fold predictions on reference and training rows; test rows are not judged."""
 
     min_probability: Share = Field(0.6, description="probability that the label is wrong from which a row is flagged")
     folds: Annotated[int, Field(ge=2, le=20)] = Field(5, description="parts by pixels; each is predicted by the others")
-    max_rows: Count = Field(60000, description="rows that are learnt from, lowest ids first; all are predicted")
+    max_rows: Count = Field(
+        60000, description="rows that are learnt from, lowest ids first; all reference and training rows are predicted"
+    )
 
 
 class Quality(Section):

@@ -17,6 +17,8 @@ from aigc_core.data.splits import SPLIT_NAMES, split_name
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.records import Split, row_id
 
+#: Notices that do not hold where the part itself names the class.
+OF_LABELS = frozenset({"no_labels", "unlabelled", "one_class"})
 #: Suffixes of archives, after the name.
 _ARCHIVE = re.compile(r"(\.(zip|tar|tgz|gz|bz2|xz))+$", re.IGNORECASE)
 
@@ -52,7 +54,8 @@ def open_mix(root: Path, parts: list[Part], seed: int) -> OpenSource:
             split = _split(prefix, part, source.entries, held_out, tally)
             entries += _taken(prefix, part, source.entries, split, seed)
             skipped.update(source.skipped)
-            notices += [replace(notice, text=f"{prefix}: {notice.text}") for notice in source.notices]
+            told = [notice for notice in source.notices if part.label is None or notice.code not in OF_LABELS]
+            notices += [replace(notice, text=f"{prefix}: {notice.text}") for notice in told]
 
     def read(entry: Entry) -> bytes:
         prefix = next(name for name in opened if entry.key.startswith(f"{name}/"))
