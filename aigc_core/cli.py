@@ -89,8 +89,9 @@ def _run_stage(name: str, *arguments: str) -> StageResult:
 
 def _say(result: StageResult) -> None:
     # A file may be called `[b].png`: what stages say is text and never markup.
+    console = Console()
     for line in (result.summary, *(f"  {notice}" for notice in result.facts.get("notices", ()))):
-        Console().print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _add_plain(name: str, text: str) -> None:

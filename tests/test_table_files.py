@@ -80,7 +80,7 @@ class TestShards:
             opened("parquet", write(make, {"a.parquet": table(x=[1]), "b.parquet": table(y=[1])}))
 
     def test_many_files_are_never_open_together(self, make):
-        resource = pytest.importorskip("resource")
+        resource = pytest.importorskip("resource", reason="only Unix limits how many files a process may open")
         path = write(make, {f"{i:03}.parquet": table(image=pictures(make, 1)) for i in range(80)})
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         highest = max(int(name.name) for name in Path("/proc/self/fd").iterdir())

@@ -74,6 +74,11 @@ class SplitName:
     others: tuple[str, ...]  # all words and numbers besides those that name a split, in small letters
     last: bool  # the name ends with a word that names a split
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether it names held-out rows by a word that needs no others beside it."""
+        return self.split == "test" and self.word in SPLIT_NAMES
+
 
 def unit_hash(text: str) -> float:
     """A number in [0, 1) that depends on `text` alone."""

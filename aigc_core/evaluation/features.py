@@ -49,9 +49,9 @@ class Recipe:
     perturb: float = 0.0
     perturb_steps: int = 1
 
-    def resolved(self, size: int) -> Recipe:
-        """The recipe with the number of steps for images of this side (px)."""
-        return replace(self, steps=self.steps or default_steps(size))
+    def steps_at(self, size: int) -> int:
+        """The number of steps for images of this side (px)."""
+        return self.steps or default_steps(size)
 
     def fit(
         self,
@@ -64,7 +64,7 @@ class Recipe:
     ) -> Classifier:
         """A classifier of uint8 pixels (N, C, S, S) and labels (N,); `told` names a progress bar."""
         return fit_classifier(
-            pixels, labels, n_classes, dimensions=self.dimensions, steps=self.steps or default_steps(pixels.shape[-1]),
+            pixels, labels, n_classes, dimensions=self.dimensions, steps=self.steps_at(pixels.shape[-1]),
             batch_size=self.batch_size, learning_rate=self.learning_rate, seed=seed, device=device, perturb=self.perturb,
             perturb_steps=self.perturb_steps, told=told,
         )  # fmt: skip
@@ -149,7 +149,7 @@ def train_extractor(
     progress bar. Raises DataError where there are too few images for that, and ConfigError where it should be trained
     adversarially.
     """
-    recipe = recipe.resolved(pixels.shape[-1])
+    recipe = replace(recipe, steps=recipe.steps_at(pixels.shape[-1]))  # `cas` has to be measured with as many
     if classes and labels_suffice(labels, classes):
         model, known = recipe.fit(pixels, labels, len(classes), seed, device, told), classes
     else:
@@ -173,7 +173,7 @@ def _from_views(pixels: torch.Tensor, recipe: Recipe, seed: int, device: str, to
             "could be against: set it to 0"
         )
     return fit_invariant(
-        pixels, dimensions=recipe.dimensions, steps=recipe.steps or default_steps(pixels.shape[-1]),
+        pixels, dimensions=recipe.dimensions, steps=recipe.steps_at(pixels.shape[-1]),
         batch_size=recipe.batch_size, learning_rate=recipe.learning_rate, seed=seed, device=device, told=told,
     )  # fmt: skip
 

@@ -77,11 +77,6 @@ def canvases(lumas: Lumas, small: Lumas) -> Lumas:
     return np.pad(lumas, ((0, 0), (0, SIDE - height), (0, SIDE - width)), mode="edge")
 
 
-def unpadded(canvas: Lumas, height: int, width: int) -> Lumas:
-    """The part of canvases (N, 32, 32) that images of this size fill: the image itself, or its thumbnail."""
-    return canvas[:, :height, :width] if is_native(height, width) else canvas
-
-
 def fingerprints(small: Lumas, chroma: npt.NDArray[np.int8], centred: bool = True) -> tuple[Fingerprints, Kinds]:
     """Fingerprints (N, DIMENSIONS) of thumbnails (N, 32, 32) with coarse colours (N, G, G, 2), and whether they show a figure
     that floats on a plain ground.

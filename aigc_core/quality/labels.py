@@ -137,16 +137,14 @@ def _solve(
             products[fold] += chosen.T @ chosen
             targets[fold] += chosen.T @ np.eye(classes, dtype=np.float32)[labels[part][own]]
         advance(0.5 * len(rows) / len(labels))
+    whole, aims = sum(products.values()), sum(targets.values())
     solutions: dict[int, list[Array]] = {fold: [] for fold in names}
     for fold, found in solutions.items():
+        rest, aim = whole - products[fold], aims - targets[fold]
         for ridge in RIDGES:
-            rest = np.zeros((size, size), order="F")  # in the order and the place in which it is factorised
-            for other in names:
-                if other != fold:
-                    rest += products[other].T  # which is the same, and lies as it does
-            rest[np.diag_indices(size)] += np.append(np.full(size - 1, ridge), CONSTANT)
-            factor = cho_factor(rest, overwrite_a=True, check_finite=False)
-            aim = np.sum([targets[other] for other in names if other != fold], axis=0)
+            weighted = rest.T.astype(np.float64)  # the same, in the order in which it is factorised in its place
+            weighted[np.diag_indices(size)] += np.append(np.full(size - 1, ridge), CONSTANT)
+            factor = cho_factor(weighted, overwrite_a=True, check_finite=False)
             found.append(cho_solve(factor, aim, check_finite=False).astype(np.float32))
             advance(0.5 / len(names) / len(RIDGES))
     return solutions

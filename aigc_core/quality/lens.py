@@ -17,6 +17,8 @@ import numpy.typing as npt
 from aigc_core.modalities import image
 from aigc_core.quality import domain
 from aigc_core.quality.descriptors import Descriptor
+from aigc_core.quality.fingerprints import LEAST_STD
+from aigc_core.quality.planes import over_black
 from aigc_core.quality.scan import Chunk, Scanned, scan
 
 Array = npt.NDArray[np.float32]
@@ -25,9 +27,6 @@ Images = npt.NDArray[np.uint8]  # (N, S, S, C)
 SIDE = 32
 #: Descriptions are stored in 16 bits: this many standard deviations are far inside their range.
 MOST = 50
-#: An image whose values vary less (standard deviation, grey levels) shows nothing that a label could be right of.
-FLAT = 2.55
-FULL = np.uint16(255)
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,9 @@ class Lens:
     spread: Array
 
     def __call__(self, images: Images, wanted: npt.NDArray[np.bool_]) -> Seen:
-        """Look at images (N, S, S, C), N >= 1; `wanted` (N,) says which are described, if they are not flat."""
-        which = wanted & (images.std(axis=(1, 2, 3)) > FLAT)
+        """Look at images (N, S, S, C), N >= 1; `wanted` (N,) says which are described. What is flat is not: it shows
+        nothing that a label could be right of."""
+        which = wanted & (images.std(axis=(1, 2, 3)) > LEAST_STD)
         described = np.empty((0, self.descriptor.dimensions), np.float16)
         if which.any():
             scaled = (self.descriptor(images[which]) - self.centre) / self.spread
@@ -90,14 +90,12 @@ class Look:
         scanned = scan(chunk, show)
         if not places:
             return Sight(scanned, [], None)
-        seen = self.lens(over_black(np.stack(images)), np.array([wanted[place] for place in places], np.bool_))
+        seen = self.lens(shown(np.stack(images)), np.array([wanted[place] for place in places], np.bool_))
         return Sight(scanned, [chunk.ids[place] for place in places], seen)
 
 
-def over_black(images: Images) -> Images:
+def shown(images: Images) -> Images:
     """Images (N, S, S, C) as they look over black, alpha itself kept: colour that shows little says little."""
     if images.shape[3] != 4:
         return images
-    alpha = images[..., 3:].astype(np.uint16)
-    colour = (images[..., :3] * alpha + FULL // 2) // FULL
-    return np.concatenate([colour, alpha], axis=3).astype(np.uint8)
+    return np.concatenate([over_black(images[..., :3], images[..., 3:]), images[..., 3:]], axis=3)

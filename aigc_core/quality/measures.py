@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from aigc_core.quality.planes import Planes, luma_of, over
+from aigc_core.quality.planes import Planes, over, over_black
 
 Lumas = npt.NDArray[np.uint8]  # (N, H, W)
 Values = npt.NDArray[np.float64]  # (N,)
@@ -43,8 +43,7 @@ def measure_batch(pixels: npt.NDArray[np.uint8], planes: Planes) -> dict[str, fl
     shown, seen = planes.luma, None
     if planes.alpha is not None:
         shown, seen = shown_lumas(planes.luma, planes.alpha), seen_pixels(planes.alpha)
-    own = shown if seen is None else luma_of(pixels[..., :3])
-    counts = histograms(own, seen)
+    counts = histograms(planes.bare, seen)
     _, std = moments(counts if seen is None else histograms(shown))
     if channels > 1 and (flat := std < FLAT).any():
         std[flat] = np.maximum(std[flat], colour_std(pixels[flat]))
@@ -61,7 +60,7 @@ def measure_batch(pixels: npt.NDArray[np.uint8], planes: Planes) -> dict[str, fl
         "sharpness": sharpness,
         "noise": noise,
         "colour_noise": colour_noise(pixels),
-        "equal_neighbours": equal_neighbours(own, seen),
+        "equal_neighbours": equal_neighbours(planes.bare, seen),
         "p01": percentile(darkest, 0.01),
         "p99": percentile(brightest, 0.99),
     }
@@ -100,7 +99,7 @@ def colour_std(pixels: npt.NDArray[np.uint8]) -> Values:
     """Standard deviation (N,) in [0, 0.5] of the channel of pixels (N, H, W, 3 or 4) that varies most, over black."""
     colours = pixels[..., :3]
     if pixels.shape[3] == 4:
-        colours = ((colours * pixels[..., 3:].astype(np.uint16) + 127) // 255).astype(np.uint8)
+        colours = over_black(colours, pixels[..., 3:])
     spreads = [moments(histograms(np.ascontiguousarray(colours[..., channel])))[1] for channel in range(3)]
     return np.asarray(np.maximum.reduce(spreads))
 

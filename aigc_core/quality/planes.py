@@ -22,10 +22,11 @@ BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class Planes:
-    """N images of one size: `luma` (N, H, W) over black; `alpha` (N, H, W), null where all are opaque; `chroma`
-    (N, GRID, GRID, 2) int8, the mean Cb and Cr over black, 0 where there is no colour."""
+    """N images of one size: `luma` (N, H, W) over black, `bare` the same without regard to alpha; `alpha` (N, H, W), null where
+    all are opaque; `chroma` (N, GRID, GRID, 2) int8, the mean Cb and Cr over black, 0 where there is no colour."""
 
     luma: Lumas
+    bare: Lumas
     alpha: Lumas | None
     chroma: npt.NDArray[np.int8]
 
@@ -34,17 +35,16 @@ def planes_of(pixels: npt.NDArray[np.uint8]) -> Planes:
     """Planes of pixels (N, H, W, C) with 1, 3 or 4 channels; luma has the weights of Rec. 601 in Pillow's fixed point."""
     channels = pixels.shape[3]
     if channels == 1:
-        return Planes(pixels[..., 0], None, np.zeros((len(pixels), GRID, GRID, 2), np.int8))
+        return Planes(pixels[..., 0], pixels[..., 0], None, np.zeros((len(pixels), GRID, GRID, 2), np.int8))
     alpha = pixels[..., 3] if channels == 4 else None
-    luma = luma_of(pixels[..., :3])
-    if alpha is not None:
-        luma = _times(luma, alpha)
-    return Planes(luma, alpha, _chroma(pixels, alpha))
+    bare = luma_of(pixels[..., :3])
+    luma = bare if alpha is None else over_black(bare, alpha)
+    return Planes(luma, bare, alpha, _chroma(pixels, alpha))
 
 
 def over(luma: Lumas, alpha: Lumas, level: int) -> Lumas:
     """Luma over black (N, H, W) and alpha, laid over a backdrop of this grey level."""
-    return luma + _times(np.full_like(luma, level), 255 - alpha)
+    return luma + over_black(np.full_like(luma, level), 255 - alpha)
 
 
 def luma_of(colours: npt.NDArray[np.uint8]) -> Lumas:
@@ -55,14 +55,14 @@ def luma_of(colours: npt.NDArray[np.uint8]) -> Lumas:
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
 
 
-def _times(values: Lumas, alpha: Lumas) -> Lumas:
-    """values * alpha / 255, rounded."""
+def over_black(values: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Lumas or colours as they look over black: values * alpha / 255, rounded. The shapes are equal, or broadcast."""
     return ((values.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
 
 
 def _chroma(pixels: npt.NDArray[np.uint8], alpha: Lumas | None) -> npt.NDArray[np.int8]:
     """Cb and Cr of the mean colours of the cells: both are linear, so means of colours suffice."""
-    colours = pixels[..., :3] if alpha is None else _times(pixels[..., :3], alpha[..., None])
+    colours = pixels[..., :3] if alpha is None else over_black(pixels[..., :3], alpha[..., None])
     means = _cells(colours)
     red, green, blue = means[..., 0], means[..., 1], means[..., 2]
     luma = 0.299 * red + 0.587 * green + 0.114 * blue

@@ -125,8 +125,8 @@ STATISTICS = (
 
 @dataclass(frozen=True)
 class Fitted:
-    """A statistic with its tail, null where there were too few rows; and, by label, the tails of classes most of whose reference
-    images lie beyond it: they are a kind of their own."""
+    """A statistic with its tail, null where there were too few rows; and, by label, the tails of classes that lie beyond it far
+    more often than others."""
 
     statistic: Statistic
     tail: calibration.Tail | None
@@ -191,7 +191,7 @@ def fit(columns: dict[str, Values], labels: Labels, reference: npt.NDArray[np.bo
     own = labels[reference]
     found: list[Fitted] = []
     for statistic in STATISTICS:
-        if statistic.reason == reasons.OUT_OF_DOMAIN:
+        if statistic.reason == reasons.OUT_OF_DOMAIN:  # the last one
             left = np.ones(len(own), np.bool_)
             for graded in fitted(only, own, found, ~left):
                 left &= ~graded.bad
@@ -203,12 +203,12 @@ def fit(columns: dict[str, Values], labels: Labels, reference: npt.NDArray[np.bo
             values = statistic.forward(only)
             share = rule.false_positives / tails
             tail = calibration.fit_tail(values, share, rule.margin, statistic.limit, statistic.apart)
-            found.append(Fitted(statistic, tail, _kinds(values, own, tail, rule.margin, statistic.limit)))
+            found.append(Fitted(statistic, tail, _kinds(values, own, tail, rule.margin, statistic)))
     return found
 
 
 def _kinds(
-    values: Values, labels: Labels, tail: calibration.Tail | None, margin: float, limit: float
+    values: Values, labels: Labels, tail: calibration.Tail | None, margin: float, statistic: Statistic
 ) -> dict[str, calibration.Tail]:
     """Tails of the classes that far more rows beyond the threshold belong to than chance allows: what such a class has is a kind
     of image, or its own defects, and its own tail tells them apart."""
@@ -220,7 +220,7 @@ def _kinds(
         mine = labels == label
         own = values[mine]
         if len(own) >= calibration.LEAST_ROWS and _gathered(beyond[mine], beyond[~mine]):
-            kind = calibration.fit_tail(own, tail.false_positives, margin, limit)
+            kind = calibration.fit_tail(own, tail.false_positives, margin, statistic.limit, statistic.apart)
             if kind is not None and kind.threshold > tail.threshold:
                 found[label] = kind
     return found

@@ -23,7 +23,6 @@ from aigc_core.quality.thumbnails import SIDE, resized, thumbnails
 VIEWS = len(BACKDROPS)
 #: Longest side (px) of the larger pictures.
 LARGE = 64
-Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)

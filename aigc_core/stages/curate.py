@@ -106,20 +106,24 @@ def _basis(calibration: dict[str, Any]) -> str:
     """What the fitted thresholds rest on, in words."""
     rows = calibration["reference_rows"]
     if rows < LEAST_ROWS:
-        return f"only absolute rules: {rows} sound reference rows are too few to fit a threshold on"
-    wide = " (few, so the thresholds are wide)" if rows < FEW_ROWS else ""
-    return f"thresholds fitted on {rows:,} reference rows{wide}{_blind(calibration)}"
+        fitted = f"only absolute rules: {rows} sound reference rows are too few to fit a threshold on"
+        blind = _unjudged_labels(calibration)
+    else:
+        wide = " (few, so the thresholds are wide)" if rows < FEW_ROWS else ""
+        fitted = f"thresholds fitted on {rows:,} reference rows{wide}"
+        others = {reason: cause for reason, cause in calibration["silent"].items() if reason != LABEL_SUSPECT}
+        blind = [*(f"{reason} ({cause})" for reason, cause in others.items()), *_unjudged_labels(calibration)]
+    return f"{fitted}; could not look for: {'; '.join(blind)}" if blind else fitted
 
 
-def _blind(calibration: dict[str, Any]) -> str:
-    """What could not be looked for, in words: detectors that find nothing in such data, and classes whose labels nobody checks."""
-    silent = [f"{reason} ({cause})" for reason, cause in calibration["silent"].items()]
+def _unjudged_labels(calibration: dict[str, Any]) -> list[str]:
+    """Which labels nobody could judge, in words: all of them, or those of classes with too few rows."""
+    if LABEL_SUSPECT in calibration["silent"]:
+        return [f"{LABEL_SUSPECT} ({calibration['silent'][LABEL_SUSPECT]})"]
     classes = calibration["unchecked_classes"]
-    if classes and LABEL_SUSPECT not in calibration["silent"]:
-        names = ", ".join(f"{label!r} ({count})" for label, count in list(classes.items())[:EXAMPLES])
-        more = f" and {len(classes) - EXAMPLES:,} more" if len(classes) > EXAMPLES else ""
-        silent.append(f"wrong labels in {len(classes):,} classes with too few rows: {names}{more}")
-    return f"; could not look for: {'; '.join(silent)}" if silent else ""
+    names = ", ".join(f"{label!r} ({count})" for label, count in list(classes.items())[:EXAMPLES])
+    more = f" and {len(classes) - EXAMPLES:,} more" if len(classes) > EXAMPLES else ""
+    return [f"wrong labels in {len(classes):,} classes with too few rows: {names}{more}"] if classes else []
 
 
 def _write_quarantine(paths: Paths, version: Version, removed: pa.Table, verdicts: pa.Table) -> None:

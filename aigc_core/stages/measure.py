@@ -17,7 +17,6 @@ from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.files import atomic_folder, write_table
 from aigc_core.paths import Paths
-from aigc_core.quality.domain import MOST_REFERENCE
 from aigc_core.quality.duplicates import find_pairs
 from aigc_core.quality.learned import Learner
 from aigc_core.quality.lens import Sight
@@ -29,7 +28,7 @@ from aigc_core.records import LEARNED_SCHEMA, MEASURE_SCHEMA, StageResult
 from aigc_core.stages.parts.learn import learner_of, look_of, said
 
 #: Columns that the search for pairs needs.
-USED = ["id", "content_hash", "std", "width", "height", "error"]
+USED = ["id", "content_hash", "width", "height", "error"]
 
 
 def measure(config: Config, paths: Paths, workers: int | None = None) -> StageResult:
@@ -43,7 +42,6 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     count = version.rows.num_rows
     workers = processes(count) if workers is None else workers
     kinds = config.quality.duplicate_near.transforms
-    wanted = min(MOST_REFERENCE, (version.rows["split"].to_pylist()).count("reference"))
     paths.work.mkdir(parents=True, exist_ok=True)
     with (
         atomic_folder(paths.measures) as scratch,
@@ -52,8 +50,7 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     ):
         # In files that the system may drop from memory: a million rows are 1.2 GB.
         small = Small.zeros(count, Path(beside))
-        task = bars.add_task("learning what is usual", total=wanted)
-        learner = learner_of(config, version, Path(beside), partial(bars.advance, task))
+        learner = learner_of(config, version, Path(beside), bars)
         pieces = (
             (chunk, learner.wanted(chunk.ids) if learner else [])
             for chunk in chunks(version.contents(), _notes(version))

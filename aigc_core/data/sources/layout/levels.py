@@ -11,7 +11,6 @@ from aigc_core.data.splits import (
     DEVELOPMENT,
     FILLERS,
     OCCASIONAL_TEST_WORDS,
-    SPLIT_NAMES,
     SURELY_HELD_OUT,
     SplitName,
     name_words,
@@ -86,7 +85,7 @@ def is_held_out(folder: Folder) -> bool:
     With further words the name of a class counts inside training folders, or beside the class that it is a part of.
     """
     found = split_name(folder.name)
-    if found is None or found.split != "test" or found.word not in SPLIT_NAMES or folder.role == "wrapper":
+    if found is None or not found.holds_out or folder.role == "wrapper":
         return False
     if held_out_of(folder) or not (folder.role or found.rest):
         return True
@@ -129,7 +128,7 @@ def _without_fillers(words: Iterable[str]) -> tuple[str, ...]:
 def _part_of(name: str, words: Words) -> str | None:
     """Which name a name is but for words that hold out, and for words that say nothing; null where none is."""
     found = split_name(name)
-    if found is None or found.split != "test" or found.word not in SPLIT_NAMES:
+    if found is None or not found.holds_out:
         return None
     return next((words[key] for key in (found.others, _without_fillers(found.others)) if key and key in words), None)
 

@@ -12,8 +12,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
+from aigc_core.data.sources.column_names import plain
 from aigc_core.data.sources.kinds import IMAGES, suffix_of
-from aigc_core.data.sources.metadata.roles import Facts, as_text, caption, find_roles, plain
+from aigc_core.data.sources.metadata.roles import Facts, as_text, caption, find_roles
 from aigc_core.data.sources.tally import Tally
 from aigc_core.data.splits import cell_split
 

@@ -11,7 +11,7 @@ from aigc_core.data.sources.metadata.meeting import AMBIGUOUS, FileNames
 from aigc_core.data.sources.metadata.roles import Facts, Roles, as_text, caption, held_out_first
 from aigc_core.data.sources.metadata.split_columns import SplitColumns
 from aigc_core.data.sources.tally import Tally
-from aigc_core.data.splits import SPLIT_NAMES, cell_split, split_name
+from aigc_core.data.splits import cell_split, split_name
 from aigc_core.records import Split
 
 #: Rows that decide which of several columns names the files.
@@ -130,8 +130,7 @@ def _named_split(name: str) -> tuple[Split | None, bool]:
         return None, False
     if all(word in _TABLE_WORDS for word in found.rest.casefold().split("_") if word):
         return found.split, False
-    held_out = found.split == "test" and found.word in SPLIT_NAMES
-    return ("test", True) if held_out else (None, False)
+    return ("test", True) if found.holds_out else (None, False)
 
 
 def _facts(cells: list[Any], table: Table, number: int, named: Split | None, tally: Tally) -> Facts:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aigc_core.data.sources.column_names import LABEL, SPLIT, TEXT, plain
 from aigc_core.data.sources.tally import Tally
 from aigc_core.records import Split
 
@@ -17,11 +18,9 @@ USUAL: dict[str, tuple[str, ...]] = {
         "file_name", "filename", "file", "image", "image_path", "path", "img", "image_file", "image_filename", "image_name",
         "file_path", "filepath", "img_path", "img_name", "img_file", "image_id", "id",
     ),
-    "label": (
-        "label", "labels", "class", "class_name", "class_label", "label_name", "category", "category_name", "target", "class_id", "classid",
-    ),
-    "text": ("text", "caption", "captions", "prompt", "description"),
-    "split": ("split", "subset", "partition", "data_split", "dataset_split", "split_name"),
+    "label": LABEL,
+    "text": TEXT,
+    "split": SPLIT,
 }  # fmt: skip
 #: Columns that number rows, as pandas writes them.
 _NUMBERING = re.compile(r"|index|unnamed:_\d+")
@@ -70,11 +69,6 @@ def find_roles(header: Sequence[str]) -> Roles:
         place: name for place, name in enumerate(header) if place not in known and not _NUMBERING.fullmatch(plain(name))
     }
     return Roles(found["image"], label, text, split, unread)
-
-
-def plain(name: str) -> str:
-    """A column's name in small letters, its words joined by `_`."""
-    return re.sub(r"[\s-]+", "_", name.strip("\ufeff \t\r\n\"'").casefold())
 
 
 def as_text(value: object, where: str, tally: Tally) -> str | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from aigc_core.data.sources.metadata.roles import Facts, Roles, held_out_first, plain
+from aigc_core.data.sources.column_names import plain
+from aigc_core.data.sources.metadata.roles import Facts, Roles, held_out_first
 from aigc_core.data.splits import SPLIT_NAMES, cell_split, is_split_word
 from aigc_core.records import Split
 

@@ -79,8 +79,8 @@ def read_rows(
 ) -> Iterator[Row]:
     """The rows of a table, its header too; lines without a letter are none.
 
-    `columns` is the header, as soon as the caller knows it. A quote that is still open where a line begins for which `is_row` holds is closed before that line, and one that is
-    never closed at the end of its own line.
+    `columns` is the header, as soon as the caller knows it. A quote that is still open where a line begins for which `is_row`
+    holds is closed before that line, and one that is never closed at the end of its own line.
     """
     place = 0
     while place < len(lines):

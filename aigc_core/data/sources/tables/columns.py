@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aigc_core.config import Columns
+from aigc_core.data.sources.column_names import LABEL, SPLIT, TEXT, plain
 from aigc_core.data.sources.tables import kinds
 from aigc_core.errors import SourceError
 
@@ -26,12 +27,9 @@ USUAL = {
         "image", "img", "picture", "photo", "png", "jpg", "jpeg", "webp", "images", "image_bytes", "img_bytes",
         "image_base64", "image_b64", "pixels", "pixel_values", "content", "bytes", "data",
     ),
-    "label": (
-        "label", "labels", "class", "category", "fine_label", "target", "targets", "y", "cls", "classes", "class_label",
-        "class_name", "category_name", "label_name", "coarse_label",
-    ),
-    "text": ("text", "caption", "captions", "description", "prompt", "txt", "alt_text", "sentence", "sentences"),
-    "split": ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "usage"),
+    "label": (*LABEL, "y"),
+    "text": TEXT,
+    "split": (*SPLIT, "usage"),
 }  # fmt: skip
 #: Names that speak of anything: text in such a column is hardly an image.
 VAGUE = {"content", "bytes", "data"}
@@ -57,7 +55,7 @@ class Column:
     @property
     def usual(self) -> str:
         """The name as it is looked up among the usual ones."""
-        return (self.field or self.name).strip().lower().replace("-", "_").replace(" ", "_")
+        return plain(self.field or self.name)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
