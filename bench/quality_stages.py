@@ -89,15 +89,12 @@ def _runs(data: Path, chosen: Set, peers: list[str], extractor: bool) -> Runs:
             raw = raw.rename(root / "raw")
             _write_parameters(root, rules)
             for stage in STAGES:
-                _tell(f"  {stage}, {rules}")
-                found[stage, rules] = run_stage(stage, root)
+                found[stage, rules] = _told(f"{stage}, {rules}", run_stage(stage, root))
             found[TOGETHER, rules] = _together([found[stage, rules] for stage in STAGES])
         for name in peers:
-            _tell(f"  {name}")
-            found[name, ""] = run_command(quality_peers.command(name, raw, cores()), root)
+            found[name, ""] = _told(name, run_command(quality_peers.command(name, raw, cores()), root))
         if extractor:  # last, because it takes minutes: the steps that are compared lie close together in time
-            _tell("  extractor")
-            found["extractor", ""] = run_stage("extractor", root)
+            found["extractor", ""] = _told("extractor", run_stage("extractor", root))
     return found
 
 
@@ -168,6 +165,12 @@ def _print_conditions(peers: dict[str, str], args: argparse.Namespace) -> None:
 
 def _print_row(*cells: str) -> None:
     print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _told(name: str, ran: Ran) -> Ran:
+    """The run, after it was told: what a long bench has taken is not lost when it is stopped."""
+    _tell(f"  {name}: {ran.seconds:.1f} s, {ran.cpu:.1f} s of processor time, {ran.peak * 2**30 / 1e6:,.0f} MB")
+    return ran
 
 
 def _tell(line: str) -> None:
