@@ -46,7 +46,7 @@ def test_a_gap_of_distances_has_to_be_wider_than_others():
     end = 4.35 + np.cumsum([0.01, 0.01, 0.22, *[0.02] * 4])
     values = np.append(body, end)
     assert [fit.tail.apart for fit in fitted(domain_distance=values**2) if fit.statistic.column == "domain_distance"] == [0]
-    assert [fit.tail.apart for fit in fitted(p01=values) if fit.statistic.column == "p01"] == [5]
+    assert [fit.tail.apart for fit in fitted(aspect=np.exp(values)) if fit.statistic.column == "aspect"] == [5]
 
 
 def fitted(labels="a", **changes):
