@@ -13,12 +13,14 @@ from aigc_core import config as configuration
 from aigc_core.config import Quality
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError, GateError
+from aigc_core.files import read_json
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
+from aigc_core.quality.calibration import FEW_ROWS
 from aigc_core.quality.reasons import REASONS
 from aigc_core.quality.rules import STATISTICS
 from aigc_core.quality.verdicts import judge, refuse_excess
-from aigc_core.records import QUARANTINE_SCHEMA, VERDICT_SCHEMA
+from aigc_core.records import CALIBRATION_FILE, QUARANTINE_SCHEMA, VERDICT_SCHEMA
 from aigc_core.stages import curate as curate_module
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
@@ -547,3 +549,44 @@ def test_without_a_training_row_the_error_says_what_the_rows_are(make):
     with pytest.raises(DataError, match="6 test rows"):
         curate(config, paths)
     assert not paths.verdicts.exists()
+
+
+@pytest.mark.parametrize("rows", [3, 500])
+def test_the_line_names_the_labels_that_nobody_could_judge(rows):
+    def line(silent, classes):
+        return curate_module._basis({"reference_rows": rows, "silent": silent, "unchecked_classes": classes})
+
+    assert "could not look for" not in line({}, {})
+    assert "heron" in line({}, {"heron": 7})
+    assert "(7)" in line({}, {"heron": 7})
+    both = line({"label_suspect": "no classes"}, {"heron": 7})
+    assert "label_suspect (no classes)" in both
+    assert "heron" not in both, "all labels were not judged, and so these are among them"
+    assert both.count("label_suspect") == 1
+    many = line({}, {f"class{n}": n for n in range(1200)})
+    assert [name in many for name in ("class0", "class2", "class3")] == [True, True, False]
+    assert "1,200 classes" in many
+    assert "1,197 more" in many
+    assert "more" not in line({}, {"a": 1, "b": 2, "c": 3})
+
+
+def test_the_line_names_detectors_that_could_find_nothing_where_thresholds_are_fitted():
+    def line(rows):
+        return curate_module._basis({"reference_rows": rows, "silent": {"dark": "all dark"}, "unchecked_classes": {}})
+
+    assert "dark (all dark)" in line(1500)
+    assert "1,500 reference rows" in line(1500)
+    assert "3 sound reference rows" in line(3)
+    assert "dark" not in line(3), "no threshold at all was fitted"
+    assert "wide" in line(FEW_ROWS - 1)
+    assert "wide" not in line(FEW_ROWS)
+
+
+def test_the_line_of_the_stage_tells_what_the_thresholds_rest_on(digits):
+    _, paths, result = digits
+    calibration = read_json(paths.verdicts / CALIBRATION_FILE)
+    assert f"{calibration['reference_rows']:,} reference rows" in result.summary
+    assert result.metrics["warned"] == len(
+        {line["id"] for line in pq.read_table(paths.verdicts).to_pylist() if line["action"] == "warn"}
+    )
+    assert f"warned of {result.metrics['warned']:,}" in result.summary

@@ -81,7 +81,7 @@ def broken_references(version):
     return sum(row["split"] == "reference" and row["content_hash"] is None for row in version.rows.to_pylist())
 
 
-def test_nothing_is_learnt_where_both_rules_are_off(make, tmp_path):
+def test_nothing_is_learnt_where_both_rules_are_off(tmp_path):
     version = SimpleNamespace(rows=None, card=None)
     quality = Quality.model_validate({name: getattr(Quality(), name).model_dump() | {"action": "off"}
                                       for name in ("label_suspect", "out_of_domain")})  # fmt: skip

@@ -347,6 +347,27 @@ def test_what_could_not_be_looked_for_is_on_the_page(paths):
 
 
 @pytest.mark.parametrize(
+    ("silent", "unchecked", "told", "untold"),
+    [
+        ({"dark": "all dark"}, {}, ["all dark"], ["heron"]),
+        ({}, {"heron": 7}, ["heron (7)"], ["all dark"]),
+        ({"label_suspect": "too alike"}, {"heron": 7}, ["too alike"], ["heron"]),
+        ({}, {f"bird{n}": n for n in range(43)}, ["bird0 (0)", "bird39 (39)", "43 classes", "3 more"], ["bird40"]),
+        ({}, {f"bird{n}": 1500 for n in range(40)}, ["bird39 (1,500)", "40 classes"], ["more."]),
+        ({"dark": "<b>"}, {"<i>": 7}, ["&lt;b&gt;", "&lt;i&gt;"], ["<b>.", "<i>"]),
+    ],
+)
+def test_detectors_and_classes_that_could_not_be_looked_at_are_listed(paths, silent, unchecked, told, untold):
+    write_json(paths.verdicts / CALIBRATION_FILE, {"silent": silent, "unchecked_classes": unchecked})
+    report(Config(), paths)
+    text = " ".join(paths.report.read_text().split())
+    _, part = text.split("What could not be looked for</h3>")
+    part = part[: part.index("</ul>")]
+    assert [word in part for word in told] == [True] * len(told), part
+    assert [word in part for word in untold] == [False] * len(untold), part
+
+
+@pytest.mark.parametrize(
     ("missing", "stage"),
     [
         ("data/curated/card.json", "aigc curate"),
