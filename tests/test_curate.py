@@ -257,14 +257,18 @@ def test_thresholds_rest_on_each_sound_reference_picture_once():
 
 
 def test_the_distance_is_fitted_on_rows_that_other_rules_leave():
-    """A fifth of the reference is dark and far away; a stranger no nearer than these is one all the same."""
-    usual = [row(n, split="reference", domain_distance=1 + (n % 20) / 100, p99=0.9 - n / 2000) for n in range(160)]
-    dark = [row(200 + n, split="reference", domain_distance=3.0 + n / 10, p99=0.01) for n in range(40)]
-    rows = table([*usual, *dark, row(999, domain_distance=4.0)])
-    found = judge(rows, Quality()).verdicts.to_pylist()
-    assert {line["reason"] for line in found if line["id"] == row(999)["id"]} == {"out_of_domain"}
-    assert sum(line["reason"] == "out_of_domain" for line in found) == 41
-    assert sum(line["reason"] == "dark" for line in found) == 40
+    """Some reference rows are dark, as many bright, and all of these far away: too many together to stand apart."""
+    usual = [row(n, split="reference", domain_distance=1 + (n % 20) / 100, p99=0.9 - n / 2000) for n in range(140)]
+    dark = [row(200 + n, split="reference", domain_distance=3.0 + n / 10, p99=0.01) for n in range(30)]
+    bright = [row(300 + n, split="reference", domain_distance=3.0 + n / 10, p01=0.99) for n in range(30)]
+    reasons = {}
+    for line in lines([*usual, *dark, *bright, row(999, domain_distance=4.0)]):
+        reasons.setdefault(line["id"], set()).add(line["reason"])
+    assert reasons.pop("0999") == {"out_of_domain"}
+    assert len(reasons) == 60
+    assert {frozenset(own) for own in reasons.values()} == {
+        frozenset({"dark", "out_of_domain"}), frozenset({"bright", "out_of_domain"}),
+    }  # fmt: skip
 
 
 def test_what_no_image_could_get_is_told_with_its_cause():

@@ -70,12 +70,13 @@ def test_statistics_that_do_not_vary_are_no_division_by_zero():
 
 
 def test_the_spread_inside_cells_is_among_the_statistics():
-    board = np.indices((16, 16)).sum(axis=0) % 2 * 255
+    board = np.indices((16, 16)).sum(axis=0) % 2 * 200
     half = np.where(np.arange(16)[:, None] < 8, board, 0).astype(np.uint8)[None, ..., None]
     spreads = domain._spreads(half[..., 0].astype(np.float32) / 255)[0]
-    assert spreads[[0, -1]] == pytest.approx(np.log([0.01, 0.51]), abs=1e-3)
-    assert np.isclose(domain.statistics(half)[0], np.log(0.51), atol=1e-3).any()
-    assert not np.isclose(domain.statistics(np.roll(half, 3, axis=1) // 2)[0], np.log(0.51), atol=1e-3).any()
+    inside = np.log(100 / 255 + 0.01)
+    assert spreads[[0, -1]] == pytest.approx([np.log(0.01), inside], abs=1e-3)
+    assert np.isclose(domain.statistics(half)[0], inside, atol=1e-3).any()
+    assert not np.isclose(domain.statistics(half // 2)[0], inside, atol=1e-3).any()
 
 
 @pytest.mark.parametrize("side", [4, 5, 12, 32, 33])

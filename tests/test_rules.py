@@ -63,6 +63,8 @@ def fitted(labels="a", **changes):
         ((200, 24), (1000, 0), True),
         ((60, 60), (1000, 0), True),  # a class that lies beyond as a whole
         ((60, 60), (60, 60), False),  # and where every class does
+        ((40, 8), (400, 4), True),
+        ((40, 5), (343, 6), False),  # as likely as one in two hundred
         ((10, 1), (200, 6), False),  # one row of ten is chance
         ((12, 2), (12, 0), False),
         ((200, 30), (1000, 300), False),
