@@ -99,3 +99,11 @@ def test_each_kind_of_statistic_tells_pictures_apart():
     fine = slice(levels + 9, levels + 9 + 4)
     assert (other[fine] > one[fine]).all()
     assert len(one) == levels + 9 + 3 * 4, "gradients at three scales"
+
+
+def test_fine_texture_is_gone_at_the_coarser_scales():
+    board = (np.indices((16, 16)).sum(axis=0) % 2 * 200).astype(np.uint8)[None, ..., None]
+    fine, middle, coarse = domain.statistics(board)[0, -12:].reshape(3, 4)
+    assert fine == pytest.approx(np.full(4, np.log(400 / 255 + 0.01)), abs=1e-4)
+    assert middle == pytest.approx(np.full(4, np.log(0.01)), abs=1e-4)
+    assert coarse == pytest.approx(middle)
