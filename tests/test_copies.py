@@ -8,7 +8,9 @@ def leaks(rows, pairs=()):
     return {line["id"]: line for line in lines(rows, pairs) if line["reason"] == "leak"}
 
 
-@pytest.mark.parametrize(("one", "other", "action"), [("a", "b", "warn"), (None, "b", "quarantine"), ("a", None, "quarantine")])
+@pytest.mark.parametrize(
+    ("one", "other", "action"), [("a", "b", "warn"), (None, "b", "quarantine"), ("a", None, "quarantine")]
+)
 def test_a_missing_label_contradicts_no_other(one, other, action):
     found = leaks([row(0, split="test", label=one), row(1, label=other)], [(0, 1, 0.999)])
     assert {line["action"] for line in found.values()} == {action}

@@ -85,7 +85,9 @@ def test_every_side_has_statistics_that_do_not_depend_on_other_images(side):
     found = domain.statistics(images)
     assert np.isfinite(found).all()
     assert np.array_equal(found[1:2], domain.statistics(images[1:2]))
-    assert np.array_equal(domain.statistics(np.concatenate([images, images[..., :1]], axis=3)), found), "alpha is not seen"
+    assert np.array_equal(domain.statistics(np.concatenate([images, images[..., :1]], axis=3)), found), (
+        "alpha is not seen"
+    )
 
 
 def test_each_kind_of_statistic_tells_pictures_apart():

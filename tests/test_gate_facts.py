@@ -14,7 +14,16 @@ from aigc_core.stages.parts import gate_facts
 
 REFERENCE, TRAIN, TEST = range(3)
 #: A measured image, complete and possible.
-SOUND = {"width": 8, "height": 8, "aspect": 1.0, "channels": 3, "mean": 0.5, "std": 0.2, "entropy": 4.0, "sharpness": 0.1}
+SOUND = {
+    "width": 8,
+    "height": 8,
+    "aspect": 1.0,
+    "channels": 3,
+    "mean": 0.5,
+    "std": 0.2,
+    "entropy": 4.0,
+    "sharpness": 0.1,
+}
 
 
 def kept_of(rows):
@@ -45,7 +54,10 @@ USUAL = [(0, 0, TRAIN), (1, 0, TRAIN), (2, 1, TEST), (3, 1, REFERENCE)]
         ([(0, -1, TRAIN)], {"repeated_pictures": 1}),
         ([(-1, 0, TRAIN), (-1, 1, TEST)], {}),
         ([(9, 0, TRAIN, {"mean": np.nan})], {"incomplete_kept": 1}),
-        ([(9, 0, TRAIN, {"channels": np.nan}), (8, 0, TRAIN, {"sharpness": np.nan})], {"incomplete_kept": 2, "channels_share": pytest.approx(5 / 6)}),
+        (
+            [(9, 0, TRAIN, {"channels": np.nan}), (8, 0, TRAIN, {"sharpness": np.nan})],
+            {"incomplete_kept": 2, "channels_share": pytest.approx(5 / 6)},
+        ),
         ([(9, 0, TRAIN, {"std": 0.7}), (8, 0, TRAIN, {"entropy": -1})], {"impossible_kept": 2}),
         ([(9, 0, TRAIN, {"channels": 4})], {"channels_share": 0.8}),
     ],
@@ -85,7 +97,9 @@ def lay_out(tmp_path, read="abcd", measured="abcd", quarantined="d", verdicts=((
     write_table(paths.ingested / "rows.parquet", table(read, ROW_SCHEMA, split="train", source="x"))
     write_table(paths.measures / "part-0.parquet", table(measured, MEASURE_SCHEMA))
     write_table(paths.quarantine / "part-0.parquet", table(quarantined, ROW_SCHEMA, split="train", source="x"))
-    said = [{"id": i, "reason": reason, "action": action, "source": "x", "measure": "m"} for i, reason, action in verdicts]
+    said = [
+        {"id": i, "reason": reason, "action": action, "source": "x", "measure": "m"} for i, reason, action in verdicts
+    ]
     write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(said, VERDICT_SCHEMA))
     return paths
 
@@ -119,5 +133,7 @@ def test_what_could_not_be_looked_for_is_counted(tmp_path):
     paths = Paths(tmp_path)
     with pytest.raises(DataError, match="aigc curate"):
         gate_facts._blind(paths)
-    write_json(paths.verdicts / CALIBRATION_FILE, {"silent": {"dark": "x", "noisy": "y"}, "unchecked_classes": {"heron": 7}})
+    write_json(
+        paths.verdicts / CALIBRATION_FILE, {"silent": {"dark": "x", "noisy": "y"}, "unchecked_classes": {"heron": 7}}
+    )
     assert gate_facts._blind(paths) == {"silent_detectors": 2, "unchecked_classes": 1}
