@@ -20,7 +20,7 @@ def test_a_leak_names_the_twin_whose_label_agrees_before_one_that_is_more_alike(
     rows = [row(0, split="test", label="b"), row(1, split="test"), row(2)]
     (line,) = leaks(rows, [(0, 2, 0.9995), (1, 2, 0.996)]).values()
     assert (line["action"], line["detail"], line["value"]) == ("quarantine", "0001", 0.996)
-    (line,) = leaks(rows[:1] + [row(1, split="test", label="b"), row(2)], [(0, 2, 0.996), (1, 2, 0.9995)]).values()
+    (line,) = leaks([rows[0], row(1, split="test", label="b"), row(2)], [(0, 2, 0.996), (1, 2, 0.9995)]).values()
     assert (line["action"], line["detail"], line["value"]) == ("warn", "0001", 0.9995)
 
 

@@ -219,7 +219,7 @@ def _kinds(
     for label in np.unique(labels[beyond & (labels != "")]).tolist():
         mine = labels == label
         own = values[mine]
-        if _gathered(beyond[mine], beyond[~mine]):
+        if len(own) >= calibration.LEAST_ROWS and _gathered(beyond[mine], beyond[~mine]):
             kind = calibration.fit_tail(own, tail.false_positives, margin, statistic.limit, statistic.apart)
             if kind is not None and kind.threshold > tail.threshold:
                 found[label] = kind
