@@ -147,3 +147,33 @@ def test_scores_of_absolute_rules_are_shares_of_the_bound():
     assert small.scores.tolist() == [0.5, 1]
     assert [small.measure(place) for place in range(2)] == ["width", "height"]
     assert blank.scores.tolist() == [0.5, 1]
+
+
+def test_distances_are_compared_by_their_roots():
+    """The margin of 0.2 beyond reference rows of distance 1 ends at 1.44."""
+    usual = [reference(n, domain_distance=1.0) for n in range(60)]
+    (line,) = lines([*usual, row(900, domain_distance=1.4), row(901, domain_distance=1.5)])
+    assert (line["id"], line["reason"], line["value"]) == ("0901", "out_of_domain", 1.5)
+    assert line["threshold"] == pytest.approx(1.44)
+
+
+def silent(rows, **quality):
+    return set(judge(table(rows), Quality.model_validate(quality)).calibration["silent"])
+
+
+def test_without_labels_no_wrong_one_is_missed():
+    usual = [reference(n, domain_distance=1.0) for n in range(60)]
+    unnamed = [reference(n, domain_distance=1.0, label=None) for n in range(60)]
+    assert silent(usual) == {"label_suspect"}
+    assert silent(unnamed) == set()
+    assert silent(usual, label_suspect={"action": "off"}) == set()
+
+
+def test_where_a_wrong_label_was_found_labels_can_be_told():
+    known = {"label_predicted": "a", "label_probability": 0.5, "label_predicted_probability": 0.5}
+    rows = [reference(n, domain_distance=1.0) for n in range(60)]
+    rows += [row(100 + n, label="abcdefghij"[n % 10], **known) for n in range(100)]
+    assert silent(rows) == {"label_suspect"}
+    rows.append(row(900, label="b", **known | {"label_probability": 1e-6}))
+    assert flagged(rows, "label_suspect") == {"0900"}
+    assert silent(rows) == set()
