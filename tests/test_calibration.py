@@ -200,3 +200,18 @@ def test_the_threshold_keeps_away_from_both_sides_of_the_gap():
     low, high = np.sort(values)[399:401]
     assert tail.apart == 10
     assert low + 0.2 * (high - low) < tail.threshold < high - 0.2 * (high - low)
+
+
+@pytest.mark.parametrize(("rows", "apart"), [(70, 70), (94, 0)])
+def test_more_than_a_fifth_of_the_rows_does_not_stand_apart(rows, apart):
+    rng = np.random.default_rng(0)
+    tail = fit_tail(np.concatenate([rng.normal(0, 1, 330), rng.normal(12, 1, rows)]), 0.001, 0)
+    assert tail.apart == apart
+    assert (tail.threshold > 12) == (apart == 0)
+
+
+def test_rows_within_the_margin_do_not_stand_apart():
+    values = np.append(np.linspace(2, 2.04, 100), np.linspace(2.11, 2.12, 5))
+    near, far = (fit_tail(values, 0.001, margin) for margin in (0.2, 0.01))
+    assert near.apart == (values > near.threshold).sum() == 0
+    assert far.apart == 5

@@ -177,3 +177,12 @@ def test_where_a_wrong_label_was_found_labels_can_be_told():
     rows.append(row(900, label="b", **known | {"label_probability": 1e-6}))
     assert flagged(rows, "label_suspect") == {"0900"}
     assert silent(rows) == set()
+
+
+def test_images_that_show_nothing_do_not_tell_labels_apart():
+    known = {"label_predicted": "a", "label_probability": 0.5, "label_predicted_probability": 0.5}
+    sure = known | {"label_probability": 0.999999, "label_predicted_probability": 0.999999}
+    rows = [reference(n, domain_distance=1.0) for n in range(60)]
+    rows += [row(100 + n, label="abcdefghij"[n % 10], **known) for n in range(60)]
+    assert silent([*rows, *(row(300 + n, std=0.0, **sure) for n in range(40))]) == {"label_suspect"}
+    assert silent([*rows, *(row(300 + n, **sure) for n in range(40))]) == set()
