@@ -19,10 +19,11 @@ from aigc_core.stages.parts import learn
 
 
 def figures(count, seed=0, hidden=0):
-    """Opaque squares of random colours in the middle of nothing (count, 12, 12, 4); what is not seen is random or `hidden`."""
+    """Opaque squares of random colours in the middle of next to nothing (count, 12, 12, 4), whose colours, which nobody sees,
+    are random or `hidden`."""
     rng = np.random.default_rng(seed)
-    found = np.zeros((count, 12, 12, 4), np.uint8)
-    found[..., :3] = rng.integers(0, 256, (count, 12, 12, 3)) if hidden is None else hidden
+    found = np.ones((count, 12, 12, 4), np.uint8)
+    found[..., :3] = rng.integers(0, 128, (count, 12, 12, 3)) if hidden is None else hidden
     rng = np.random.default_rng(seed + 1)
     found[:, 3:9, 3:9, :3] = rng.integers(0, 256, (count, 6, 6, 3))
     found[:, 3:9, 3:9, 3] = 255
@@ -73,8 +74,8 @@ def test_what_is_learnt_from_is_seen_over_black(make, monkeypatch, tmp_path):
     assert 0 < len(ids) == len(images) == sum(split == "reference" for split in version.rows["split"].to_pylist()
                                               ) - broken_references(version)  # fmt: skip
     assert images.shape[1:] == (12, 12, 4)
-    assert not images[images[..., 3] == 0].any()
-    assert images[images[..., 3] == 255].any()
+    assert not images[..., :3][images[..., 3] == 1].any()
+    assert images[..., :3][images[..., 3] == 255].any()
 
 
 def broken_references(version):
