@@ -5,6 +5,8 @@ Legend: H, W = height, width in px; C = channels (1 grey, 3 colour, 4 colour wit
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,12 @@ Pixels = npt.NDArray[np.uint8]
 OPAQUE = 255
 #: Pixels along the diagonal that are looked at before all of them are.
 PROBES = 4
+#: A picture whose mean luminance, of 255, is below the first is nearly black; one of which a few pixels have a mean above the
+#: second is surely not.
+NEARLY_BLACK, SURELY_BRIGHTER = 0.04 * 255, 0.16 * 255
+FEW, MANY = 47, 4093
+#: Weights of grey, and of red, green and blue (ITU-R BT.601) in the luminance, by the number of channels.
+LUMA = {1: (1.0,), 3: (0.299, 0.587, 0.114)}
 #: Up to so many values Python's bytes are compared quicker than numpy's arrays.
 SMALL = 1 << 15
 
@@ -32,6 +40,18 @@ def canonical(pixels: Pixels) -> Pixels:
     if pixels.shape[2] == 3 and _grey(pixels):
         return np.ascontiguousarray(pixels[..., :1])
     return pixels
+
+
+def digest(pixels: Pixels) -> str:
+    """Hex sha256 of shape and pixels (H, W, C), as they are."""
+    whole = hashlib.sha256(_hash_header(pixels.shape))
+    whole.update(np.ascontiguousarray(pixels).data)
+    return whole.hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _hash_header(shape: tuple[int, ...]) -> bytes:
+    return ",".join(str(side) for side in shape).encode() + b":"
 
 
 def _opaque(pixels: Pixels) -> bool:
@@ -72,6 +92,27 @@ def _grey(pixels: Pixels) -> bool:
             return False
     first = pixels[..., 0]
     return bool((first == pixels[..., 1]).all() and (first == pixels[..., 2]).all())
+
+
+def dark_mean(pixels: Pixels) -> float | None:
+    """The mean luminance, from 0 to 255, of pixels (H, W, C) that are nearly black; None for all others.
+
+    Of large pictures some thousand pixels are taken, of those with alpha such as are seen. Most pictures are known by a few
+    pixels not to be nearly black.
+    """
+    lines = pixels.reshape(-1, pixels.shape[2])
+    few = _visible(lines, FEW).tobytes()
+    if sum(few) > SURELY_BRIGHTER * len(few):
+        return None
+    seen = _visible(lines, MANY)
+    mean = float(seen.mean(axis=0) @ LUMA[seen.shape[1]]) if len(seen) else NEARLY_BLACK
+    return mean if mean < NEARLY_BLACK else None
+
+
+def _visible(lines: Pixels, count: int) -> Pixels:
+    """About `count` of the pixels (N, C), without those of which alpha is 0: (M, 1 or 3)."""
+    some = lines[:: len(lines) // count | 1]  # an odd step: widths are even, and no column shall be taken alone
+    return some[some[:, 3] > 0, :3] if some.shape[1] == 4 else some
 
 
 def without_hidden(pixels: Pixels) -> Pixels:
