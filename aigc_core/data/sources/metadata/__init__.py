@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aigc_core.data.sources.archives import Files
-from aigc_core.data.sources.kinds import Sorted, suffix_of
+from aigc_core.data.sources.kinds import PARQUET, Sorted, suffix_of
 from aigc_core.data.sources.metadata import records, text
 from aigc_core.data.sources.metadata.beside import read_beside
 from aigc_core.data.sources.metadata.joining import Table, join
@@ -144,7 +144,7 @@ def _opened(name: str, content: bytes, names: FileNames, tally: Tally) -> Table 
     suffix = suffix_of(name)
     if suffix in (".csv", ".tsv"):
         return _opened_text(name, content, names, tally)
-    if suffix in (".parquet", ".pq"):
+    if suffix in PARQUET:
         header, rows, unit = *records.read_parquet(name, content), "row"
     elif suffix == ".json":
         header, rows, unit = *records.read_json(name, content), "entry"
