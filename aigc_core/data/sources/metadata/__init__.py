@@ -13,7 +13,7 @@ from aigc_core.data.sources.metadata import records, text
 from aigc_core.data.sources.metadata.beside import read_beside
 from aigc_core.data.sources.metadata.joining import Table, join
 from aigc_core.data.sources.metadata.meeting import FileNames
-from aigc_core.data.sources.metadata.roles import Facts, find_roles, held_out_first
+from aigc_core.data.sources.metadata.roles import Facts, find_roles
 from aigc_core.data.sources.tally import Tally
 from aigc_core.data.splits import split_name
 from aigc_core.errors import SourceError
@@ -27,7 +27,7 @@ USUAL_TABLES = frozenset(
 #: First lines of a text that tell whether it is a list of files.
 LIST_LINES = 3
 
-__all__ = ["Facts", "held_out_first", "read_metadata"]
+__all__ = ["Facts", "read_metadata"]
 
 
 def read_metadata(files: Files, found: Sorted, root: Path | None, tally: Tally) -> dict[str, Facts]:
