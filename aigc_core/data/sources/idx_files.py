@@ -66,7 +66,9 @@ class IdxFile:
         behind these or before the height."""
         shape = " x ".join(map(str, self.shape))
         if len(self.shape) not in (3, 4) or math.prod(self.shape[1:]) == 0:
-            raise SourceError(f"{self.name} has the shape {shape or 'of one number'}: images need count x height x width")
+            raise SourceError(
+                f"{self.name} has the shape {shape or 'of one number'}: images need count x height x width"
+            )
         if self.channels_first and self.shape[1] not in CHANNELS:
             raise SourceError(
                 f"{self.name} has the shape {shape}: of four numbers the last, or the second, must be 1, 3 or 4 channels"

@@ -99,10 +99,10 @@ def _closed(content: bytes, frame: dict[int, int], decoded: Callable[[bytes], Pi
     """`ended` for a file with this frame, of which every scan began."""
     cut = content.rstrip(b"\0").removesuffix(b"\xff")
     others = (decoded(cut + filling + END) for filling in FILLINGS)
-    other = next(others)
+    first = next(others)
     picture = decoded(cut + END)
     seen = np.zeros(picture.shape[:2], np.bool_)
-    for other in itertools.chain([other], others):
+    for other in itertools.chain([first], others):
         apart = np.maximum(picture, other) - np.minimum(picture, other)
         seen |= apart.reshape(*seen.shape, -1).any(axis=2)
         missing, units = _missing_units(seen, frame)

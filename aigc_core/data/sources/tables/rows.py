@@ -258,4 +258,3 @@ def _values(part: Part, column: Column, batch: pa.RecordBatch | pa.Table | None,
 
 def _teller(tally: Tally, name: str, start: int) -> Seen:
     return lambda code, index, count: tally.add(code, f"{name}#{start + index}", count)
-
