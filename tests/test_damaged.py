@@ -112,7 +112,7 @@ def zeroed(content, share):
 
 WRITTEN = {
     "PNG": {}, "JPEG": {}, "progressive": {"kind": "JPEG", "progressive": True}, "restarts": {"kind": "JPEG", "restart_marker_blocks": 2},
-    "WebP": {"kind": "WEBP"}, "lossless WebP": {"kind": "WEBP", "lossless": True}, "GIF": {}, "LZW": {"kind": "TIFF", "compression": "tiff_lzw"},
+    "AVIF": {}, "deep AVIF": {"kind": "AVIF", "quality": 100}, "WebP": {"kind": "WEBP"}, "lossless WebP": {"kind": "WEBP", "lossless": True}, "GIF": {}, "LZW": {"kind": "TIFF", "compression": "tiff_lzw"},
 }  # fmt: skip
 
 
@@ -249,6 +249,24 @@ def test_the_zeros_that_a_flat_webp_needs_are_no_damage(method, lossless):
     content = saved(pixels, "WEBP", method=method, lossless=lossless, quality=20)
     assert image.decode(content).notes == ()
     assert method or content.endswith(bytes(16)), "the file that this is about"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_an_avif_may_hold_zeros_that_decide_no_pixel(mode):
+    content = saved(smooth(2, 64, 96, 4 if mode == "RGBA" else 3), "AVIF", mode)
+    wanted = image.decode(content)
+    place = content.index(b"mdat") - 4
+    longer = content[:place] + struct.pack(">I", len(content) - place + 50) + content[place + 4 :] + bytes(50)
+    open_end = content[:place] + bytes(4) + content[place + 4 :] + bytes(50)
+    for other in (longer, open_end):
+        found = image.decode(other)
+        assert found.notes == wanted.notes == ()
+        np.testing.assert_array_equal(found.pixels, wanted.pixels)
+    for cut in (16, 40):
+        for other in (content, longer[:-50] + bytes(50), open_end):
+            end = len(content)
+            with pytest.raises(DecodeError):
+                image.decode(other[: end - cut] + bytes(cut) + other[end:])
 
 
 SEGMENTS = {

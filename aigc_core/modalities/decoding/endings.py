@@ -6,10 +6,12 @@ A file that was broken off is often as long as it should be, with zeros for what
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import struct
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 from PIL import Image
 
 from aigc_core.errors import DecodeError
@@ -23,8 +25,10 @@ PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 #: Packed bytes that are unpacked at once, bytes that they may become at once, and packed bytes that cannot become many.
 PIECE, MOST, SMALL = 1 << 14, 1 << 18, 1 << 10
-#: So many zeros at the end of the picture of a WebP are looked into, by taking so many away: more than its readers look ahead.
-ZEROS, TAKEN = 16, 12
+#: So many zeros at the end of the picture of a WebP or AVIF are looked into.
+ZEROS = 16
+#: So many of a WebP's are taken away for it: more than its readers look ahead.
+TAKEN = 12
 
 Decode = Callable[[bytes], Pixels]
 
@@ -41,6 +45,8 @@ def check(image: Image.Image, content: bytes, decoded: Decode) -> tuple[str, ...
         return jpeg_end.check(image, content, decoded)
     elif image.format == "WEBP":
         _check_webp(content, decoded)
+    elif image.format == "AVIF":
+        _check_avif(image, content, decoded)
     return ()
 
 
@@ -120,3 +126,34 @@ def _webp_picture(content: bytes) -> tuple[bytes, int, int]:
         # The chunks of a frame of an animation lie within it, behind its 16 bytes of place and time.
         place += 8 + (16 if name == b"ANMF" else length + length % 2)
     return b"", place, place
+
+
+def _check_avif(image: Image.Image, content: bytes, decoded: Decode) -> None:
+    """Raise DecodeError for an AVIF, whose image is loaded, that ends in zeros which decide pixels: with others in their
+    place it is another picture, or none."""
+    start, end = _media_data(content)
+    if end - start < ZEROS or any(content[end - ZEROS : end]):
+        return
+    zeros = end - start - len(content[start:end].rstrip(b"\0"))
+    other = content[: end - zeros] + hashlib.shake_128(b"").digest(zeros) + content[end:]
+    with contextlib.suppress(OSError, ValueError, SyntaxError, RuntimeError):
+        if np.array_equal(np.asarray(image), decoded(other)):
+            return
+    raise DecodeError(f"a damaged AVIF: the last {zeros:,} bytes of its picture are zeros")
+
+
+def _media_data(content: bytes) -> tuple[int, int]:
+    """Begin and end of the last box with media data in an ISO media file (ISO/IEC 14496-12); an empty one where there is none."""
+    found, place = (0, 0), 0
+    while place + 8 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        head = 8
+        if size == 1 and place + 16 <= len(content):  # the size stands behind the name
+            (size,), head = struct.unpack_from(">Q", content, place + 8), 16
+        end = place + size if size else len(content)
+        if end < place + head:
+            break
+        if name == b"mdat":
+            found = place + head, min(end, len(content))
+        place = end
+    return found
