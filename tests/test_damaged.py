@@ -361,6 +361,19 @@ def test_a_progressive_jpeg_without_its_last_scan_is_corrupt():
             image.decode(content[:place] + jpeg_end.END)
 
 
+@pytest.mark.parametrize(("change", "forgiven"), [(0, True), (12, True), (13, False)])
+def test_the_last_unit_of_a_small_jpeg_may_be_missing_where_it_changes_little(change, forgiven):
+    content = saved(smooth(2, 32, 32), "JPEG")[:-2]
+    other = np.zeros((32, 32, 3), np.uint8)
+    other[16:, 16:] = change  # one of four units, so that the mean is a quarter
+
+    def decoded(file):
+        return np.zeros_like(other) if file == content + jpeg_end.END else other
+
+    assert (jpeg_end.ended(content, decoded) is not None) == forgiven
+    assert 4 * jpeg_end.MISSING_LEVELS == 12
+
+
 def test_the_units_that_a_cut_concerns_are_counted_in_the_order_of_reading():
     missing = np.zeros((40, 40), np.bool_)
     assert jpeg_end._missing_units(missing, {1: 0x22, 2: 0x11, 3: 0x11}) == (0, 9)

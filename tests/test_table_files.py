@@ -437,6 +437,17 @@ class TestSaved:
         with pytest.raises(SourceError, match="leads out of the folder"):
             opened("hf", make.root / "saved")
 
+    def test_a_file_of_a_split_that_leads_out_of_the_folder(self, make):
+        rows = datasets.Dataset.from_dict({"image": pictures(make)})
+        rows.save_to_disk(make.root / "saved")
+        rows.save_to_disk(make.root / "other")
+        state = make.root / "saved/state.json"
+        told = json.loads(state.read_text())
+        told["_data_files"][0]["filename"] = "../other/" + told["_data_files"][0]["filename"]
+        state.write_text(json.dumps(told))
+        with pytest.raises(SourceError, match="leads out of the folder"):
+            opened("hf", make.root / "saved")
+
     def test_a_stream_says_the_same(self, make):
         told = {"images": datasets.Sequence(datasets.Image()), "label": datasets.Sequence(datasets.Value("int8"))}
         rows = [[{"bytes": png, "path": None}] for png in pictures(make)]
