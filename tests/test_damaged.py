@@ -11,7 +11,7 @@ from PIL import Image
 from aigc_core.errors import DecodeError
 from aigc_core.modalities import image
 from aigc_core.modalities.decoding import exif, jpeg_end
-from aigc_core.modalities.decoding.endings import PIECE
+from aigc_core.modalities.decoding.endings import PIECE, SMALL
 from aigc_core.modalities.decoding.metadata import FIRST_FRAME_ALONE, IGNORED
 
 COLOUR = smooth(5)
@@ -267,6 +267,18 @@ def test_an_avif_may_hold_zeros_that_decide_no_pixel(mode):
             end = len(content)
             with pytest.raises(DecodeError):
                 image.decode(other[: end - cut] + bytes(cut) + other[end:])
+
+
+@pytest.mark.parametrize("noisy", [0, 1, 20])
+def test_a_png_that_unpacks_to_much_more_and_ends_wrongly_has_all_of_its_pixels(noisy):
+    pixels = np.zeros((2000, 300, 3), np.uint8)
+    pixels[:noisy] = np.random.default_rng(0).integers(0, 256, (noisy, 300, 3))
+    whole = short_png(pixels, 2000)
+    start, end = whole.index(b"IDAT") + 4, len(whole) - 16
+    assert len(whole) > SMALL
+    for tail in (b"", bytes(4), b"junk" * 9):  # in place of the checksum of the unpacked bytes
+        content = whole[: start - 8] + chunk(b"IDAT", whole[start : end - 4] + tail) + chunk(b"IEND", b"")
+        assert same(content, pixels if noisy else pixels[..., :1]) == ()
 
 
 SEGMENTS = {
