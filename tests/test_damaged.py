@@ -276,8 +276,12 @@ def test_a_png_that_unpacks_to_much_more_and_ends_wrongly_has_all_of_its_pixels(
     whole = short_png(pixels, 2000)
     start, end = whole.index(b"IDAT") + 4, len(whole) - 16
     assert len(whole) > SMALL
-    for tail in (b"", bytes(4), b"junk" * 9):  # in place of the checksum of the unpacked bytes
-        content = whole[: start - 8] + chunk(b"IDAT", whole[start : end - 4] + tail) + chunk(b"IEND", b"")
+    for cut, tail in (
+        (4, b""),
+        (5, bytes(4)),
+        (5, b"junk" * 9),
+    ):  # the checksum of the unpacked bytes, and what is before it
+        content = whole[: start - 8] + chunk(b"IDAT", whole[start : end - cut] + tail) + chunk(b"IEND", b"")
         assert same(content, pixels if noisy else pixels[..., :1]) == ()
 
 
