@@ -20,8 +20,8 @@ OPAQUE = 255
 PROBES = 4
 #: A picture whose mean luminance, of 255, is below the first is nearly black; one of which a few pixels have a mean above the
 #: second is surely not.
-NEARLY_BLACK, SURELY_BRIGHTER = 0.04 * 255, 0.16 * 255
-FEW, MANY = 47, 4093
+NEARLY_BLACK, SURELY_BRIGHTER = 0.04 * 255, 0.1 * 255
+FEW, MANY = 191, 4093
 #: Weights of grey, and of red, green and blue (ITU-R BT.601) in the luminance, by the number of channels.
 LUMA = {1: (1.0,), 3: (0.299, 0.587, 0.114)}
 #: Up to so many values Python's bytes are compared quicker than numpy's arrays.
@@ -97,22 +97,29 @@ def _grey(pixels: Pixels) -> bool:
 def dark_mean(pixels: Pixels) -> float | None:
     """The mean luminance, from 0 to 255, of pixels (H, W, C) that are nearly black; None for all others.
 
-    Of large pictures some thousand pixels are taken, of those with alpha such as are seen. Most pictures are known by a few
-    pixels not to be nearly black.
+    Of large pictures some thousand pixels are taken, of those with alpha such as are seen. Most pictures are known by the
+    green of a few pixels not to be nearly black.
     """
-    lines = pixels.reshape(-1, pixels.shape[2])
-    few = _visible(lines, FEW).tobytes()
-    if sum(few) > SURELY_BRIGHTER * len(few):
+    channels = pixels.shape[2]
+    colours = min(channels, 3)
+    green = _spread(pixels, colours // 2, FEW).tobytes()
+    seen = len(green) - (_spread(pixels, 3, FEW).tobytes().count(0) if channels == 4 else 0)
+    if sum(green) > SURELY_BRIGHTER * seen:  # hidden pixels are 0
         return None
-    seen = _visible(lines, MANY)
-    mean = float(seen.mean(axis=0) @ LUMA[seen.shape[1]]) if len(seen) else NEARLY_BLACK
+    planes = [_spread(pixels, channel, MANY) for channel in range(colours)]
+    count = int(np.count_nonzero(_spread(pixels, 3, MANY))) if channels == 4 else len(planes[0])
+    if not count:
+        return None
+    sums = (float(np.add.reduce(plane, dtype=np.int64)) for plane in planes)
+    mean = sum(weight * total for weight, total in zip(LUMA[colours], sums, strict=True)) / count
     return mean if mean < NEARLY_BLACK else None
 
 
-def _visible(lines: Pixels, count: int) -> Pixels:
-    """About `count` of the pixels (N, C), without those of which alpha is 0: (M, 1 or 3)."""
-    some = lines[:: len(lines) // count | 1]  # an odd step: widths are even, and no column shall be taken alone
-    return some[some[:, 3] > 0, :3] if some.shape[1] == 4 else some
+def _spread(pixels: Pixels, channel: int, count: int) -> Pixels:
+    """One channel (N,) of about `count` of the pixels (H, W, C)."""
+    channels = pixels.shape[2]
+    step = pixels.size // channels // count | 1  # an odd one: widths are even, and no column shall be taken alone
+    return pixels.reshape(-1)[channel :: step * channels]
 
 
 def without_hidden(pixels: Pixels) -> Pixels:
