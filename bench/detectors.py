@@ -47,7 +47,7 @@ def settings() -> argparse.Namespace:
     parser.add_argument(
         "--sheets", type=Path, metavar="DIR", help="write contact sheets of what is planted, and run nothing"
     )
-    parser.add_argument("--summary", action="store_true", help="print the summary alone, one line per set")
+    parser.add_argument("--summary", action="store_true", help="the summary alone, one line per set and rate")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into docs/detectors.md")
     s = parser.parse_args()
     if s.small:

@@ -140,9 +140,10 @@ def _solve(
     whole, aims = sum(products.values()), sum(targets.values())
     solutions: dict[int, list[Array]] = {fold: [] for fold in names}
     for fold, found in solutions.items():
-        rest, aim = whole - products[fold], aims - targets[fold]
+        aim = aims - targets[fold]
         for ridge in RIDGES:
-            weighted = rest.T.astype(np.float64)  # the same, in the order in which it is factorised in its place
+            # Transposed it is the same, in the order in which it is factorised in its place.
+            weighted = np.subtract(whole.T, products[fold].T, dtype=np.float64)
             weighted[np.diag_indices(size)] += np.append(np.full(size - 1, ridge), CONSTANT)
             factor = cho_factor(weighted, overwrite_a=True, check_finite=False)
             found.append(cho_solve(factor, aim, check_finite=False).astype(np.float32))

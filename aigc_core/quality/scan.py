@@ -22,7 +22,7 @@ from aigc_core.quality.small import Part, part_of
 from aigc_core.records import MEASURE_SCHEMA
 
 #: Rows per chunk, and bytes of encoded content that end a chunk earlier.
-CHUNK_ROWS = 512
+CHUNK_ROWS = 256
 CHUNK_BYTES = 8 << 20
 #: What is measured of every image that can be decoded: the numeric columns of MEASURE_SCHEMA but for the size of the file.
 NUMBERS = {

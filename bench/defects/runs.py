@@ -159,7 +159,7 @@ def bench(name: str, chosen: sets.Set, rate: float, s: argparse.Namespace, known
     if not s.no_peers and peers.missing():
         head += f" Not installed: {', '.join(peers.missing())}."
     table = tables.full(head, whole, {tool: scoring.merged(runs) for tool, runs in theirs.items()})
-    if s.write or not s.summary:
+    if not s.summary:
         publish(table, mark(name, rate, s), s.write)
     return tables.line(name if len(s.rate) == 1 else f"{name}, {rate:.1%}", whole)
 
@@ -175,7 +175,8 @@ def everything(s: argparse.Namespace) -> None:
     chosen_sets = sets.chosen(s.sets, s.folder)
     if s.write:
         page = s.write.read_text()
-        marks = [mark(name, rate, s) for name in (*chosen_sets, "summary") for rate in s.rate]
+        marks = [mark(name, rate, s) for name in (() if s.summary else chosen_sets) for rate in s.rate]
+        marks.append(mark("summary", s.rate[0], s))
         if absent := [one for one in marks if f"<!-- {one} -->" not in page]:
             raise SystemExit(
                 f"{s.write} has no place for {', '.join(absent)}: add the two markers of each, or leave --write out"
