@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aigc_core.modalities.decoding import tiff
 
@@ -24,6 +24,9 @@ WEBP_METADATA = 0x20 | 0x08 | 0x04
 #: A text that says how an image lies is far shorter.
 LONGEST_TEXT = 1 << 20
 JFIF_LENGTH, ADOBE_LENGTH = 14, 12
+#: Notes on what is left out.
+IGNORED = "metadata that cannot be read ignored"
+FIRST_FRAME_ALONE = "what cannot be read beside the first frame ignored"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Bare:
 
     content: bytes
     info: dict[str, Any] = field(default_factory=dict)
-    note: str = "metadata that cannot be read ignored"
+    note: str = IGNORED
 
 
 def without_metadata(content: bytes) -> Bare | None:
@@ -44,6 +47,24 @@ def without_metadata(content: bytes) -> Bare | None:
             except (struct.error, IndexError, ValueError):
                 return None
     return None
+
+
+class PngHeader(NamedTuple):
+    """What the chunk IHDR of a PNG says."""
+
+    width: int  # px
+    height: int  # px
+    bits: int  # per sample
+    colour: int  # 0 grey, 2 colour, 3 palette, 4 grey with alpha, 6 colour with alpha
+    packing: int
+    filtering: int
+    interlaced: int
+
+
+def png_header(content: bytes) -> PngHeader:
+    """The header of a PNG, which another chunk may precede. Raises struct.error where there is none."""
+    body = next((body for name, body, _ in png_chunks(content) if name == b"IHDR"), b"")
+    return PngHeader(*struct.unpack_from(">IIBBBBB", body))
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -63,7 +84,7 @@ def checksum(name: bytes, body: bytes) -> bytes:
 
 def _png(content: bytes) -> Bare:
     parts, info = [PNG], dict[str, Any]()
-    colour, entries = content[25], 0
+    colour, entries = png_header(content).colour, 0
     for name, body, check in png_chunks(content):
         if name not in PNG_PIXELS:
             info |= _png_position(name, body)
@@ -163,7 +184,7 @@ def _gif(content: bytes) -> Bare:
             parts.append(content[start:place])
         if not extension:
             break
-    return Bare(b"".join([*parts, b";"]), note="what cannot be read beside the first frame ignored")
+    return Bare(b"".join([*parts, b";"]), note=FIRST_FRAME_ALONE)
 
 
 def _tiff(content: bytes) -> Bare | None:
