@@ -21,6 +21,8 @@ PNG_KEY = {0: 2, 2: 6}
 WEBP_PIXELS = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"})
 #: Flags of VP8X for ICC, EXIF and XMP.
 WEBP_METADATA = 0x20 | 0x08 | 0x04
+#: Length and name before each chunk of a PNG, and what its IHDR holds.
+_CHUNK, _HEADER = struct.Struct(">I4s"), struct.Struct(">IIBBBBB")
 #: A text that says how an image lies is far shorter.
 LONGEST_TEXT = 1 << 20
 JFIF_LENGTH, ADOBE_LENGTH = 14, 12
@@ -63,15 +65,17 @@ class PngHeader(NamedTuple):
 
 def png_header(content: bytes) -> PngHeader:
     """The header of a PNG, which another chunk may precede. Raises struct.error where there is none."""
+    if content[12:16] == b"IHDR":
+        return PngHeader(*_HEADER.unpack_from(content, 16))
     body = next((body for name, body, _ in png_chunks(content) if name == b"IHDR"), b"")
-    return PngHeader(*struct.unpack_from(">IIBBBBB", body))
+    return PngHeader(*_HEADER.unpack_from(body))
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Names, bodies and checksums of the chunks of a PNG; the last one may be cut off."""
     place = len(PNG)
     while place + 8 <= len(content):
-        length, name = struct.unpack_from(">I4s", content, place)
+        length, name = _CHUNK.unpack_from(content, place)
         end = place + 8 + length
         yield name, content[place + 8 : end], content[end : end + 4]
         place = end + 4
@@ -79,7 +83,7 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 def checksum(name: bytes, body: bytes) -> bytes:
     """The checksum of a chunk of a PNG."""
-    return struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
+    return zlib.crc32(body, zlib.crc32(name)).to_bytes(4, "big")
 
 
 def _png(content: bytes) -> Bare:
