@@ -4,8 +4,8 @@ import pytest
 from judged_rows import found, lines, row
 
 
-def leaks(rows, pairs=()):
-    return {line["id"]: line for line in lines(rows, pairs) if line["reason"] == "leak"}
+def leaks(rows, pairs=(), **quality):
+    return {line["id"]: line for line in lines(rows, pairs, **quality) if line["reason"] == "leak"}
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,21 @@ def test_the_share_of_a_label_is_its_score_and_rows_without_one_are_not_blamed()
     (line,) = (line for line in lines(rows) if line["reason"] == "label_conflict")
     assert (line["id"], line["score"], line["value"]) == ("0003", 0.25, 2)
     assert line["detail"].split()[-1] == "a"
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_a_leak_is_found_whichever_row_of_the_pair_is_the_judged_one(held):
+    rows = [row(n, split="test" if n == held else "train") for n in range(2)]
+    assert leaks(rows, [(0, 1, 0.999)]).keys() == {f"{1 - held:04d}"}
+
+
+def test_of_twins_with_equal_pixels_the_one_whose_label_agrees_is_named():
+    held = [row(n, split="test", content_hash="same", label=label) for n, label in enumerate("bac")]
+    (line,) = leaks([*held, row(3)], [(0, 3, 0.999)], label_conflict={"action": "warn"}).values()
+    assert (line["action"], line["detail"]) == ("quarantine", "0001")
+
+
+def test_equal_pixels_leak_whatever_the_labels():
+    rows = [row(0, split="test", content_hash="same", label="b"), row(1, content_hash="same")]
+    (line,) = leaks(rows, label_conflict={"action": "warn"}).values()
+    assert (line["id"], line["action"]) == ("0001", "quarantine")
