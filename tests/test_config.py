@@ -33,6 +33,19 @@ def test_a_refused_value_is_named(raw, name):
         config.parse(raw)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("foldr", "folder"), ("parquets", "parquet"), ("Mix", "mix"), (3, None)]
+)
+def test_a_mistyped_kind_is_one_sentence_with_all_kinds_and_the_nearest(written, meant):
+    with pytest.raises(ConfigError) as caught:
+        config.parse({"source": {"kind": written}})
+    said = str(caught.value)
+    assert said.count("source.kind") == 1
+    assert repr(written) in said
+    assert all(kind in said for kind in ("digits", "idx", "folder", "parquet", "hf", "torchvision", "mix"))
+    assert (f"did you mean {meant!r}" in said) == (meant is not None)
+
+
 @pytest.mark.parametrize("rule", ["leak", "duplicate_near"])
 def test_bounds_on_similarity_stand_in_order_and_not_below_what_measure_keeps(rule):
     own = getattr(config.Quality(), rule).model_dump()
@@ -64,7 +77,7 @@ def test_a_preset_fills_what_stands_at_its_default_and_nothing_else():
     assert config.parse({"train": {"preset": None}}).train == config.Train()
     for wrong in ("dcgan", ["dcgan-mnist"]):
         with pytest.raises(
-            ConfigError, match=r"train\.preset = .* is refused: Input should be 'dcgan-mnist' or 'dcgan-r1-mnist'$"
+            ConfigError, match=r"train\.preset = .* is refused: .*it may be dcgan-mnist, dcgan-r1-mnist$"
         ):
             config.parse({"train": {"preset": wrong}})
     with pytest.raises(ConfigError, match=r"train\.network"):

@@ -10,10 +10,11 @@ from PIL import Image
 
 from aigc_core.errors import DecodeError
 from aigc_core.modalities import image
-from aigc_core.modalities.decoding import jpeg_end
+from aigc_core.modalities.decoding import exif, jpeg_end
+from aigc_core.modalities.decoding.endings import PIECE, SMALL
+from aigc_core.modalities.decoding.metadata import FIRST_FRAME_ALONE, IGNORED
 
 COLOUR = smooth(5)
-IGNORED = "metadata that cannot be read ignored"
 
 
 def same(content, wanted=COLOUR, tolerance=0.0):
@@ -46,7 +47,7 @@ def test_what_is_ignored_is_noted():
     assert same(plain) == ()
     assert same(with_chunk(plain, b"pHYs", b"\0")) == (IGNORED,)
     assert same(with_chunk(plain, b"tEXt", b"k\0v", sound=False)) == (IGNORED,)
-    assert same(with_chunk(plain, b"eXIf", b"no EXIF")) == ("EXIF that cannot be read ignored",)
+    assert same(with_chunk(plain, b"eXIf", b"no EXIF")) == (exif.UNREADABLE,)
 
 
 def test_text_beyond_every_limit_of_pillow():
@@ -111,7 +112,7 @@ def zeroed(content, share):
 
 WRITTEN = {
     "PNG": {}, "JPEG": {}, "progressive": {"kind": "JPEG", "progressive": True}, "restarts": {"kind": "JPEG", "restart_marker_blocks": 2},
-    "WebP": {"kind": "WEBP"}, "lossless WebP": {"kind": "WEBP", "lossless": True}, "GIF": {}, "LZW": {"kind": "TIFF", "compression": "tiff_lzw"},
+    "AVIF": {}, "deep AVIF": {"kind": "AVIF", "quality": 100}, "WebP": {"kind": "WEBP"}, "lossless WebP": {"kind": "WEBP", "lossless": True}, "GIF": {}, "LZW": {"kind": "TIFF", "compression": "tiff_lzw"},
 }  # fmt: skip
 
 
@@ -193,9 +194,51 @@ def test_the_checksum_of_pixels_counts_and_that_of_later_frames_does_not(sound):
     same(bytes(moving))
 
 
-def test_a_chunk_before_the_header_of_a_png_condemns_nothing():
-    content = saved(COLOUR)
-    same(content[:8] + chunk(b"CgBI", b"P\0 \2") + content[8:])
+def after_another(content):
+    """A PNG whose header comes second."""
+    return content[:8] + chunk(b"CgBI", b"P\0 \2") + content[8:]
+
+
+def test_a_chunk_before_the_header_of_a_png_condemns_nothing_and_hides_nothing():
+    assert same(after_another(saved(COLOUR))) == ()
+    deep = png(COLOUR.astype(np.uint16) * 257 + 100, 16, 2)
+    np.testing.assert_array_equal(image.decode(after_another(deep)).pixels, image.decode(deep).pixels)
+    assert image.decode(after_another(deep)).notes == image.decode(deep).notes != ()
+    few = png(smooth(1, channels=1) // 64, 2, 0, chunk(b"tRNS", b"\0\1"))
+    np.testing.assert_array_equal(image.decode(after_another(few)).pixels, image.decode(few).pixels)
+    with pytest.raises(DecodeError, match="of the"):
+        image.decode(after_another(short_png(COLOUR, 12)))
+    broken = bytearray(after_another(saved(COLOUR)))
+    broken[-13] ^= 1
+    with pytest.raises(DecodeError, match="checksum"):
+        image.decode(bytes(broken))
+
+
+def test_the_form_of_png_that_apple_writes_for_itself_is_named():
+    content = png(COLOUR, 8, 2)
+    start, end = content.index(b"IDAT") + 4, len(content) - 16
+    raw = content[start + 2 : end - 4]  # without the two bytes before and the checksum behind
+    with pytest.raises(DecodeError, match="CgBI"):
+        image.decode(after_another(content[: start - 8] + chunk(b"IDAT", raw) + chunk(b"IEND", b"")))
+
+
+@pytest.mark.parametrize("parts", [1, 7, 1000])
+def test_the_bytes_of_a_large_png_are_counted_in_pieces(parts):
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    pixels[150:] = 0
+    for rows in (200, 199, 150):
+        whole = short_png(pixels, rows)
+        start, end = whole.index(b"IDAT") + 4, len(whole) - 16
+        body = whole[start:end]
+        assert len(body) > 4 * PIECE
+        step = -(-len(body) // parts)
+        cut = b"".join(chunk(b"IDAT", body[at : at + step]) for at in range(0, len(body), step))
+        content = whole[: start - 8] + cut + chunk(b"IEND", b"")
+        if rows == 200:
+            assert same(content, pixels) == ()
+        else:
+            with pytest.raises(DecodeError, match=f"{rows * 901:,} of the {200 * 901:,} bytes"):
+                image.decode(content)
 
 
 @pytest.mark.parametrize("method", [0, 4])
@@ -206,6 +249,40 @@ def test_the_zeros_that_a_flat_webp_needs_are_no_damage(method, lossless):
     content = saved(pixels, "WEBP", method=method, lossless=lossless, quality=20)
     assert image.decode(content).notes == ()
     assert method or content.endswith(bytes(16)), "the file that this is about"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_an_avif_may_hold_zeros_that_decide_no_pixel(mode):
+    content = saved(smooth(2, 64, 96, 4 if mode == "RGBA" else 3), "AVIF", mode)
+    wanted = image.decode(content)
+    place = content.index(b"mdat") - 4
+    longer = content[:place] + struct.pack(">I", len(content) - place + 50) + content[place + 4 :] + bytes(50)
+    open_end = content[:place] + bytes(4) + content[place + 4 :] + bytes(50)
+    for other in (longer, open_end):
+        found = image.decode(other)
+        assert found.notes == wanted.notes == ()
+        np.testing.assert_array_equal(found.pixels, wanted.pixels)
+    for cut in (16, 40):
+        for other in (content, longer[:-50] + bytes(50), open_end):
+            end = len(content)
+            with pytest.raises(DecodeError):
+                image.decode(other[: end - cut] + bytes(cut) + other[end:])
+
+
+@pytest.mark.parametrize("noisy", [0, 1, 20])
+def test_a_png_that_unpacks_to_much_more_and_ends_wrongly_has_all_of_its_pixels(noisy):
+    pixels = np.zeros((2000, 300, 3), np.uint8)
+    pixels[:noisy] = np.random.default_rng(0).integers(0, 256, (noisy, 300, 3))
+    whole = short_png(pixels, 2000)
+    start, end = whole.index(b"IDAT") + 4, len(whole) - 16
+    assert len(whole) > SMALL
+    for cut, tail in (
+        (4, b""),
+        (5, bytes(4)),
+        (5, b"junk" * 9),
+    ):  # the checksum of the unpacked bytes, and what is before it
+        content = whole[: start - 8] + chunk(b"IDAT", whole[start : end - cut] + tail) + chunk(b"IEND", b"")
+        assert same(content, pixels if noisy else pixels[..., :1]) == ()
 
 
 SEGMENTS = {
@@ -259,7 +336,7 @@ def test_a_jpeg_without_its_end_is_kept_where_the_picture_is_there(mode, options
 
 def test_a_missing_end_is_noted():
     content = saved(COLOUR, "JPEG")
-    assert image.decode(content[:-2]).notes == ("end of the JPEG missing, its picture is there",)
+    assert image.decode(content[:-2]).notes == (jpeg_end.MISSING,)
     assert image.decode(segment(content, 0xEE, b"Adobe\0")[:-2]).notes == image.decode(content[:-2]).notes
 
 
@@ -268,6 +345,49 @@ def test_a_corner_of_a_small_picture_is_a_visible_part():
     content = saved(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), "JPEG", quality=90)
     with pytest.raises(DecodeError, match="truncated"):
         image.decode(content[:-60])
+
+
+def scans(content):
+    """Places of the markers that begin a scan."""
+    return [place for place in range(len(content)) if content.startswith(jpeg_end.START_OF_SCAN, place)]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_whether_every_scan_of_a_jpeg_began(mode):
+    def began(content):
+        return jpeg_end._all_scans_began(content, jpeg_end._header(content)[0])
+
+    plain = saved(COLOUR, "JPEG", mode)
+    assert began(plain)
+    assert not began(plain[: scans(plain)[0]])
+    assert jpeg_end._header(plain)[1] == scans(plain)[0]
+    content = saved(COLOUR, "JPEG", mode, progressive=True)
+    places = scans(content)
+    assert len(places) > 3
+    assert began(content)
+    assert began(content[: places[-1] + 20]), "the last one only has to begin"
+    for place in places:
+        assert not began(content[:place] + jpeg_end.END)
+
+
+def test_a_progressive_jpeg_without_its_last_scan_is_corrupt():
+    content = saved(smooth(2, 160, 240), "JPEG", progressive=True, quality=90)
+    for place in scans(content)[1:]:
+        with pytest.raises(DecodeError):
+            image.decode(content[:place] + jpeg_end.END)
+
+
+@pytest.mark.parametrize(("change", "forgiven"), [(0, True), (12, True), (13, False)])
+def test_the_last_unit_of_a_small_jpeg_may_be_missing_where_it_changes_little(change, forgiven):
+    content = saved(smooth(2, 32, 32), "JPEG")[:-2]
+    other = np.zeros((32, 32, 3), np.uint8)
+    other[16:, 16:] = change  # one of four units, so that the mean is a quarter
+
+    def decoded(file):
+        return np.zeros_like(other) if file == content + jpeg_end.END else other
+
+    assert (jpeg_end.ended(content, decoded) is not None) == forgiven
+    assert 4 * jpeg_end.MISSING_LEVELS == 12
 
 
 def test_the_units_that_a_cut_concerns_are_counted_in_the_order_of_reading():
@@ -325,7 +445,7 @@ def test_gif_with_odd_extensions_and_without_its_later_frames():
     moving = frames("GIF")
     first = image.decode(moving).pixels
     notes = {same(moving[:length], first)[0] for length in range(len(moving) // 2, len(moving), 7)}
-    assert "what cannot be read beside the first frame ignored" in notes
+    assert FIRST_FRAME_ALONE in notes
 
 
 @pytest.mark.parametrize(
@@ -436,7 +556,14 @@ def test_an_orientation_that_is_none_is_ignored(entry, note):
 
 
 @pytest.mark.parametrize(
-    "block", [EXIF, b"II", b"XX*\0", b"II*\0\xff\xff\xff\xff", exif_of([turned(6)])[:9], b"\0" * 40]
-)
+    "block",
+    [EXIF, b"II", b"XX*\0", b"II*\0\xff\xff\xff\xff", b"II*\0\xff\xff\xff\xff" + bytes(40), exif_of([turned(6)])[:9], b"\0" * 40,
+     exif_of([turned(6)]).replace(b"*", b"x")],
+)  # fmt: skip
 def test_exif_that_is_none_is_ignored(block):
-    same(with_chunk(saved(COLOUR), b"eXIf", block))
+    assert same(with_chunk(saved(COLOUR), b"eXIf", block)) == (exif.UNREADABLE,)
+
+
+@pytest.mark.parametrize("block", [exif_of([]), exif_of([])[:10], exif_of([BROKEN_BEFORE]), exif_of([turned(1)])])
+def test_exif_that_says_nothing_of_the_orientation_leaves_no_note(block):
+    assert same(with_chunk(saved(COLOUR), b"eXIf", block)) == ()

@@ -234,6 +234,33 @@ def test_jpeg_2000_of_16_bits():
     close(saved(wide, "JPEG2000"), GREY)
 
 
+def sgi(values):
+    """An SGI file of values (H, W, 3) of 8 or 16 bits, one plane after the other, from the last row on."""
+    height, width, samples = values.shape
+    head = struct.pack(">HBBHHHH", 474, 0, values.itemsize, 3, width, height, samples).ljust(512, b"\0")
+    return head + values[::-1].transpose(2, 0, 1).astype(values.dtype.newbyteorder(">")).tobytes()
+
+
+def test_an_image_of_16_bits_that_is_read_by_its_upper_bits_is_told_where_it_is_dim():
+    low = to_depth(COLOUR, 11)
+    assert "of 255 levels" in close(sgi(low), low >> 8)
+    assert close(sgi(to_depth(COLOUR, 16)), COLOUR) == ""
+    assert close(sgi(COLOUR // 16), COLOUR // 16) == "", "what has 8 bits is as dim as it is meant"
+
+
+def test_samples_beyond_the_limit_are_left_to_pillow_or_refused(monkeypatch):
+    values = to_depth(GREY, 12)
+    content = {photometric: tiff(values, photometric) for photometric in (0, 1)}
+    monkeypatch.setattr(image, "MAX_BYTES", values.nbytes)
+    assert "12 bits" in close(content[1], GREY)
+    close(content[0], 255 - GREY)
+    monkeypatch.setattr(image, "MAX_BYTES", values.nbytes - 1)
+    wide = tiff(COLOUR.astype(np.uint16) * 256, 2)
+    close(wide, COLOUR)
+    with pytest.raises(DecodeError, match="white is 0"):
+        image.decode(content[0])
+
+
 # What a scale is guessed from, on the numbers themselves.
 
 

@@ -8,6 +8,7 @@ from PIL import Image, PngImagePlugin
 
 from aigc_core.errors import DecodeError
 from aigc_core.modalities import image
+from aigc_core.modalities.decoding.canonical import dark_mean
 
 
 def encoded(picture, file_format="PNG", **options):
@@ -267,6 +268,26 @@ def test_one_pixel_that_is_not_opaque_keeps_alpha(make):
     assert image.decode(encoded(Image.fromarray(pixels))).pixels.shape == (12, 12, 3)
     pixels[-1, -1, 3] = 254
     np.testing.assert_array_equal(image.decode(encoded(Image.fromarray(pixels))).pixels, pixels)
+
+
+@pytest.mark.parametrize(
+    ("colour", "wanted"),
+    [([0], 0), ([10], 10), ([11], None), ([255], None), ([10, 10, 10], 10), ([0, 0, 80], 9.12), ([0, 20, 0], None),
+     ([1, 1, 1, 255], 1), ([1, 1, 1, 1], 1), ([0, 0, 0, 0], None), ([200, 200, 200, 9], None)],
+)  # fmt: skip
+@pytest.mark.parametrize("side", [1, 12, 300])
+def test_the_mean_of_a_picture_that_is_nearly_black(colour, wanted, side):
+    found = dark_mean(np.full((side, side, len(colour)), colour, np.uint8))
+    assert found == (wanted if wanted is None else pytest.approx(wanted))
+
+
+def test_what_is_hidden_does_not_darken_and_few_bright_pixels_do_not_lighten():
+    pixels = np.zeros((100, 120, 4), np.uint8)
+    pixels[40:60, 40:60] = 200
+    assert dark_mean(pixels) is None
+    pixels[..., 3] = 255
+    assert dark_mean(pixels) == pytest.approx(200 / 30, rel=0.15)
+    assert dark_mean(pixels[..., :1]) == pytest.approx(200 / 30, rel=0.15)
 
 
 def test_an_icon_is_read_as_what_it_turns_out_to_be(make):

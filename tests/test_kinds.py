@@ -55,7 +55,8 @@ def test_what_may_be_an_image_is_a_row(make):
     ("start", "is_one"),
     [(b"", False), (b"junk", False), (bytes(32), False), (b"PK\3\4", False), (b"\x89PNG\r\n\x1a\n", True), (b"BM", True),
      (b"\xff\xd8\xff\xe0", True), (b"RIFF0000WEBPVP8 ", True), (b"RIFF0000WAVE", False), (b"\x89HDF\r\n\x1a\n", False),
-     (b"\0\0\0\x20ftypisom", False), (b"\0\0\0\x20ftypavif", True)],
+     (b"\0\0\0\x20ftypisom", False), (b"\0\0\0\x20ftypavif", True), (b"\0\0\0\x20ftyphevx", True), (b"\0\0\0\x20ftypmif2", True),
+     (b"\0\0\0\x0cJXL \r\n\x87\n", True)],
 )  # fmt: skip
 def test_first_bytes(start, is_one):
     assert may_be_image(start) is is_one

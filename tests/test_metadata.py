@@ -491,6 +491,8 @@ def test_classes_that_are_called_like_held_out_rows_stay_classes(make):
         ("is_test", ["1", "1", "1"], ["test", "test", "test"]),
         ("is_train", ["True", "False", "true"], ["train", "test", "train"]),
         ("is_valid", ["no", "yes", ""], ["train", "test", None]),
+        ("isTest", ["no", "yes", "no"], ["train", "test", "train"]),
+        ("set", ["train", "test", "reference"], ["train", "test", "reference"]),
         ("is_valid,is_test", ["1,0", "0,1", "0,0"], ["test", "test", "train"]),
         ("split,is_test", ["train,0", "train,1", "test,0"], ["train", "test", "test"]),
     ],
@@ -506,7 +508,7 @@ def test_columns_of_splits_under_other_names(make, columns, values, expected):
 
 @pytest.mark.parametrize(
     ("column", "values"),
-    [("fold", "123"), ("is_test", ["0", "1", "maybe"]), ("is_valid", "111"), ("whatever", ["test", "test", ""]),
+    [("set", ["75192", "10179", "21325"]), ("set", ["Train", "Train", "Train"]), ("phase", ["train", "test", "liquid"]), ("fold", "123"), ("is_test", ["0", "1", "maybe"]), ("is_valid", "111"), ("whatever", ["test", "test", ""]),
      ("whatever", ["train", "test", "x"])],
 )  # fmt: skip
 def test_columns_that_are_no_splits_are_told(make, column, values):

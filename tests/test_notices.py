@@ -18,6 +18,7 @@ from aigc_core.data.sources.kinds import WORDS
 from aigc_core.data.sources.notices import DecodeNotes, left_out, shown
 from aigc_core.data.sources.tally import EXAMPLES, SENTENCES, Tally
 from aigc_core.errors import SourceError
+from aigc_core.modalities import image
 from aigc_core.stages.ingest import ingest
 
 
@@ -60,6 +61,20 @@ def test_a_clean_source_says_nothing(make):
     files = {f"{name}/{i}.png": make.png(i + 9 * (name == "b")) for name in "ab" for i in range(9)}
     assert ingest(make.config("folder", make.folder(files)), make.paths()).facts["notices"] == []
     assert told(make.paths()) == {}
+
+
+@pytest.mark.parametrize(
+    ("most", "bright", "told_of"),
+    [(1, 0, 200), (10, 0, 200), (11, 0, None), (3, 2, 198), (3, 3, None), (200, 0, None)],
+)
+def test_a_source_of_nearly_black_images_is_told(make, most, bright, told_of):
+    dark = {f"{i}.png": image.encode_png(np.full((9, 9, 1 + 2 * (i % 2)), most, np.uint8)) for i in range(200 - bright)}
+    files = dark | {f"bright/{i}.png": make.png(i) for i in range(bright)}
+    result = ingest(make.config("folder", make.folder(files)), make.paths())
+    assert told(make.paths()).get("nearly_black") == told_of
+    lines = [line for line in result.facts["notices"] if "nearly black" in line]
+    assert len(lines) == (told_of is not None)
+    assert all(f"{most}.0 of 255" in line for line in lines)
 
 
 def test_notices_are_printed_below_the_summary(make, dirty, monkeypatch):

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from odd_files import with_chunk
 from PIL import Image, PngImagePlugin
 
 from aigc_core.commands import generate as stage
@@ -96,6 +97,15 @@ def test_other_files_get_a_clear_answer(tmp_path, content, sentence):
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match="is not a file"):
         stage.verify(tmp_path / "nothing.png")
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_mark_is_read_from_every_file_that_is_decoded(sound):
+    content = with_chunk(provenance.embed(pixels(), index=0, **CARD), b"pHYs", b"\0", sound=sound)
+    assert decode(content).notes, "Pillow alone gives up at this file"
+    reading = provenance.read(content)
+    assert reading.unchanged
+    assert reading.mark.label == CARD["label"]
 
 
 class MadeUp:

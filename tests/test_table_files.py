@@ -205,6 +205,95 @@ class TestSplits:
         assert splits(both) == {"train.parquet": "test", "a.parquet": "train"}
         assert codes(both) == {}
 
+    @pytest.mark.parametrize(
+        ("name", "values", "expected"),
+        [
+            ("phase", ["train", "test", "val", None], ["train", "test", "test", None]),
+            ("Set", ["Training", "PublicTest", "PrivateTest", ""], ["train", "test", "test", None]),
+            ("Usage", ["test"] * 4, ["test"] * 4),
+            ("data set", ["train2017", "val2017", "reference", "train2017"], ["train", "test", "reference", "train"]),
+            ("is_test", [0, 1, 0, None], ["train", "test", "train", None]),
+            ("is_test", [False, True, False, True], ["train", "test", "train", "test"]),
+            ("isTrain", [1.0, 0.0, 1.0, 1.0], ["train", "test", "train", "train"]),
+            ("is_validation", ["no", "yes", "no", "no"], ["train", "test", "train", "train"]),
+        ],
+    )
+    def test_columns_that_are_splits_where_all_of_their_values_are(self, make, name, values, expected):
+        source = one(make, table(image=cells(make), label=list("abab"), **{name: values}))
+        assert [entry.split for entry in source.entries] == expected
+        assert labels(source) == list("abab")
+        told = codes(source)
+        assert told.pop("split_guessed") == 1
+        assert name in said(source, "split_guessed")
+        assert set(told) <= {"nothing_to_learn_from"}
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("set", ["75192", "10179", "10179", "21325"]),
+            ("set", ["train", "test", "train", "75192"]),
+            ("set", ["Train", "Train", "Train", "Train"]),
+            ("phase", ["liquid", "solid", "liquid", "solid"]),
+            ("is_test", [0, 1, 2, 0]),
+            ("is_valid", [1, 1, 1, 1]),
+            ("is_good", [0, 1, 0, 1]),
+            ("fold", ["train", "test", "train", "test"]),
+            ("subset", ["a", "b", "a", "b"]),
+            ("partition", [0, 1, 2, 0]),
+            ("dataset_split", ["1", "2", None, "1"]),
+        ],
+    )
+    def test_columns_that_are_no_splits_are_told(self, make, name, values):
+        source = one(make, table(image=cells(make), label=list("abab"), **{name: values}))
+        assert {entry.split for entry in source.entries} == {None}
+        assert codes(source) == {"columns_not_used": 1}
+        assert name in said(source, "columns_not_used")
+
+    def test_what_a_file_or_a_column_holds_out_is_held_out(self, make):
+        tables = {
+            "train.parquet": table(image=cells(make), is_test=[0, 1, 0, 0]),
+            "test.parquet": table(image=cells(make), is_test=[1, 0, 1, 1]),
+        }
+        source = opened("parquet", write(make, tables))
+        assert [entry.split for entry in source.entries] == ["test"] * 4 + ["train", "test", "train", "train"]
+        own = table(image=cells(make), split=["train", "train", "test", "test"], is_test=[0, 1, 0, 1], set=["val"] * 4)
+        beside = opened("parquet", write(make, {"a.parquet": own}, "beside"))
+        assert [entry.split for entry in beside.entries] == ["train", "test", "test", "test"]
+        assert codes(beside) == {"split_guessed": 1, "columns_not_used": 1}
+
+    def test_one_value_in_one_table_speaks_against_a_column_in_all(self, make):
+        tables = {
+            "a.parquet": table(image=cells(make), set=["train", "test"] * 2),
+            "b.parquet": table(image=cells(make), set=["10179"] * 4),
+        }
+        source = opened("parquet", write(make, tables))
+        assert {entry.split for entry in source.entries} == {None}
+        assert codes(source) == {"columns_not_used": 1}
+
+    def test_folders_may_be_such_columns(self, make):
+        names = ("phase=train/p.parquet", "phase=val/p.parquet")
+        source = opened("parquet", write(make, {name: table(image=cells(make)) for name in names}))
+        assert splits(source) == dict(zip(names, ["train", "test"], strict=True))
+        assert codes(source) == {"split_guessed": 1}
+
+    def test_a_class_label_called_set_is_the_split_where_its_names_are(self, make):
+        told = features(image=IMAGE, set=named("train", "test"))
+        source = one(make, table(told, image=cells(make), set=[0, 1, 0, 1]))
+        assert [entry.split for entry in source.entries] == ["train", "test"] * 2
+        assert labels(source) == [None] * 4
+        toys = features(image=IMAGE, set=named("castle", "train"))
+        source = one(make, table(toys, image=cells(make), set=[0, 1, 0, 1]))
+        assert labels(source) == ["castle", "train"] * 2
+        assert {entry.split for entry in source.entries} == {None}
+
+    def test_a_chosen_column_is_the_split_whatever_else_there_is(self, make):
+        content = table(image=cells(make), fold=["train", "test"] * 2, phase=["test", "train"] * 2)
+        source = one(make, content, columns={"split": "fold"})
+        assert [entry.split for entry in source.entries] == ["train", "test"] * 2
+        assert "phase" in said(source, "columns_not_used")
+        other = one(make, table(image=cells(make), fold=["a"] * 4), columns={"split": "fold"})
+        assert codes(other) == {"split_values_unknown": 4}
+
     def test_class_names_and_other_types_of_a_split_column(self, make):
         told = features(image=IMAGE, split=named("train", "test"))
         source = one(make, table(told, image=cells(make), split=[0, 1, 0, 1], label=["a"] * 4))
@@ -273,7 +362,9 @@ class TestFiles:
             (b"PARE" + bytes(99) + b"PARE", "encrypted"),
             (b"PAR1" + bytes(99), "its end is missing"),
             (b"PAR1" + bytes(99) + b"\x09\0\0\0PAR1", "fetch it again"),
-            (b"<html>not found</html>", "not a parquet file"),
+            (b"ARROW1\0\0" + bytes(99), "Arrow file"),
+            (b"\n<html>not found</html>", "web page"),
+            (b"hello there" * 9, "not a parquet file"),
         ],
     )
     def test_files_that_are_none(self, make, content, why):
@@ -284,10 +375,12 @@ class TestFiles:
     def test_what_spark_and_delta_lake_leave(self, make):
         beside = ("_SUCCESS", "_metadata", ".part-0.snappy.parquet.crc", "_temporary/0/p.parquet", "._p.parquet")
         files = dict.fromkeys(beside, b"x")
-        files["_delta_log/0.checkpoint.parquet"] = b"x"
+        files |= dict.fromkeys(
+            ("_delta_log/0.checkpoint.parquet", "__MACOSX/p.parquet", "@eaDir/p.parquet", "Thumbs.db"), b"x"
+        )
         source = opened("parquet", write(make, {**files, "part-0.snappy.parquet": table(image=cells(make))}))
         assert len(source.entries) == 4
-        assert source.skipped == {"no suffix": 2, "hidden": 4}
+        assert source.skipped == {"no suffix": 2, "hidden": 7}
         assert codes(source) == {"stale_rows": 1}
 
     def test_links_that_leave_are_rows(self, make):
@@ -341,6 +434,17 @@ class TestSaved:
         rows = datasets.Dataset.from_dict({"image": pictures(make)})
         datasets.DatasetDict({"train": rows}).save_to_disk(make.root / "saved")
         (make.root / "saved/dataset_dict.json").write_text(json.dumps({"splits": ["train", "../saved/train"]}))
+        with pytest.raises(SourceError, match="leads out of the folder"):
+            opened("hf", make.root / "saved")
+
+    def test_a_file_of_a_split_that_leads_out_of_the_folder(self, make):
+        rows = datasets.Dataset.from_dict({"image": pictures(make)})
+        rows.save_to_disk(make.root / "saved")
+        rows.save_to_disk(make.root / "other")
+        state = make.root / "saved/state.json"
+        told = json.loads(state.read_text())
+        told["_data_files"][0]["filename"] = "../other/" + told["_data_files"][0]["filename"]
+        state.write_text(json.dumps(told))
         with pytest.raises(SourceError, match="leads out of the folder"):
             opened("hf", make.root / "saved")
 

@@ -258,6 +258,17 @@ class TestImages:
         assert contents(source) == pictures(make)
         assert codes(source) == {"images_as_text": 4}
 
+    @pytest.mark.parametrize(
+        "start",
+        [b"\0\0\0\x18ftypheic", b"\0\0\0\x18ftyphevx", b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n", b"\x89PNG\r\n\x1a\n"],
+    )
+    def test_what_begins_as_an_image_is_one_also_where_pillow_cannot_read_it(self, make, start):
+        content = start + bytes(range(60))
+        texts = [base64.b64encode(content).decode()] * 2
+        assert contents(one(make, table(image=texts), **NAMED)) == [content] * 2
+        numbers = pa.array([list(content)] * 2, pa.list_(pa.uint8()))
+        assert contents(one(make, table(image=numbers), **NAMED)) == [content] * 2
+
     def test_text_that_is_no_image_costs_its_row(self, make):
         encoded = base64.b64encode(pictures(make)[0]).decode()
         source = one(make, table(image=[encoded, "abcd", "https://a/b.png", None]), **NAMED)

@@ -7,6 +7,7 @@ show, except where a section may be left out by a notebook.
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -134,6 +135,11 @@ def _explain(item: dict[str, Any]) -> str:
         close = difflib.get_close_matches(location[-1], _known_names(location[:-1]), n=1)
         known = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(_known_names(location[:-1]))}"
         return f"params.yaml: unknown parameter {name!r}; {known}"
+    if item["type"] == "literal_error":
+        allowed = re.findall(r"'([^']+)'", item["ctx"]["expected"])
+        close = difflib.get_close_matches(str(item["input"]), allowed, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        return f"params.yaml: {name} = {item['input']!r} is refused: {meant}it may be {', '.join(allowed)}"
     message = item["msg"].removeprefix("Value error, ")
     return f"params.yaml: {name} = {item['input']!r} is refused: {message}"
 

@@ -60,7 +60,7 @@ class Part(Reading):
 class Source(Reading):
     """Where the raw files lie."""
 
-    kind: ReaderKind | Literal["mix"] = Field("digits", description="which reader; `mix` reads the list `sources`")
+    kind: Literal[ReaderKind, "mix"] = Field("digits", description="which reader; `mix` reads the list `sources`")
     path: str = Field(
         "data/raw", description="file or folder, relative to params.yaml; `digits` and a name on the Hub do not read it"
     )

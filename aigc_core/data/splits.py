@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from aigc_core.config import SplitShares
 from aigc_core.records import Split
@@ -26,6 +27,8 @@ OCCASIONAL_TEST_WORDS = (
     "cv", "ood", "pred", "predict", "prediction", "predictions", "inference", "submission", "query", "gallery", "probe",
     "benchmark",
 )  # fmt: skip
+#: What an export of this project calls the rows that the extractor learns from.
+REFERENCE: Literal["reference"] = "reference"
 #: What sources call their splits, in the names of folders and files.
 SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(TRAIN_WORDS, "train"),
@@ -130,6 +133,11 @@ def settled(said: Set[Split]) -> Split | None:
     return "test" if "test" in said else next(iter(said), None)
 
 
+def held_out_first(one: Split | None, other: Split | None) -> Split | None:
+    """The split of a row that two places name: what either of them holds out is held out, else the first counts."""
+    return "test" if "test" in (one, other) else one or other
+
+
 def is_split_word(value: str) -> bool:
     """Whether a value says a split and nothing else, as `train`, `Test-Set` and `val2017` do."""
     found = split_name(value)
@@ -138,8 +146,8 @@ def is_split_word(value: str) -> bool:
 
 def cell_split(value: str) -> Split | None:
     """The split that a value of a split column says, or null; held out where it says both, as `train/val` does."""
-    if value.strip().casefold() == "reference":
-        return "reference"
+    if value.strip().casefold() == REFERENCE:
+        return REFERENCE
     return settled(said_splits(value, ALL_NAMES))
 
 

@@ -7,7 +7,6 @@ Legend: H, W = height, width in px; C = channels (1 grey, 3 colour, 4 colour wit
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from PIL import Image
 from aigc_core.errors import DecodeError
 from aigc_core.modalities.decoding import deep_files, deep_tiff, depth, endings, exif, foreign, jpeg_end, metadata, tiff
 from aigc_core.modalities.decoding.canonical import Pixels as Pixels
-from aigc_core.modalities.decoding.canonical import canonical, without_empty_alpha
+from aigc_core.modalities.decoding.canonical import canonical, dark_mean, digest, without_empty_alpha
 from aigc_core.modalities.fitting import BACKDROP as BACKDROP
 from aigc_core.modalities.fitting import RESIZE_MODE as RESIZE_MODE
 from aigc_core.modalities.fitting import fit as fit
@@ -111,7 +110,7 @@ def _read_otherwise(content: bytes, failure: Exception) -> Decoded:
 
 def _ended(content: bytes, info: Mapping[str, Any]) -> Decoded | None:
     closed = jpeg_end.ended(content, _as_stored)
-    return None if closed is None else _noted(_read(closed, info), jpeg_end.MISSING)
+    return _noted(_read(closed, info), jpeg_end.MISSING) if closed else None
 
 
 def _as_stored(content: bytes) -> Pixels:
@@ -158,10 +157,8 @@ def _read(content: bytes, info: Mapping[str, Any] | None = None, formats: tuple[
     if content[0] in READ_HERE and (special := _read_here(content)) is not None:
         return special
     with _opened(content, formats) as image:
-        notes: tuple[str, ...] = ()
-        if (frames := getattr(image, "n_frames", 1)) > 1:
-            notes = (f"first of {frames} frames",)
-        if image.format == "PNG" and content[24] == DEEP:
+        notes = _first_of(getattr(image, "n_frames", 1))
+        if image.format == "PNG" and metadata.png_header(content).bits == DEEP:
             pixels, read = deep_files.png(image, content, lambda: _opened(content))
         else:
             pixels, read = _pixels(image, content)
@@ -172,6 +169,10 @@ def _read(content: bytes, info: Mapping[str, Any] | None = None, formats: tuple[
             return Decoded(canonical(pixels), notes + read, image.format)
         orientation, ignored = exif.orientation(place)
         return _finished(pixels, notes + ignored, read, orientation, image.format)
+
+
+def _first_of(frames: int) -> tuple[str, ...]:
+    return (f"first of {frames} frames",) if frames > 1 else ()
 
 
 def _finished(
@@ -189,19 +190,17 @@ def _read_here(content: bytes) -> Decoded | None:
         return _read_tiff(found)
     if (wide := deep_files.deep_ppm(content)) is not None:
         _check_size(wide[0].shape[1], wide[0].shape[0])
-        pixels, read = deep_files.ppm(wide)
+        pixels, read = depth.eight_bits(*wide)
         return Decoded(canonical(pixels), read, "PPM")
     return None
 
 
 def _read_tiff(found: tiff.Tiff) -> Decoded:
     """TIFF, whose tags are read here: Pillow turns it by itself, and fails to where another tag is broken."""
-    raw = foreign.camera_raw(found)
-    if raw is not None:
+    if (raw := foreign.camera_raw(found)) is not None:
         raise DecodeError(raw)
     orientation, notes = exif.valid(found.orientation())
-    if found.frames > 1:
-        notes = (f"first of {found.frames} frames", *notes)
+    notes = _first_of(found.frames) + notes
     layout = deep_tiff.layout_of(found)
     if layout is not None:
         _check_size(layout.width, layout.height)
@@ -254,18 +253,7 @@ def _target_mode(mode: str, transparent: bool) -> str:
 
 def content_hash(pixels: Pixels) -> str:
     """Hex sha256 of shape and pixels in their canonical form: equal for one picture in any file format and with any channels."""
-    return _digest(canonical(pixels))
-
-
-def _digest(pixels: Pixels) -> str:
-    whole = hashlib.sha256(_hash_header(pixels.shape))
-    whole.update(np.ascontiguousarray(pixels).data)
-    return whole.hexdigest()
-
-
-@functools.lru_cache(maxsize=1024)
-def _hash_header(shape: tuple[int, ...]) -> bytes:
-    return ",".join(str(side) for side in shape).encode() + b":"
+    return digest(canonical(pixels))
 
 
 @dataclass(frozen=True)
@@ -275,6 +263,7 @@ class Identity:
     digest: str | None
     note: str | None
     shape: tuple[int, ...] | None
+    dark_mean: float | None = None  # `dark_mean` of its pixels
 
 
 def identify(contents: list[bytes | None]) -> list[Identity]:
@@ -290,7 +279,8 @@ def _identity(content: bytes | None) -> Identity:
         decoded = decode_quietly(content)
     except DecodeError as failure:
         return Identity(None, str(failure), None)
-    return Identity(_digest(decoded.pixels), "; ".join(decoded.notes) or None, decoded.pixels.shape)
+    pixels, notes = decoded.pixels, "; ".join(decoded.notes)
+    return Identity(digest(pixels), notes or None, pixels.shape, dark_mean(pixels))
 
 
 def encode_png(pixels: Pixels) -> bytes:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
 from aigc_core.errors import DataError, DecodeError
-from aigc_core.modalities.containers import XMP_KEYWORD
+from aigc_core.modalities.containers import XMP_KEYWORD, read_metadata
 from aigc_core.modalities.disclosure import GENERATOR, detect
 from aigc_core.modalities.image import Pixels, content_hash, decode, to_pil
 
@@ -116,9 +116,7 @@ def read(content: bytes) -> Reading:
         pixels = decode(content).pixels
     except DecodeError as error:
         raise DataError(f"not a readable image ({error})") from None
-    with Image.open(io.BytesIO(content)) as picture:
-        picture.load()
-        text = {key: value for key, value in picture.info.items() if isinstance(value, str)}
+    text = dict(read_metadata(content).text)
     if KEYWORD not in text:
         raise DataError("carries no mark of aigc; that does not say whether it is AI-generated")
     mark = _parse(text[KEYWORD])

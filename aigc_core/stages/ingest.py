@@ -35,6 +35,8 @@ BATCH_ROWS = 8192
 #: Rows that are decoded together, and bytes that end such a chunk earlier.
 CHUNK_ROWS = 256
 CHUNK_BYTES = 8 << 20
+#: Where at least this share of the images is nearly black, their values are hardly what they seem.
+BLACK_SHARE = 0.99
 #: A channel count below this share of the rows does not decide for all of them.
 CHANNEL_SHARE = 0.05
 
@@ -51,12 +53,17 @@ class _Table:
     sides: Counter[int] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
     notes: DecodeNotes = field(default_factory=DecodeNotes)
+    dark: int = 0  # images that are nearly black
+    brightest: float = 0.0  # the largest mean luminance of these, of 255
 
     def add(self, entry: Entry, error: str | None, found: image.Identity, config: Config) -> None:
         """Take one row; `error` says why its bytes could not be read."""
         if found.shape is not None:
             self.sides[min(found.shape[:2])] += 1
             self.channels[found.shape[2]] += 1
+        if found.dark_mean is not None:
+            self.dark += 1
+            self.brightest = max(self.brightest, found.dark_mean)
         identity = row_id(entry.key)
         split = assign_split(found.digest or identity, entry.split, config.split, divide=not entry.pinned)
         note = error or found.note
@@ -65,6 +72,18 @@ class _Table:
         self.rows.append(dict(zip(ROW_SCHEMA.names, row, strict=True)))
         if len(self.rows) == BATCH_ROWS:
             self._pack()
+
+    def notices(self) -> list[Notice]:
+        """What decoding said of the rows, and whether so many images are nearly black that their values must be misread."""
+        images = self.sides.total()
+        if self.dark < BLACK_SHARE * images:
+            return self.notes.notices()
+        some = "all" if self.dark == images else f"{self.dark:,} of"
+        text = (
+            f"{some} {images:,} images are nearly black (the brightest of them has a mean of {self.brightest:.1f} of 255): check "
+            "the range of their values"
+        )
+        return [Notice("nearly_black", self.dark, text), *self.notes.notices()]
 
     def _pack(self) -> None:
         self.batches.append(pa.RecordBatch.from_pylist(self.rows, ROW_SCHEMA))
@@ -135,7 +154,7 @@ def _ingest(source: OpenSource, config: Config, paths: Paths, workers: int | Non
         told = [*source.notices, *left_out(source.skipped, WORDS)]
         shape = table.shape(config.source.side, told)
     columns = table.table()
-    notices = [*told, *table.notes.notices()]
+    notices = [*told, *table.notices()]
     parameters = {
         "source": config.source.model_dump(exclude={"path"}, exclude_defaults=True) | {"kind": config.source.kind},
         "split": config.split.model_dump(),

@@ -14,7 +14,11 @@ LABEL = (
 TEXT = (
     "text", "caption", "captions", "prompt", "description", "txt", "alt_text", "sentence", "sentences",
 )  # fmt: skip
-SPLIT = ("split", "subset", "partition", "data_split", "dataset_split", "split_name")
+SPLIT = ("split", "splits", "data_split", "dataset_split", "split_name", "split_type", "subset", "partition")
+#: Names that may mean something else, as `set` does of toys: every value has to be a word for a split.
+MAYBE_SPLIT = frozenset(
+    {"phase", "set", "data_set", "dataset", "set_name", "set_type", "usage", "train_test", "train_or_test"}
+)
 
 
 def plain(name: str) -> str:

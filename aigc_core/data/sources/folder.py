@@ -18,9 +18,9 @@ from aigc_core.data.sources.archives import Files, Names, open_archive
 from aigc_core.data.sources.base import MAX_BYTES, Entry, OpenSource, closed_on_error, own_splits, readers
 from aigc_core.data.sources.kinds import START_BYTES, Sorted, is_hidden, sort_out
 from aigc_core.data.sources.layout import Place, arrange
-from aigc_core.data.sources.metadata import Facts, held_out_first, read_metadata
+from aigc_core.data.sources.metadata import Facts, read_metadata
 from aigc_core.data.sources.tally import Tally
-from aigc_core.data.splits import said_splits, settled
+from aigc_core.data.splits import held_out_first, said_splits, settled
 from aigc_core.errors import SourceError
 
 #: The first word of a file's name, where a number or a sign follows.

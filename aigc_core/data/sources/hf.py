@@ -41,7 +41,6 @@ def open_hf(path: Path, options: Reading) -> OpenSource:
 
 
 def _from_disk(path: Path) -> Any:
-
     if not any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         raise SourceError(
             f"source.path {str(path)!r} is no folder that `save_to_disk` wrote: name such a folder, or a data set "

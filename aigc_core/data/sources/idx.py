@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from aigc_core.data.sources.idx_pairs import (
     set_name,
     tokens,
 )
+from aigc_core.data.sources.kinds import is_hidden, suffix_of
 from aigc_core.data.sources.other_kind import advice
 from aigc_core.data.sources.split_words import file_splits, tell_held_out
 from aigc_core.data.sources.tables.facts import class_names
@@ -97,11 +98,11 @@ def _listed(path: Path) -> tuple[Path, list[str], dict[str, str], Counter[str]]:
         beside = [item.name for item in root.iterdir() if item.is_file() and names_labels(item.name)]
         return root, [path.name, *pair([path.name], beside).values()], {}, Counter()
     found = walk(root)
-    hidden = {name for name in found.names if any(part.startswith(".") for part in PurePosixPath(name).parts)}
+    hidden = {name for name in found.names if is_hidden(name)}
     able = {name for name in found.names if is_candidate(name)} - hidden
     twins = {name for name in able if name.endswith(".gz") and name.removesuffix(".gz") in able}
     skipped = Counter({"hidden": len(hidden), "packed copies": len(twins)})
-    skipped.update(PurePosixPath(name).suffix.lower() or "no suffix" for name in {*found.names} - able - hidden)
+    skipped.update(suffix_of(name) or "no suffix" for name in {*found.names} - able - hidden)
     refused = {name: found.refused[name] for name in sorted(able) if name in found.refused}
     return root, sorted(able - twins - refused.keys()), refused, skipped
 

@@ -11,7 +11,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from aigc_core.data.sources.tables.cells import as_bytes, png
+from aigc_core.data.sources.archives import stand_in
+from aigc_core.data.sources.kinds import START_BYTES
+from aigc_core.data.sources.tables.cells import CHANNELS, as_bytes, png
 from aigc_core.errors import SourceError
 
 #: Types of values by the third byte of a file; numbers are big-endian.
@@ -36,7 +38,9 @@ class IdxFile:
             size = path.stat().st_size
             magic = self._read(handle, 4) if zipped or size > 3 else b""
             if magic[:2] != b"\0\0" or magic[2] not in TYPES:
-                raise NotIdxError(f"{name} is not an idx file: it begins with {magic.hex()} instead of 0000 and a type")
+                why = stand_in(magic if zipped else magic + handle.read(START_BYTES))
+                why = why or f"it begins with {magic.hex()} instead of 0000 and a type"
+                raise NotIdxError(f"{name} is not an idx file: {why}")
             self.shape: tuple[int, ...] = struct.unpack(f">{magic[3]}I", self._read(handle, 4 * magic[3]))
         self.dtype = np.dtype(TYPES[magic[2]])
         self._start = 4 + 4 * magic[3]
@@ -58,11 +62,17 @@ class IdxFile:
         return bool(self._start + math.prod(shape) * self.dtype.itemsize == size)
 
     def check_images(self) -> None:
-        """Raise SourceError where the values are no images: (count, height, width[, channels]) of whole numbers."""
+        """Raise SourceError where the values are no images: whole numbers, of count x height x width, with 1, 3 or 4 channels
+        behind these or before the height."""
+        shape = " x ".join(map(str, self.shape))
         if len(self.shape) not in (3, 4) or math.prod(self.shape[1:]) == 0:
-            raise SourceError(f"{self.name} has the shape {self.shape}: images need (count, height, width[, channels])")
-        if len(self.shape) == 4 and self.shape[3] not in (1, 3, 4) and self.shape[1] not in (1, 3, 4):
-            raise SourceError(f"{self.name} has {self.shape[3]} channels: 1, 3 or 4 can be read")
+            raise SourceError(
+                f"{self.name} has the shape {shape or 'of one number'}: images need count x height x width"
+            )
+        if self.channels_first and self.shape[1] not in CHANNELS:
+            raise SourceError(
+                f"{self.name} has the shape {shape}: of four numbers the last, or the second, must be 1, 3 or 4 channels"
+            )
         if self.dtype.kind == "f":
             raise SourceError(
                 f"{self.name} holds floats of {8 * self.dtype.itemsize} bits, whose range is not known: save the pixels as "
@@ -72,7 +82,7 @@ class IdxFile:
     @property
     def channels_first(self) -> bool:
         """Whether the channels stand before height and width."""
-        return len(self.shape) == 4 and self.shape[3] not in (1, 3, 4)
+        return len(self.shape) == 4 and self.shape[3] not in CHANNELS
 
     def values(self) -> Any:
         """All values, in the shape and the type of the file: for labels."""

@@ -13,6 +13,14 @@ LABELS = {"label", "labels", "lbl", "lbls", "target", "targets", "class", "class
 #: Words of the format, and the names of the two halves in scikit-learn's habit.
 FORMAT = {"idx", "ubyte", "byte", "int", "short", "float", "double", "gz", "x", "y"}
 
+#: How the names of such files end, as `train-images-idx3-ubyte`, `qmnist-test-labels-idx2-int`, `x-idx3` and `x.idx4` do.
+_END = re.compile(r"(ubyte|(^|[\W_])idx\d?(-(byte|int|short|float|double))?)(\.gz)?$", re.IGNORECASE)
+
+
+def ends_like_idx(name: str) -> bool:
+    """Whether a file's name ends as those of idx files do."""
+    return bool(_END.search(name))
+
 
 def tokens(name: str) -> tuple[str, ...]:
     """The words of a path in small letters, with their figures where they say no split: `idx3`, but `train` and `2017`."""

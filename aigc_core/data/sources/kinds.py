@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from aigc_core.modalities.decoding.foreign import JPEG_XL, STILL_BRANDS
+
 #: Folders and files that operating systems and tools leave behind, in small letters.
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
@@ -48,6 +50,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 GROUP_OF = {suffix: group for group, suffixes in GROUPS.items() for suffix in suffixes}
 ARCHIVES = frozenset(GROUPS["archives"])
+#: Those that no reader opens; of a .tar the packed form is read.
+PACKED = ARCHIVES - {".zip", ".tar", ".gz", ".tgz", ".tbz2", ".txz"}
+PARQUET = frozenset({".parquet", ".pq"})
 #: The same of files that may turn out to be images.
 WORDS = {
     **GROUP_OF,
@@ -69,7 +74,7 @@ IMAGES = frozenset(
     )
 )  # fmt: skip
 #: Tables by suffix, and files that stand beside one image and say something of it.
-TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".json"})
+TABLES = PARQUET | {".csv", ".tsv", ".jsonl", ".ndjson", ".json"}
 BESIDE = frozenset({".txt", ".text", ".caption", ".prompt", ".cls", ".json"})
 #: Bytes that say what a file is, and readers of Pillow that find a start but no picture of their own.
 START_BYTES = 32
@@ -149,7 +154,7 @@ def may_be_image(start: bytes) -> bool:
     Image.init()
     start = start.ljust(START_BYTES, b"\0")
     if start[4:8] == b"ftyp":
-        return start[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
-    if start.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return start[8:12] in STILL_BRANDS
+    if start.startswith(JPEG_XL):
         return True
     return any(accepts(start) for name, (_, accepts) in Image.OPEN.items() if accepts and name not in STUBS)

@@ -6,12 +6,11 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from aigc_core.data.sources.kinds import IMAGES
+from aigc_core.data.sources.idx_pairs import ends_like_idx
+from aigc_core.data.sources.kinds import IMAGES, PACKED, PARQUET, is_hidden, suffix_of
 
 #: Endings of tables that lie beside images.
 BESIDE_IMAGES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".txt", ".xlsx"})
-PACKED = frozenset({".rar", ".7z", ".xz", ".zst", ".lz4", ".bz2"})
-PARQUET = frozenset({".parquet", ".pq"})
 #: Files of a folder that are looked at.
 MOST = 10_000
 
@@ -21,8 +20,9 @@ def advice(path: Path, kind: str) -> str | None:
     if not path.is_dir():
         return _of_file(path, kind)
     found: Counter[str] = Counter()
-    for _, _, names in os.walk(path):
-        found.update(_kind(Path(name)) for name in names)
+    for _, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not is_hidden(f"{name}/")]
+        found.update(_kind(name) for name in names if not is_hidden(name))
         if found.total() > MOST:
             break
     others = [name for name in ("folder", "parquet", "idx", "packed") if found[name] and name != kind]
@@ -35,23 +35,23 @@ def advice(path: Path, kind: str) -> str | None:
 
 
 def _of_file(path: Path, kind: str) -> str | None:
-    own = _kind(path)
+    own = _kind(path.name)
     if own == "folder":
         return "a single image is no data set: name the folder that it lies in"
     if own == "packed":
         return "unpack it: this format is not read"
-    if path.suffix.lower() in BESIDE_IMAGES:
+    if suffix_of(path.name) in BESIDE_IMAGES:
         return "name the folder of the images: a table beside them is read with them"
     return f"`source.kind: {own}` reads it" if own and own != kind else None
 
 
-def _kind(path: Path) -> str:
+def _kind(name: str) -> str:
     """The kind of source that reads a file, by its name: folder, parquet or idx; `packed`, or empty for others."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(name)
     if suffix in IMAGES:
         return "folder"
     if suffix in PARQUET:
         return "parquet"
-    if path.name.lower().removesuffix(".gz").endswith(("ubyte", ".idx", ".idx1", ".idx3")):
+    if ends_like_idx(name):
         return "idx"
-    return "packed" if suffix in PACKED else ""
+    return "packed" if suffix in PACKED and not Path(name).stem.lower().endswith(".tar") else ""

@@ -16,22 +16,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aigc_core.config import Reading
+from aigc_core.data.sources.archives import stand_in
 from aigc_core.data.sources.base import Entry, OpenSource, closed_on_error, one_line, own_splits, readers
 from aigc_core.data.sources.folder import walk
+from aigc_core.data.sources.kinds import PARQUET, START_BYTES, is_hidden, suffix_of
 from aigc_core.data.sources.other_kind import advice
 from aigc_core.data.sources.tables.columns import Column
 from aigc_core.data.sources.tables.rows import IMAGE_ROWS, read_tables
 from aigc_core.data.sources.tally import Tally
 from aigc_core.errors import SourceError
 
-SUFFIXES = {".parquet", ".pq"}
 #: Folders in which Spark and Delta Lake keep what is no data.
-NOT_DATA = {"_temporary", "_spark_metadata", "_delta_log", "__MACOSX"}
+NOT_DATA = {"_temporary", "_spark_metadata", "_delta_log"}
 #: The folder name in which Hive keeps rows whose value is null.
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 #: What files that are no Parquet begin with, and what to do.
 OTHER_FILES = {
-    b"version https://git-lfs": "it is a pointer of Git LFS: run `git lfs pull` where it was cloned",
     b"PARE": "it is encrypted: decrypt it first",
     b"ARROW1": "it is an Arrow file: write it with pyarrow.parquet",
 }
@@ -74,10 +74,10 @@ def _files(path: Path, tally: Tally) -> tuple[dict[str, Path], dict[str, str], d
     found = walk(path)
     names, others = [], Counter[str]()
     for name in sorted(found.names):
-        parts, suffix = PurePosixPath(name).parts, PurePosixPath(name).suffix.lower()
-        if any(part.startswith(".") or part in NOT_DATA for part in parts):
+        suffix = suffix_of(name)
+        if is_hidden(name) or not NOT_DATA.isdisjoint(name.split("/")):
             others["hidden"] += 1
-        elif suffix in SUFFIXES:
+        elif suffix in PARQUET:
             names.append(name)
         else:
             others[suffix or "no suffix"] += 1
@@ -97,7 +97,7 @@ def _why(path: Path, error: Exception) -> str:
     """Why a file is no Parquet, in the words of the person who can mend it where that shows at its ends."""
     try:
         with path.open("rb") as file:
-            begin = file.read(max(map(len, OTHER_FILES)))
+            begin = file.read(START_BYTES)
             file.seek(max(0, path.stat().st_size - 4))
             end = file.read()
     except OSError as unreadable:
@@ -106,9 +106,8 @@ def _why(path: Path, error: Exception) -> str:
         return "it holds no bytes: fetch it again"
     if begin.startswith(b"PAR1") and end != b"PAR1":
         return "its end is missing: fetch it again"
-    return next(
-        (why for what, why in OTHER_FILES.items() if begin.startswith(what)), f"{one_line(error)}: fetch it again"
-    )
+    other = next((why for what, why in OTHER_FILES.items() if begin.startswith(what)), None)
+    return stand_in(begin) or other or f"{one_line(error)}: fetch it again"
 
 
 class _Slot:

@@ -5,6 +5,8 @@ Legend: H, W = height, width in px; C = channels (1 grey, 3 colour, 4 colour wit
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,12 @@ Pixels = npt.NDArray[np.uint8]
 OPAQUE = 255
 #: Pixels along the diagonal that are looked at before all of them are.
 PROBES = 4
+#: A picture whose mean luminance, of 255, is below the first is nearly black; one of which a few pixels have a mean above the
+#: second is surely not.
+NEARLY_BLACK, SURELY_BRIGHTER = 0.04 * 255, 0.1 * 255
+FEW, MANY = 191, 4093
+#: Weights of grey, and of red, green and blue (ITU-R BT.601) in the luminance, by the number of channels.
+LUMA = {1: (1.0,), 3: (0.299, 0.587, 0.114)}
 #: Up to so many values Python's bytes are compared quicker than numpy's arrays.
 SMALL = 1 << 15
 
@@ -32,6 +40,18 @@ def canonical(pixels: Pixels) -> Pixels:
     if pixels.shape[2] == 3 and _grey(pixels):
         return np.ascontiguousarray(pixels[..., :1])
     return pixels
+
+
+def digest(pixels: Pixels) -> str:
+    """Hex sha256 of shape and pixels (H, W, C), as they are."""
+    whole = hashlib.sha256(_hash_header(pixels.shape))
+    whole.update(np.ascontiguousarray(pixels).data)
+    return whole.hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _hash_header(shape: tuple[int, ...]) -> bytes:
+    return ",".join(str(side) for side in shape).encode() + b":"
 
 
 def _opaque(pixels: Pixels) -> bool:
@@ -72,6 +92,34 @@ def _grey(pixels: Pixels) -> bool:
             return False
     first = pixels[..., 0]
     return bool((first == pixels[..., 1]).all() and (first == pixels[..., 2]).all())
+
+
+def dark_mean(pixels: Pixels) -> float | None:
+    """The mean luminance, from 0 to 255, of pixels (H, W, C) that are nearly black; None for all others.
+
+    Of large pictures some thousand pixels are taken, of those with alpha such as are seen. Most pictures are known by the
+    green of a few pixels not to be nearly black.
+    """
+    channels = pixels.shape[2]
+    colours = min(channels, 3)
+    green = _spread(pixels, colours // 2, FEW).tobytes()
+    seen = len(green) - (_spread(pixels, 3, FEW).tobytes().count(0) if channels == 4 else 0)
+    if sum(green) > SURELY_BRIGHTER * seen:  # hidden pixels are 0
+        return None
+    planes = [_spread(pixels, channel, MANY) for channel in range(colours)]
+    count = int(np.count_nonzero(_spread(pixels, 3, MANY))) if channels == 4 else len(planes[0])
+    if not count:
+        return None
+    sums = (float(np.add.reduce(plane, dtype=np.int64)) for plane in planes)
+    mean = sum(weight * total for weight, total in zip(LUMA[colours], sums, strict=True)) / count
+    return mean if mean < NEARLY_BLACK else None
+
+
+def _spread(pixels: Pixels, channel: int, count: int) -> Pixels:
+    """One channel (N,) of about `count` of the pixels (H, W, C)."""
+    channels = pixels.shape[2]
+    step = pixels.size // channels // count | 1  # an odd one: widths are even, and no column shall be taken alone
+    return pixels.reshape(-1)[channel :: step * channels]
 
 
 def without_hidden(pixels: Pixels) -> Pixels:

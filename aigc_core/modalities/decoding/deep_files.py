@@ -17,7 +17,7 @@ from PIL import Image
 from aigc_core.modalities.decoding.canonical import OPAQUE, Pixels
 from aigc_core.modalities.decoding.depth import Known, eight_bits
 from aigc_core.modalities.decoding.endings import check_png
-from aigc_core.modalities.decoding.metadata import checksum, png_chunks
+from aigc_core.modalities.decoding.metadata import checksum, png_chunks, png_header
 
 Wide = npt.NDArray[np.uint16]
 Opener = Callable[[], Image.Image]
@@ -34,12 +34,12 @@ _PPM = re.compile(rb"P([56])" + _BETWEEN + rb"(\d+)" + _BETWEEN + rb"(\d+)" + _B
 
 def png(image: Image.Image, content: bytes, opener: Opener) -> tuple[Pixels, tuple[str, ...]]:
     """Pixels (H, W, 1, 3 or 4) of a PNG of 16 bits, which is not read yet, and notes. `opener` opens it anew."""
-    colour = content[25]
+    colour = png_header(content).colour
     name, samples = PNG_COLOURS[colour]
     values = _values(image, colour, opener)
     check_png(content, filled=bool(values[-1].any()))
     alpha = samples in (2, 4)
-    significant, key = _declared(content, samples - alpha)
+    significant, key = _declared(content, colour, samples - alpha)
     white = None
     if significant is not None:  # scaled to 16 bits, as the specification asks, or not scaled at all
         most = 2.0**significant - 1
@@ -71,7 +71,7 @@ def _rows(image: Image.Image, layout: str) -> Pixels:
     return np.asarray(image)
 
 
-def _declared(content: bytes, colours: int) -> tuple[int | None, tuple[int, ...] | None]:
+def _declared(content: bytes, colour: int, colours: int) -> tuple[int | None, tuple[int, ...] | None]:
     """Bits of a colour that are significant (sBIT), and the colour that is transparent (tRNS); each None where the file does not say."""
     significant: int | None = None
     key: tuple[int, ...] | None = None
@@ -82,17 +82,17 @@ def _declared(content: bytes, colours: int) -> tuple[int | None, tuple[int, ...]
             continue
         if name == b"sBIT" and len(body) >= colours and 0 < max(body[:colours]) <= 16:
             significant = max(body[:colours])
-        elif name == b"tRNS" and content[25] in (0, 2) and len(body) >= 2 * colours:
+        elif name == b"tRNS" and colour in (0, 2) and len(body) >= 2 * colours:
             key = struct.unpack_from(f">{colours}H", body)
     return significant, key
 
 
 def scale_key(image: Image.Image, content: bytes) -> None:
     """Scale the transparent grey of a PNG of 2 or 4 bits as Pillow scales its pixels, but not this."""
-    bits, colour = content[24], content[25]
+    header = png_header(content)
     key = image.info.get("transparency")
-    if colour == 0 and bits in (2, 4) and isinstance(key, int):
-        image.info["transparency"] = key * (255 // (2**bits - 1))
+    if header.colour == 0 and header.bits in (2, 4) and isinstance(key, int):
+        image.info["transparency"] = key * (255 // (2**header.bits - 1))
 
 
 def deep_ppm(content: bytes) -> tuple[Wide, Known] | None:
@@ -111,11 +111,6 @@ def deep_ppm(content: bytes) -> tuple[Wide, Known] | None:
     values = np.frombuffer(content, ">u2", size, match.end()).astype(np.uint16)
     known = Known("I" if samples == 1 else "RGB;16", 16, white=None if most == WIDEST else float(most))
     return values.reshape(high, wide, samples), known
-
-
-def ppm(found: tuple[Wide, Known]) -> tuple[Pixels, tuple[str, ...]]:
-    """Pixels (H, W, 1 or 3) and notes of what `deep_ppm` found."""
-    return eight_bits(*found)
 
 
 def grey(image: Image.Image, content: bytes) -> tuple[Pixels, tuple[str, ...]]:

@@ -1,30 +1,26 @@
 """How an image lies: the EXIF orientation, read alone, because a broken tag beside it says nothing of the pixels.
 
-Pillow reads the whole table of tags and gives up at the first one that leads nowhere; this reads one number.
+Pillow reads the whole table of tags and gives up at the first one that leads nowhere; of this one number is taken.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from aigc_core.modalities.decoding import tiff
 from aigc_core.modalities.decoding.canonical import Pixels
 
-#: The tag of TIFF 6.0 that says which corner the first pixel is in.
-ORIENTATION = 0x0112
 #: Where Pillow keeps what may hold an orientation; without one of these an image lies as it is stored.
 CARRIERS = frozenset(
     {"exif", "Raw profile type exif", "Raw profile type APP1", "XML:com.adobe.xmp", "xmp"}
 )  # fmt: skip
-#: Codes of `struct` for the whole numbers among the types of TIFF 6.0.
-WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 UPRIGHT = 1
-#: An IFD has at most so many entries: its count has 16 bits.
-ENTRY = 12
+#: The note on EXIF that is none.
+UNREADABLE = "EXIF that cannot be read ignored"
 _IN_XMP = re.compile(rb'tiff:Orientation(?:\s*=\s*["\']|>)\s*([0-9])')
 
 
@@ -37,8 +33,8 @@ def orientation(info: Mapping[Any, Any]) -> tuple[int, tuple[str, ...]]:
     found: int | str | None = None
     try:
         found = of_exif(info.get("exif") or _raw_profile(info))
-    except (ValueError, struct.error):
-        notes = ("EXIF that cannot be read ignored",)
+    except ValueError:
+        notes = (UNREADABLE,)
     if found is None:
         found = _of_xmp(info)
     value, ignored = valid(found)
@@ -73,32 +69,16 @@ def upright(pixels: Pixels, value: int) -> Pixels:
 def of_exif(block: bytes | None) -> int | str | None:
     """The orientation's value in an EXIF block; a text where its type is no whole number, None where it is absent.
 
-    Raises ValueError or struct.error for bytes that are no EXIF.
+    Raises ValueError for bytes that are no EXIF.
     """
     if not block:
         return None
     while block.startswith(b"Exif\0\0"):
         block = block[6:]
-    order = {b"II": "<", b"MM": ">"}.get(block[:2])
-    if order is None:
-        raise ValueError("neither of the two byte orders of TIFF")
-    (start,) = struct.unpack_from(order + "I", block, 4)
-    (count,) = struct.unpack_from(order + "H", block, start)
-    for place in range(start + 2, min(start + 2 + ENTRY * count, len(block) - ENTRY + 1), ENTRY):
-        if struct.unpack_from(order + "H", block, place)[0] == ORIENTATION:
-            return _value(block, place, order)
-    return None
-
-
-def _value(block: bytes, place: int, order: str) -> int | str:
-    kind, count = struct.unpack_from(order + "HI", block, place + 2)
-    code = WHOLE_NUMBERS.get(kind)
-    if code is None or not count:
-        return f"of type {kind}"
-    place += 8
-    if count * struct.calcsize(code) > 4:  # several values where one is right: the first one, which lies elsewhere
-        (place,) = struct.unpack_from(order + "I", block, place)
-    return int(struct.unpack_from(order + code, block, place)[0])
+    found = tiff.read(block)
+    if found is None or not found.frames:
+        raise ValueError("no table of tags")
+    return found.orientation()
 
 
 def _raw_profile(info: Mapping[Any, Any]) -> bytes | None:

@@ -13,7 +13,7 @@ from aigc_core.modalities.decoding.tiff import Tiff
 
 #: Brands of ISO media files (bytes 8 to 12, after "ftyp").
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"})
-AVIF_BRANDS = frozenset({b"avif", b"avis"})
+STILL_BRANDS = HEIC_BRANDS | {b"avif", b"avis"}
 JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 #: Optional packages that teach Pillow a format: the module, what it calls the format, and the function that registers it.
 PLUGINS = {"HEIC": ("pillow_heif", "HEIF", "register_heif_opener"), "JPEG XL": ("pillow_jxl", "JXL", "")}
@@ -71,7 +71,7 @@ def _media(content: bytes) -> str | None:
         package = f"{module}-plugin" if kind == "JPEG XL" else module
         return f"{kind}: install {package} into this environment, or convert the files to JPEG or PNG"
     if content[4:8] == b"ftyp":
-        if content[8:12] in AVIF_BRANDS | HEIC_BRANDS:
+        if content[8:12] in STILL_BRANDS:
             return "AVIF that is damaged, or that this Pillow cannot read: convert the files to JPEG or PNG"
         return RAW.format("CR3") if content[8:12] == b"crx " else VIDEO.format("MP4 or QuickTime")
     if content[:4] == b"RIFF" and content[8:12] == b"AVI ":
@@ -96,6 +96,8 @@ def _elsewhere(content: bytes) -> str | None:
     """What is known by another place than the first bytes, or by nothing being there."""
     if content[128:132] == b"DICM":
         return DATA.format("DICOM")
+    if content[12:16] == b"CgBI":
+        return "a PNG in the form that Apple's tools write for iPhones (CgBI): convert it with `pngcrush -revert-iphone-optimizations`"
     if content[257:262] == b"ustar":
         return ARCHIVE.format("tar")
     if not content.strip(b"\0"):

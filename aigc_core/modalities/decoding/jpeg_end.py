@@ -6,7 +6,9 @@ it is cut off, and with other data after the cut. Where the two agree, the pictu
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -47,19 +49,23 @@ def check(image: Image.Image, content: bytes, decoded: Callable[[bytes], Pixels]
     """Notes on the end of a JPEG whose image is loaded. Raises DecodeError where a visible part of it is missing.
 
     The second decoding is left out for a file whose last unit shows that it came: one scan, an end marker, no grey corner.
+    A progressive file is always decoded twice: its first scans cover the whole picture, so that no unit of it shows
+    whether the later ones, which sharpen it, came to their end.
     """
     one_scan = "progressive" not in image.info and _components(content) == len(image.mode)  # L, RGB, CMYK
-    if one_scan and content.endswith(END) and not _grey_corner(image):
+    came = one_scan and not _grey_corner(image)
+    if came and content.endswith(END):
         return ()
-    frame = _frame(content)
-    end = content.find(END, _first_scan(content))
-    if frame is None or (one_scan and end >= 0 and not _grey_corner(image)):
+    frame, scan = _header(content)
+    end = content.find(END, scan)
+    if frame is None or (came and end >= 0):
         return ()
     cut = content[:end] if end >= 0 else content.rstrip(b"\0")
-    picture = np.asarray(image)
-    if (one_scan or _all_scans_began(content, frame)) and np.array_equal(picture, decoded(cut + FILLINGS[0] + END)):
+    began = _all_scans_began(content, frame)
+    decoded = functools.lru_cache(maxsize=1)(decoded)  # the same filling comes first below
+    if (one_scan or began) and np.array_equal(np.asarray(image), decoded(cut + FILLINGS[0] + END)):
         return ()
-    if ended(cut, decoded) is None:
+    if not began or _closed(cut, frame, decoded) is None:
         raise DecodeError("a damaged JPEG: it ends before its picture does")
     return (MISSING,)
 
@@ -85,14 +91,18 @@ def ended(content: bytes, decoded: Callable[[bytes], Pixels]) -> bytes | None:
 
     `decoded` gives pixels (H, W) or (H, W, C). Raises what that raises.
     """
-    frame = _frame(content)
-    if frame is None or not _all_scans_began(content, frame):
-        return None
+    frame, _ = _header(content)
+    return _closed(content, frame, decoded) if frame is not None and _all_scans_began(content, frame) else None
+
+
+def _closed(content: bytes, frame: dict[int, int], decoded: Callable[[bytes], Pixels]) -> bytes | None:
+    """`ended` for a file with this frame, of which every scan began."""
     cut = content.rstrip(b"\0").removesuffix(b"\xff")
+    others = (decoded(cut + filling + END) for filling in FILLINGS)
+    first = next(others)
     picture = decoded(cut + END)
     seen = np.zeros(picture.shape[:2], np.bool_)
-    for filling in FILLINGS:
-        other = decoded(cut + filling + END)
+    for other in itertools.chain([first], others):
         apart = np.maximum(picture, other) - np.minimum(picture, other)
         seen |= apart.reshape(*seen.shape, -1).any(axis=2)
         missing, units = _missing_units(seen, frame)
@@ -132,17 +142,16 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         place += 2 + length
 
 
-def _first_scan(content: bytes) -> int:
-    return max((place for _, place, _ in _segments(content)), default=0)
-
-
-def _frame(content: bytes) -> dict[int, int] | None:
-    """Sampling factors (two half bytes, across and down) of the components of the frame, by their ids."""
+def _header(content: bytes) -> tuple[dict[int, int] | None, int]:
+    """Sampling factors (two half bytes, across and down) of the components of the frame, by their ids, and the place of the
+    first scan."""
+    frame: dict[int, int] | None = None
+    place = 0
     for marker, place, length in _segments(content):
-        if marker in _FRAMES:
+        if marker in _FRAMES and frame is None:
             parts = content[place + 10 : place + 2 + length]
-            return {parts[at]: parts[at + 1] for at in range(0, len(parts) - 2, 3)}
-    return None
+            frame = {parts[at]: parts[at + 1] for at in range(0, len(parts) - 2, 3)}
+    return frame, place
 
 
 def _all_scans_began(content: bytes, frame: dict[int, int]) -> bool:

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aigc_core.modalities.decoding import tiff
 
@@ -21,9 +21,14 @@ PNG_KEY = {0: 2, 2: 6}
 WEBP_PIXELS = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"})
 #: Flags of VP8X for ICC, EXIF and XMP.
 WEBP_METADATA = 0x20 | 0x08 | 0x04
+#: Length and name before each chunk of a PNG, and what its IHDR holds.
+_CHUNK, _HEADER = struct.Struct(">I4s"), struct.Struct(">IIBBBBB")
 #: A text that says how an image lies is far shorter.
 LONGEST_TEXT = 1 << 20
 JFIF_LENGTH, ADOBE_LENGTH = 14, 12
+#: Notes on what is left out.
+IGNORED = "metadata that cannot be read ignored"
+FIRST_FRAME_ALONE = "what cannot be read beside the first frame ignored"
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Bare:
 
     content: bytes
     info: dict[str, Any] = field(default_factory=dict)
-    note: str = "metadata that cannot be read ignored"
+    note: str = IGNORED
 
 
 def without_metadata(content: bytes) -> Bare | None:
@@ -46,11 +51,31 @@ def without_metadata(content: bytes) -> Bare | None:
     return None
 
 
+class PngHeader(NamedTuple):
+    """What the chunk IHDR of a PNG says."""
+
+    width: int  # px
+    height: int  # px
+    bits: int  # per sample
+    colour: int  # 0 grey, 2 colour, 3 palette, 4 grey with alpha, 6 colour with alpha
+    packing: int
+    filtering: int
+    interlaced: int
+
+
+def png_header(content: bytes) -> PngHeader:
+    """The header of a PNG, which another chunk may precede. Raises struct.error where there is none."""
+    if content[12:16] == b"IHDR":
+        return PngHeader(*_HEADER.unpack_from(content, 16))
+    body = next((body for name, body, _ in png_chunks(content) if name == b"IHDR"), b"")
+    return PngHeader(*_HEADER.unpack_from(body))
+
+
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Names, bodies and checksums of the chunks of a PNG; the last one may be cut off."""
     place = len(PNG)
     while place + 8 <= len(content):
-        length, name = struct.unpack_from(">I4s", content, place)
+        length, name = _CHUNK.unpack_from(content, place)
         end = place + 8 + length
         yield name, content[place + 8 : end], content[end : end + 4]
         place = end + 4
@@ -58,12 +83,12 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 def checksum(name: bytes, body: bytes) -> bytes:
     """The checksum of a chunk of a PNG."""
-    return struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
+    return zlib.crc32(body, zlib.crc32(name)).to_bytes(4, "big")
 
 
 def _png(content: bytes) -> Bare:
     parts, info = [PNG], dict[str, Any]()
-    colour, entries = content[25], 0
+    colour, entries = png_header(content).colour, 0
     for name, body, check in png_chunks(content):
         if name not in PNG_PIXELS:
             info |= _png_position(name, body)
@@ -163,7 +188,7 @@ def _gif(content: bytes) -> Bare:
             parts.append(content[start:place])
         if not extension:
             break
-    return Bare(b"".join([*parts, b";"]), note="what cannot be read beside the first frame ignored")
+    return Bare(b"".join([*parts, b";"]), note=FIRST_FRAME_ALONE)
 
 
 def _tiff(content: bytes) -> Bare | None:

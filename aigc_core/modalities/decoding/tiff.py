@@ -10,10 +10,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from aigc_core.modalities.decoding import exif
-
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
-SUBFILE, MAKE, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS = 254, 271, 273, 277, 278, 279
+SUBFILE, STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS = 254, 273, 274, 277, 278, 279
 MIN_SAMPLE, MAX_SAMPLE, PLANAR, PREDICTOR, COLOUR_MAP = 280, 281, 284, 317, 320
 TILE_WIDTH, TILE_OFFSETS, TILE_COUNTS, SUB_IFDS, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 324, 325, 330, 338, 339
 S_MIN_SAMPLE, S_MAX_SAMPLE, DNG_VERSION = 340, 341, 50706
@@ -25,7 +23,7 @@ OF_PIXELS = frozenset(
 )  # fmt: skip
 #: Codes of `struct` for the types of TIFF 6.0 and BigTIFF that are numbers.
 NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-SHORT, LONG, LONG8 = 3, 4, 16
+LONG, LONG8 = 4, 16
 #: Directories that are counted, entries of one and values of a tag that are read at most; no sound file has as many.
 MOST_FRAMES = MOST_ENTRIES = 1 << 16
 MOST_VALUES = 1 << 20
@@ -42,7 +40,7 @@ class Tiff:
     order: str  # of `struct`: < or >
     big: bool  # BigTIFF, with 8 bytes where TIFF has 4
     entries: Mapping[int, Entry] = field(default_factory=dict)
-    frames: int = 1
+    frames: int = 0  # directories; 0 where the first one does not lie in the file
 
     def numbers(self, tag: int) -> tuple[float, ...]:
         """The values of a tag; none where it is absent or broken."""
@@ -68,18 +66,19 @@ class Tiff:
 
     def orientation(self) -> int | str | None:
         """The value of the orientation; a text where its type is no whole number, None where there is none."""
-        if exif.ORIENTATION not in self.entries:
+        if ORIENTATION not in self.entries:
             return None
-        found = self.numbers(exif.ORIENTATION)
-        return int(found[0]) if found else f"of type {self.entries[exif.ORIENTATION][0]}"
+        found = self.numbers(ORIENTATION)
+        return found[0] if found and isinstance(found[0], int) else f"of type {self.entries[ORIENTATION][0]}"
 
 
 def read(content: bytes) -> Tiff | None:
     """The first directory of a TIFF file, as far as it can be read; None for other bytes."""
     order = {b"II": "<", b"MM": ">"}.get(content[:2])
-    if order is None or len(content) < 16 or struct.unpack_from(order + "H", content, 2)[0] not in (42, 43):
+    kind = struct.unpack_from(order + "H", content, 2)[0] if order and len(content) >= 8 else 0
+    big = kind == 43
+    if order is None or kind not in (42, 43) or (big and len(content) < 16):
         return None
-    big = struct.unpack_from(order + "H", content, 2)[0] == 43
     empty = Tiff(content, order, big)
     start = empty.pointer(content[8:16] if big else content[4:8])
     try:
@@ -144,7 +143,7 @@ def mended(tiff: Tiff) -> bytes:
     """The file without an orientation, which others would apply, and with a colour map of 16 bits where it has one of 8."""
     colours = [int(value) for value in tiff.numbers(COLOUR_MAP)]
     narrow = bool(colours) and max(colours) <= 255
-    if exif.ORIENTATION not in tiff.entries and not narrow:
+    if ORIENTATION not in tiff.entries and not narrow:
         return tiff.content
     changes = {COLOUR_MAP: [value * 257 for value in colours]} if narrow else {}
-    return written(tiff, changes, set(tiff.entries) - {exif.ORIENTATION})
+    return written(tiff, changes, set(tiff.entries) - {ORIENTATION})

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aigc_core.data.sources.archives import Files
-from aigc_core.data.sources.kinds import Sorted, suffix_of
+from aigc_core.data.sources.kinds import PARQUET, Sorted, suffix_of
 from aigc_core.data.sources.metadata import records, text
 from aigc_core.data.sources.metadata.beside import read_beside
 from aigc_core.data.sources.metadata.joining import Table, join
 from aigc_core.data.sources.metadata.meeting import FileNames
-from aigc_core.data.sources.metadata.roles import Facts, find_roles, held_out_first
+from aigc_core.data.sources.metadata.roles import Facts, find_roles
 from aigc_core.data.sources.tally import Tally
 from aigc_core.data.splits import split_name
 from aigc_core.errors import SourceError
@@ -27,7 +27,7 @@ USUAL_TABLES = frozenset(
 #: First lines of a text that tell whether it is a list of files.
 LIST_LINES = 3
 
-__all__ = ["Facts", "held_out_first", "read_metadata"]
+__all__ = ["Facts", "read_metadata"]
 
 
 def read_metadata(files: Files, found: Sorted, root: Path | None, tally: Tally) -> dict[str, Facts]:
@@ -144,7 +144,7 @@ def _opened(name: str, content: bytes, names: FileNames, tally: Tally) -> Table 
     suffix = suffix_of(name)
     if suffix in (".csv", ".tsv"):
         return _opened_text(name, content, names, tally)
-    if suffix in (".parquet", ".pq"):
+    if suffix in PARQUET:
         header, rows, unit = *records.read_parquet(name, content), "row"
     elif suffix == ".json":
         header, rows, unit = *records.read_json(name, content), "entry"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aigc_core.data.sources.metadata.meeting import AMBIGUOUS, FileNames
-from aigc_core.data.sources.metadata.roles import Facts, Roles, as_text, caption, held_out_first
+from aigc_core.data.sources.metadata.roles import Facts, Roles, as_text, caption
 from aigc_core.data.sources.metadata.split_columns import SplitColumns
 from aigc_core.data.sources.tally import Tally
-from aigc_core.data.splits import cell_split, split_name
+from aigc_core.data.splits import cell_split, held_out_first, split_name
 from aigc_core.records import Split
 
 #: Rows that decide which of several columns names the files.

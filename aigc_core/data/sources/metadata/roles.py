@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from aigc_core.data.sources.column_names import LABEL, SPLIT, TEXT, plain
 from aigc_core.data.sources.tally import Tally
+from aigc_core.data.splits import held_out_first
 from aigc_core.records import Split
 
 #: Usual names in small letters, the surest first.
@@ -91,8 +92,3 @@ def caption(value: object, where: str, tally: Tally) -> str | None:
         tally.add("more_captions", where, int(len(value) > 1))
         value = value[0]
     return as_text(value, where, tally)
-
-
-def held_out_first(one: Split | None, other: Split | None) -> Split | None:
-    """The split of a row that two places name: what either of them holds out is held out, else the first counts."""
-    return "test" if "test" in (one, other) else one or other

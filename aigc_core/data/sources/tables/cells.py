@@ -5,22 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import io
 import re
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from aigc_core.data.sources.base import MAX_BYTES
+from aigc_core.data.sources.kinds import START_BYTES, may_be_image
 from aigc_core.data.sources.tables import kinds
 from aigc_core.modalities import image
 
 #: How a cell holds its image: as bytes, as base64 text, as numbers, or in a list of one.
 Form = Literal["bytes", "text", "numbers", "list"]
 
+#: Numbers of channels that a picture may have.
+CHANNELS = (1, 3, 4)
 _DATA_URI = re.compile(r"data:[\w/+.-]*(;[\w=.-]+)*;base64,", re.IGNORECASE)
 _TEXT = re.compile(rb"data:|[A-Za-z0-9+/_=\s-]+$", re.IGNORECASE)
 
@@ -91,18 +92,9 @@ def _from_text(text: str) -> bytes:
         content = base64.b64decode(body.replace("-", "+").replace("_", "/") + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError):
         content = b""
-    if not _is_image(content):
+    if not may_be_image(content[:START_BYTES]):  # whether it is whole shows when it is decoded
         raise OSError(f"the cell holds text that is no image in base64, such as the path of a file: {shown}")
     return content
-
-
-def _is_image(content: bytes) -> bool:
-    """Whether Pillow knows the beginning; whether the rest is whole shows when it is decoded."""
-    try:
-        with image.quiet(), Image.open(io.BytesIO(content)):
-            return True
-    except Exception:  # Pillow's readers raise many kinds for foreign bytes
-        return False
 
 
 def _from_numbers(cell: pa.Array) -> bytes:
@@ -110,7 +102,7 @@ def _from_numbers(cell: pa.Array) -> bytes:
     values, shape = _array(cell)
     if len(shape) == 1:
         content = values.tobytes()
-        if not _is_image(content):
+        if not may_be_image(content[:START_BYTES]):
             raise OSError(f"the cell is a list of {len(values):,} numbers: neither an encoded image nor rows of pixels")
         return content
     return png(values.reshape(shape))
@@ -145,8 +137,8 @@ def png(pixels: image.Pixels) -> bytes:
     shape = pixels.shape
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    elif pixels.ndim == 3 and shape[2] not in (1, 3, 4) and shape[0] in (1, 3, 4):
+    elif pixels.ndim == 3 and shape[2] not in CHANNELS and shape[0] in CHANNELS:
         pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+    if pixels.ndim != 3 or pixels.shape[2] not in CHANNELS:
         raise OSError(f"pixels of the shape {' x '.join(map(str, shape))} are no height x width [x 1, 3 or 4 channels]")
     return image.encode_png(np.ascontiguousarray(pixels))

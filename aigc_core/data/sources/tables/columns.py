@@ -7,7 +7,6 @@ for its type alone.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ import pyarrow.compute as pc
 
 from aigc_core.config import Columns
 from aigc_core.data.sources.column_names import LABEL, SPLIT, TEXT, plain
+from aigc_core.data.sources.split_values import by_name, flagged
 from aigc_core.data.sources.tables import kinds
+from aigc_core.data.sources.tables.features import features, inside
 from aigc_core.errors import SourceError
 
 #: The usual names in the order in which they are preferred, in small letters.
@@ -29,7 +30,7 @@ USUAL = {
     ),
     "label": (*LABEL, "y"),
     "text": TEXT,
-    "split": (*SPLIT, "usage"),
+    "split": SPLIT,
 }  # fmt: skip
 #: Names that speak of anything: text in such a column is hardly an image.
 VAGUE = {"content", "bytes", "data"}
@@ -60,14 +61,14 @@ class Column:
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Names of the integers of a ClassLabel, also of one inside a list."""
-        found = _inside(self.feature)
+        found = inside(self.feature)
         names = found.get("names") if found.get("_type") == "ClassLabel" else None
         return tuple(str(name) for name in names) if isinstance(names, list) else None
 
     @property
     def typed_image(self) -> bool:
         """Whether Hugging Face's features call it an image."""
-        return bool(_inside(self.feature).get("_type") == "Image")
+        return bool(inside(self.feature).get("_type") == "Image")
 
     @property
     def is_told(self) -> bool:
@@ -88,6 +89,7 @@ class Layout:
     label: Column | None
     text: Column | None
     split: Column | None
+    maybe_splits: tuple[Column, ...]  # they say the split if all of their values do
     unused: tuple[str, ...]
     other_images: tuple[str, ...]
     other_labels: tuple[str, ...]
@@ -96,7 +98,7 @@ class Layout:
     @property
     def facts(self) -> list[Column]:
         """The columns without the image."""
-        return [column for column in (self.label, self.text, self.split) if column is not None]
+        return [column for column in (self.label, self.text, self.split, *self.maybe_splits) if column is not None]
 
 
 def find_columns(schema: pa.Schema, wanted: Columns | None, where: str, constants: Iterable[str] = ()) -> Layout | None:
@@ -116,14 +118,18 @@ def find_columns(schema: pa.Schema, wanted: Columns | None, where: str, constant
         found[role] = _asked(asked, columns, _FITS[role]) if asked else next(iter(ranked), None)
         if asked and found[role] is None:
             raise SourceError(f"{where}: source.columns.{role} = {asked!r} is no such column: {described(schema)}")
+    used = [image, *found.values()]
+    rest = [] if chosen.split else [column for column in columns if column not in used]
+    maybe = [column for column in rest if _may_say_split(column, flags_alone=found["split"] is not None)]
     guesses = (None if chosen.image else image, None if chosen.label else found["label"])
     return Layout(
         image,
         found["label"],
         found["text"],
         found["split"],
+        tuple(maybe),
         guessed=tuple(column.path for column in guesses if column and not column.is_told),
-        **_left([image, *found.values()], columns, schema),
+        **_left([*used, *maybe], columns, schema),
     )
 
 
@@ -193,7 +199,7 @@ def _cell(kind: pa.DataType) -> pa.DataType:
 
 def _columns(schema: pa.Schema, constants: Iterable[str]) -> list[Column]:
     """All columns; of two with one name the first."""
-    told = _features(schema)
+    told = features(schema)
     columns: dict[str, Column] = {}
     for field in schema:
         columns.setdefault(field.name, Column(field.name, field.type, feature=told.get(field.name)))
@@ -239,10 +245,24 @@ def _ranked(columns: list[Column], image: Column) -> dict[str, list[Column]]:
     """Columns that can be label, caption and split, the best first."""
     rest = [column for column in columns if column.name != image.name]
     usual = {role: _by_name([c for c in rest if fits(c.kind)], role) for role, fits in _FITS.items()}
-    typed = [c for c in rest if c.classes and names_a_class(c.kind) and c not in (*usual["text"], *usual["split"])]
+    typed = [
+        c
+        for c in rest
+        if c.classes and names_a_class(c.kind) and c not in (*usual["text"], *usual["split"]) and not _may_say_split(c)
+    ]
     inner = _by_name(_nested(columns), "label")
     named = [c for c in usual["label"] if c in typed]
     return {**usual, "label": [*named, *typed, *usual["label"], *(inner if len(inner) == 1 else [])]}
+
+
+def _may_say_split(column: Column, *, flags_alone: bool = False) -> bool:
+    """Whether a column has a name that one of splits may have, single values, and no class name that says none.
+
+    Of a table with a split of its own `flags_alone` are asked, such as `is_test`.
+    """
+    known = flagged(column.name) if flags_alone else by_name(column.name)
+    classes = column.classes or ()
+    return known is not None and kinds.is_scalar(column.kind) and all(known.read(name) for name in classes)
 
 
 def names_a_class(kind: pa.DataType) -> bool:
@@ -267,23 +287,3 @@ def _by_name(columns: list[Column], role: str) -> list[Column]:
 
 def _is_usual(column: Column) -> bool:
     return any(column.usual in names for names in USUAL.values())
-
-
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    """Hugging Face's features by column; empty where there are none."""
-    try:
-        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        return dict(told["info"]["features"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _inside(feature: Any) -> dict[str, Any]:
-    """The feature itself, or the one inside lists: `{feature: ...}` or, as older versions wrote it, `[...]`."""
-    while True:
-        if isinstance(feature, list) and len(feature) == 1:
-            feature = feature[0]
-        elif isinstance(feature, dict) and isinstance(feature.get("feature"), (dict, list)):
-            feature = feature["feature"]
-        else:
-            return feature if isinstance(feature, dict) else {}

@@ -108,9 +108,14 @@ def _text(value: str | bytes | None) -> str | None:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
+def as_text(array: pa.Array, classes: Sequence[str] | None) -> list[str | None]:
+    """Each value as text, or null, as `class_names` has it."""
+    return _names(kinds.plain(array), classes, lambda *_: None)
+
+
 def splits(array: pa.Array, classes: Sequence[str] | None, unknown: Callable[[str], None]) -> list[Split | None]:
     """The split that each value says, or null; `unknown` is told values that say none."""
-    values = _names(kinds.plain(array), classes, lambda *_: None)
+    values = as_text(array, classes)
     said = {value: None if value is None else cell_split(value) for value in set(values)}
     for value in values:
         if said[value] is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 types = pa.types
@@ -18,44 +20,37 @@ def storage(kind: pa.DataType) -> pa.DataType:
             return kind
 
 
+def _is(kind: pa.DataType, *checks: Callable[[pa.DataType], bool]) -> bool:
+    """Whether one of the checks holds for the type in which values are held."""
+    kind = storage(kind)
+    return any(check(kind) for check in checks)
+
+
 def is_bytes(kind: pa.DataType) -> bool:
     """Whether cells are byte strings."""
-    kind = storage(kind)
-    return bool(
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or types.is_fixed_size_binary(kind)
-    )
+    return _is(kind, types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether cells are text."""
-    kind = storage(kind)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+    return _is(kind, types.is_string, types.is_large_string, types.is_string_view)
 
 
 def is_number(kind: pa.DataType) -> bool:
     """Whether cells are integers, floats or decimals."""
-    kind = storage(kind)
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+    return _is(kind, types.is_integer, types.is_floating, types.is_decimal)
 
 
 def is_list(kind: pa.DataType) -> bool:
     """Whether cells are lists of any length."""
-    kind = storage(kind)
-    return bool(
-        types.is_list(kind)
-        or types.is_large_list(kind)
-        or types.is_fixed_size_list(kind)
-        or types.is_list_view(kind)
-        or types.is_large_list_view(kind)
+    return _is(
+        kind, types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view
     )
 
 
 def is_struct(kind: pa.DataType) -> bool:
     """Whether cells are structs."""
-    return bool(types.is_struct(storage(kind)))
+    return _is(kind, types.is_struct)
 
 
 def element(kind: pa.DataType) -> pa.DataType:
@@ -65,7 +60,7 @@ def element(kind: pa.DataType) -> pa.DataType:
 
 def is_scalar(kind: pa.DataType) -> bool:
     """Whether a cell can name a class: text, a number, a truth value, bytes of text, or always null."""
-    return is_text(kind) or is_number(kind) or is_bytes(kind) or types.is_boolean(storage(kind)) or types.is_null(kind)
+    return is_text(kind) or is_number(kind) or is_bytes(kind) or _is(kind, types.is_boolean, types.is_null)
 
 
 def depth(kind: pa.DataType) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -15,8 +14,10 @@ from aigc_core.data.sources.base import Entry
 from aigc_core.data.sources.split_words import file_splits, tell_held_out
 from aigc_core.data.sources.tables import kinds
 from aigc_core.data.sources.tables.cells import Form, form_of, read_cell
+from aigc_core.data.sources.tables.column_splits import ColumnSplits
 from aigc_core.data.sources.tables.columns import Column, Layout, described, find_columns, no_images
-from aigc_core.data.sources.tables.facts import Seen, captions, class_names, splits
+from aigc_core.data.sources.tables.facts import Seen, captions, class_names
+from aigc_core.data.sources.tables.part import Part, Table
 from aigc_core.data.sources.tally import Tally
 from aigc_core.errors import SourceError
 from aigc_core.records import Split
@@ -33,41 +34,6 @@ _FORMS = {"text": "images_as_text", "numbers": "images_as_numbers", "list": "ima
 _SPOKEN = {"text": "base64 text", "numbers": "lists of numbers", "list": "lists of images"}
 
 
-class Table(Protocol):
-    """What a file, or a split, offers. Both ways of reading hold a few rows at a time."""
-
-    @property
-    def name(self) -> str:
-        """What its keys begin with."""
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Its columns, and in the metadata what Hugging Face says of them."""
-
-    @property
-    def constants(self) -> Mapping[str, str | None]:
-        """Columns that stand in the names of folders, with their one value."""
-
-    @property
-    def rows(self) -> int | None:
-        """How many there are; null for a stream, whose end is not known."""
-
-    def batches(self, columns: list[Column], rows: int) -> Iterator[pa.RecordBatch | pa.Table]:
-        """These columns, at most so many rows at a time."""
-
-    def cell(self, column: Column, index: int) -> pa.Array:
-        """One image cell, as an array of length 1. Raises OSError where the table is damaged there."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One table and which of its columns are used."""
-
-    table: Table
-    layout: Layout
-    form: Form | None = None  # how its images are held, where that was looked at
-
-
 def read_tables(
     tables: Iterable[Table], wanted: Columns | None, tally: Tally
 ) -> tuple[list[Entry], Callable[[Entry], bytes]]:
@@ -81,10 +47,12 @@ def read_tables(
     _tell(parts, tally)
     named = _named_splits(parts, tally)
     entries: list[Entry] = []
+    columns = ColumnSplits(wanted.split if wanted else None)
     for part in parts:
-        own = list(_entries(part, named[part.table.name], tally))
+        own = list(_entries(part, named[part.table.name], columns, tally))
         _tell_rows(part, len(own), tally)
         entries += own
+    entries = columns.applied(entries, tally)
     tell_held_out(entries, tally)
     _tell_labels(entries, tally)
     by_name = {part.table.name: part for part in parts}
@@ -201,7 +169,7 @@ def _agreed(parts: list[Part], tally: Tally) -> list[Part]:
 
     Counts every table that has other columns, or another list of class names, than the first.
     """
-    lists = {classes: part for part in reversed(parts) if (classes := _classes(part))}
+    lists = {classes: part for part in reversed(parts) if (classes := part.classes)}
     agreed = []
     for part in parts:
         label = part.layout.label
@@ -215,13 +183,9 @@ def _agreed(parts: list[Part], tally: Tally) -> list[Part]:
     for part in agreed[1:]:
         if differences := _differences(part, agreed[0]):
             tally.add("tables_disagree", f"{part.table.name} ({'; '.join(differences)})")
-        elif _classes(part) != _classes(agreed[0]):
+        elif part.classes != agreed[0].classes:
             tally.add("class_lists_differ", part.table.name)
     return agreed
-
-
-def _classes(part: Part) -> tuple[str, ...] | None:
-    return part.layout.label.classes if part.layout.label else None
 
 
 def _differences(part: Part, first: Part) -> list[str]:
@@ -255,7 +219,7 @@ def _named_splits(parts: list[Part], tally: Tally) -> dict[str, Split | None]:
     return file_splits(with_column, Tally()) | file_splits(others, tally)
 
 
-def _entries(part: Part, split: Split | None, tally: Tally) -> Iterator[Entry]:
+def _entries(part: Part, split: Split | None, columns: ColumnSplits, tally: Tally) -> Iterator[Entry]:
     """One entry per row; `split` holds where no column says more."""
     layout, name, start = part.layout, part.table.name, 0
     for count, batch in _batches(part):
@@ -265,11 +229,14 @@ def _entries(part: Part, split: Split | None, tally: Tally) -> Iterator[Entry]:
             None if column is None else _values(part, column, batch, count)
             for column in (layout.label, layout.text, layout.split)
         )
-        labels = class_names(label, _classes(part), seen) if label is not None else none
+        labels = class_names(label, part.classes, seen) if label is not None else none
         texts = captions(text, seen) if text is not None else none
-        own = splits(said, layout.split.classes, _unknown(tally)) if said is not None and layout.split else none
+        own = columns.named(layout.split, said) if said is not None and layout.split else none
+        keys = [f"{name}#{start + index}" for index in range(count)]
+        for column in layout.maybe_splits:
+            columns.see(column, _values(part, column, batch, count), keys)
         for index in range(count):
-            yield Entry(f"{name}#{start + index}", labels[index], texts[index], own[index] or split)
+            yield Entry(keys[index], labels[index], texts[index], own[index] or split)
         start += count
 
 
@@ -291,7 +258,3 @@ def _values(part: Part, column: Column, batch: pa.RecordBatch | pa.Table | None,
 
 def _teller(tally: Tally, name: str, start: int) -> Seen:
     return lambda code, index, count: tally.add(code, f"{name}#{start + index}", count)
-
-
-def _unknown(tally: Tally) -> Callable[[str], None]:
-    return lambda value: tally.add("split_values_unknown", value)

@@ -1,0 +1,79 @@
+"""Columns that say the split under a name that is none of a split's own: their values tell.
+
+Such are columns with no value but words for splits, and columns such as `is_test` whose values are yes and no.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from aigc_core.data.sources.column_names import MAYBE_SPLIT, plain
+from aigc_core.data.splits import REFERENCE, SPLIT_NAMES, cell_split, held_out_first, is_split_word
+from aigc_core.records import Split
+
+_YES = frozenset({"1", "1.0", "true", "yes", "y", "t"})
+_NO = frozenset({"0", "0.0", "false", "no", "n", "f"})
+_IS = re.compile(r"is_?(.+)")
+
+
+@dataclass
+class SplitColumn:
+    """One column that may say splits, while no value speaks against it."""
+
+    name: str
+    read: Callable[[str], Split | None]
+    least: int = 1  # different values that it has to have
+    kinds: int = 1  # different splits that it has to name
+    refuted: bool = False
+    values: set[str] = field(default_factory=set)
+    rows: dict[str, Split] = field(default_factory=dict)
+
+    def see(self, value: str, row: str) -> None:
+        """Note what a cell says of the source's row; an empty one says nothing."""
+        split = self.read(value) if value else None
+        if split is not None:
+            self.values.add(value)
+            self.rows[row] = held_out_first(self.rows.get(row), split) or split
+        elif value:
+            self.refuted = True
+
+    def says_splits(self) -> bool:
+        """Whether every value is a word for a split, and there are held-out rows, and different values."""
+        said = set(self.rows.values())
+        return not self.refuted and "test" in said and len(said) >= self.kinds and len(self.values) >= self.least
+
+
+def flagged(name: str) -> SplitColumn | None:
+    """The column if its name is such as `is_test`."""
+    match = _IS.fullmatch(plain(name))
+    word = match[1] if match else ""
+    if word not in SPLIT_NAMES:
+        return None
+    # `is_valid` may also mean that a file is no broken one: then all of its values may be yes.
+    return SplitColumn(name, partial(_flag, word=word), 2 if word == "valid" else 1)
+
+
+def worded(name: str) -> SplitColumn:
+    """The column as one whose values may be words for splits; a name that hardly speaks of splits needs two of them."""
+    return SplitColumn(name, word, 1 if plain(name) in MAYBE_SPLIT else 2)
+
+
+def by_name(name: str) -> SplitColumn | None:
+    """The column if its name is one that a column of splits may have, as `phase` and `is_test` are."""
+    return flagged(name) or (worded(name) if plain(name) in MAYBE_SPLIT else None)
+
+
+def word(value: str) -> Split | None:
+    """The split that a value says if it says nothing else."""
+    return cell_split(value) if is_split_word(value) or value.casefold() == REFERENCE else None
+
+
+def _flag(value: str, word: str) -> Split | None:
+    """What yes or no says in a column such as `is_test`: what is not for training is held out."""
+    small = value.casefold()
+    if small not in _YES | _NO:
+        return None
+    return "test" if (SPLIT_NAMES[word] == "test") == (small in _YES) else "train"
