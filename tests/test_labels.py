@@ -163,3 +163,12 @@ def test_classes_are_unchecked_where_no_row_of_training_or_reference_was_told():
     broken = rows.set_column(3, "content_hash", pa.array([None] * 10, pa.string()))
     assert suspects.unchecked(broken, RULE) == {}
     assert suspects.unchecked(rows, RULE.model_copy(update={"action": "off"})) == {}
+
+
+def test_the_constant_of_the_regression_is_not_shrunk():
+    """Features that tell nothing leave the shares of the classes."""
+    features = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
+    given = (np.arange(400) % 10 == 0).astype(int)
+    solved = labels_module._solve(features, given, np.arange(400) // 80, np.ones(400, bool), 2, lambda _: None)
+    for weights in (weights for fold in solved.values() for weights in fold):
+        assert weights[-1] == pytest.approx([0.9, 0.1], abs=0.03)

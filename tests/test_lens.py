@@ -73,6 +73,11 @@ def test_what_is_learnt_from_is_seen_over_black(make, monkeypatch, tmp_path):
     ((ids, images),) = taken
     assert 0 < len(ids) == len(images) == sum(split == "reference" for split in version.rows["split"].to_pylist()
                                               ) - broken_references(version)  # fmt: skip
+    names = dict(zip(version.rows["id"].to_pylist(), version.rows["source"].to_pylist(), strict=True))
+    originals = figures(40, hidden=None)
+    for identity, image in zip(ids, images, strict=True):
+        own = originals[int(names[identity].split("/")[-1].split(".")[0])]
+        assert np.array_equal(image[3:9, 3:9], own[3:9, 3:9]), "each image with its own id"
     assert images.shape[1:] == (12, 12, 4)
     assert not images[..., :3][images[..., 3] == 1].any()
     assert images[..., :3][images[..., 3] == 255].any()
