@@ -6,7 +6,7 @@ import pytest
 
 from aigc_core.config import Quality
 from aigc_core.quality import alike
-from aigc_core.quality.calibration import FEW_ROWS, LEAST_ROWS, TAIL, fit_tail
+from aigc_core.quality.calibration import FEW_ROWS, LEAST_ROWS, OUTER, OUTER_FEW, SURE, TAIL, Apart, fit_tail
 from aigc_core.quality.duplicates import FLOOR
 from aigc_core.records import PAIR_SCHEMA
 
@@ -153,3 +153,65 @@ def test_a_tail_is_not_drawn_beyond_the_farthest_of_many_rows():
     many = fit_tail(values, 0.001, 0.1)
     assert 2.0 < many.threshold < 2.2
     assert many.survival(np.array([many.threshold]))[0] == pytest.approx(0.001)
+
+
+def with_rows_beyond(*steps):
+    """An exponential distribution that ends where rows begin to stand apart, and a row after each step from there on: steps are
+    multiples of the distance from the median to the upper quartile."""
+    body = -np.log((np.arange(400) + 0.5) / 400)
+    middle, upper = np.quantile(np.append(body, np.full(len(steps), 100)), [0.5, 0.75])
+    width = upper - middle
+    begin = middle + (OUTER + OUTER_FEW / (len(body) + len(steps)) ** 0.5) * width
+    return np.append(np.minimum(body, begin - 0.01 * width), begin + width * np.cumsum(steps))
+
+
+@pytest.mark.parametrize(("gap", "apart"), [(SURE + 0.05, 20), (SURE - 0.05, 0)])
+def test_where_the_widest_gap_parts_nothing_a_nearer_one_may_that_is_wide(gap, apart):
+    """Five rows lie so far behind fifteen others that their gap weighs most, and yet they are the end of one tail."""
+    values = with_rows_beyond(0.05, 0.01, gap, *[0.04] * 14, 1.0, *[0.04] * 4)
+    tail = fit_tail(values, 0.001, 0)
+    assert tail.apart == apart
+    assert (values > tail.threshold).sum() == apart
+
+
+@pytest.mark.parametrize(("narrow", "apart"), [(0.2, 5), (0.4, 0)])
+def test_a_gap_that_rounding_could_have_made_parts_nothing(narrow, apart):
+    values = with_rows_beyond(0.05, 0.01, 0.3, *[0.04] * 4)
+    tail = fit_tail(values, 0.001, 0, apart=Apart(narrow=narrow))
+    assert tail.apart == apart
+    assert (values > tail.threshold).sum() == apart
+
+
+@pytest.mark.parametrize(("least", "apart"), [(1, 2), (2, 2), (3, 0)])
+def test_fewer_rows_than_the_least_are_chance(least, apart):
+    assert fit_tail(with_rows_beyond(3.0, 0.1), 0.001, 0, apart=Apart(least=least)).apart == apart
+    assert fit_tail(with_rows_beyond(3.0, 0.1), 0.001, 0).apart == 0
+    assert fit_tail(with_rows_beyond(3.0, 0.1, 0.1), 0.001, 0).apart == 3
+
+
+@pytest.mark.parametrize(("gap", "apart"), [(5.0, 3), (1.0, 0)])
+def test_a_few_rows_behind_a_tail_stand_apart_where_the_gap_is_far_wider_than_those_of_a_tail(gap, apart):
+    assert fit_tail(with_rows_beyond(*[0.1] * 12, gap, 0.1, 0.1), 0.001, 0).apart == apart
+
+
+def test_the_threshold_keeps_away_from_both_sides_of_the_gap():
+    values = with_rows_beyond(8.0, *[0.01] * 9)
+    tail = fit_tail(values, 0.001, 0)
+    low, high = np.sort(values)[399:401]
+    assert tail.apart == 10
+    assert low + 0.2 * (high - low) < tail.threshold < high - 0.2 * (high - low)
+
+
+@pytest.mark.parametrize(("rows", "apart"), [(70, 70), (94, 0)])
+def test_more_than_a_fifth_of_the_rows_does_not_stand_apart(rows, apart):
+    rng = np.random.default_rng(0)
+    tail = fit_tail(np.concatenate([rng.normal(0, 1, 330), rng.normal(12, 1, rows)]), 0.001, 0)
+    assert tail.apart == apart
+    assert (tail.threshold > 12) == (apart == 0)
+
+
+def test_rows_within_the_margin_do_not_stand_apart():
+    values = np.append(np.linspace(2, 2.04, 100), np.linspace(2.11, 2.12, 5))
+    near, far = (fit_tail(values, 0.001, margin) for margin in (0.2, 0.01))
+    assert near.apart == (values > near.threshold).sum() == 0
+    assert far.apart == 5

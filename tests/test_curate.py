@@ -5,68 +5,26 @@ import itertools
 import shutil
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from judged_rows import UNREADABLE, found, lines, references, row, table
 
 from aigc_core import config as configuration
 from aigc_core.config import Quality
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError, GateError
+from aigc_core.files import read_json
 from aigc_core.modalities import image
 from aigc_core.paths import Paths
+from aigc_core.quality.calibration import FEW_ROWS
 from aigc_core.quality.reasons import REASONS
 from aigc_core.quality.rules import STATISTICS
 from aigc_core.quality.verdicts import judge, refuse_excess
-from aigc_core.records import LEARNED_SCHEMA, MEASURE_SCHEMA, PAIR_SCHEMA, QUARANTINE_SCHEMA, ROW_SCHEMA, VERDICT_SCHEMA
+from aigc_core.records import CALIBRATION_FILE, QUARANTINE_SCHEMA, VERDICT_SCHEMA
 from aigc_core.stages import curate as curate_module
 from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
-
-
-def row(number, **changes):
-    """One healthy row with its measures; its hashes are its own."""
-    value = {
-        "id": f"{number:04d}", "source": f"a/{number}.png", "split": "train", "parent": None, "error": None,
-        "label": "a", "width": 16, "height": 16, "aspect": 1.0, "std": 0.2, "entropy": 5.0, "sharpness": 0.02,
-        "noise": 0.02, "colour_noise": 0.01, "equal_neighbours": 0.2, "p01": 0.1, "p99": 0.9, "content_hash": f"content {number}", "format": "PNG",
-        "provenance": None,
-    }  # fmt: skip
-    return {**value, **changes}
-
-
-SCHEMA = pa.unify_schemas([pa.schema([*ROW_SCHEMA, *(f for f in MEASURE_SCHEMA if f.name not in ROW_SCHEMA.names)]),
-                           LEARNED_SCHEMA])  # fmt: skip
-UNREADABLE = dict.fromkeys(["width", "height", "aspect", "std", "entropy", "sharpness", "noise", "colour_noise",
-                            "equal_neighbours", "p01", "p99", "content_hash", "format"])  # fmt: skip
-
-
-def table(rows):
-    return pa.Table.from_pylist(rows, SCHEMA)
-
-
-def lines(rows, pairs=(), **quality):
-    similar = pa.Table.from_pylist(
-        [{"a": f"{a:04d}", "b": f"{b:04d}", "similarity": s, "transform": "same"} for a, b, s in pairs], PAIR_SCHEMA
-    )
-    return judge(table(rows), Quality.model_validate(quality), similar).verdicts.to_pylist()
-
-
-def found(rows, pairs=(), **quality):
-    return {(line["id"], line["reason"]) for line in lines(rows, pairs, **quality)}
-
-
-def references(count=200, start=9000):
-    """Healthy reference rows whose measures vary a little."""
-    rng = np.random.default_rng(0)
-    return [
-        row(start + n, split="reference", **{
-            name: base * (1 + spread * rng.standard_normal())
-            for name, base, spread in (("std", 0.2, 0.1), ("entropy", 5, 0.05), ("sharpness", 0.02, 0.03),
-                                       ("noise", 0.02, 0.03), ("colour_noise", 0.01, 0.1), ("equal_neighbours", 0.2, 0.1), ("p01", 0.1, 0.1), ("p99", 0.9, 0.03))
-        }) for n in range(count)
-    ]  # fmt: skip
 
 
 def test_healthy_rows_get_no_verdict():
@@ -299,14 +257,18 @@ def test_thresholds_rest_on_each_sound_reference_picture_once():
 
 
 def test_the_distance_is_fitted_on_rows_that_other_rules_leave():
-    """A fifth of the reference is dark and far away; a stranger no nearer than these is one all the same."""
-    usual = [row(n, split="reference", domain_distance=1 + (n % 20) / 100, p99=0.9 - n / 2000) for n in range(160)]
-    dark = [row(200 + n, split="reference", domain_distance=3.0 + n / 10, p99=0.01) for n in range(40)]
-    rows = table([*usual, *dark, row(999, domain_distance=4.0)])
-    found = judge(rows, Quality()).verdicts.to_pylist()
-    assert {line["reason"] for line in found if line["id"] == row(999)["id"]} == {"out_of_domain"}
-    assert sum(line["reason"] == "out_of_domain" for line in found) == 41
-    assert sum(line["reason"] == "dark" for line in found) == 40
+    """Some reference rows are dark, as many bright, and all of these far away: too many together to stand apart."""
+    usual = [row(n, split="reference", domain_distance=1 + (n % 20) / 100, p99=0.9 - n / 2000) for n in range(140)]
+    dark = [row(200 + n, split="reference", domain_distance=3.0 + n / 10, p99=0.01) for n in range(30)]
+    bright = [row(300 + n, split="reference", domain_distance=3.0 + n / 10, p01=0.99) for n in range(30)]
+    reasons = {}
+    for line in lines([*usual, *dark, *bright, row(999, domain_distance=4.0)]):
+        reasons.setdefault(line["id"], set()).add(line["reason"])
+    assert reasons.pop("0999") == {"out_of_domain"}
+    assert len(reasons) == 60
+    assert {frozenset(own) for own in reasons.values()} == {
+        frozenset({"dark", "out_of_domain"}), frozenset({"bright", "out_of_domain"}),
+    }  # fmt: skip
 
 
 def test_what_no_image_could_get_is_told_with_its_cause():
@@ -591,3 +553,44 @@ def test_without_a_training_row_the_error_says_what_the_rows_are(make):
     with pytest.raises(DataError, match="6 test rows"):
         curate(config, paths)
     assert not paths.verdicts.exists()
+
+
+@pytest.mark.parametrize("rows", [3, 500])
+def test_the_line_names_the_labels_that_nobody_could_judge(rows):
+    def line(silent, classes):
+        return curate_module._basis({"reference_rows": rows, "silent": silent, "unchecked_classes": classes})
+
+    assert "could not look for" not in line({}, {})
+    assert "heron" in line({}, {"heron": 7})
+    assert "(7)" in line({}, {"heron": 7})
+    both = line({"label_suspect": "no classes"}, {"heron": 7})
+    assert "label_suspect (no classes)" in both
+    assert "heron" not in both, "all labels were not judged, and so these are among them"
+    assert both.count("label_suspect") == 1
+    many = line({}, {f"class{n}": n for n in range(1200)})
+    assert [name in many for name in ("class0", "class2", "class3")] == [True, True, False]
+    assert "1,200 classes" in many
+    assert "1,197 more" in many
+    assert "more" not in line({}, {"a": 1, "b": 2, "c": 3})
+
+
+def test_the_line_names_detectors_that_could_find_nothing_where_thresholds_are_fitted():
+    def line(rows):
+        return curate_module._basis({"reference_rows": rows, "silent": {"dark": "all dark"}, "unchecked_classes": {}})
+
+    assert "dark (all dark)" in line(1500)
+    assert "1,500 reference rows" in line(1500)
+    assert "3 sound reference rows" in line(3)
+    assert "dark" not in line(3), "no threshold at all was fitted"
+    assert "wide" in line(FEW_ROWS - 1)
+    assert "wide" not in line(FEW_ROWS)
+
+
+def test_the_line_of_the_stage_tells_what_the_thresholds_rest_on(digits):
+    _, paths, result = digits
+    calibration = read_json(paths.verdicts / CALIBRATION_FILE)
+    assert f"{calibration['reference_rows']:,} reference rows" in result.summary
+    assert result.metrics["warned"] == len(
+        {line["id"] for line in pq.read_table(paths.verdicts).to_pylist() if line["action"] == "warn"}
+    )
+    assert f"warned of {result.metrics['warned']:,}" in result.summary

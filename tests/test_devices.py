@@ -1,6 +1,10 @@
 """Precision, compiled networks, and where the images of a training lie: what a processor can show of it."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from aigc_core.training.chance import Batches
 from aigc_core.training.rows import Rows, take_step
 from aigc_core.training.session import spec_of
 
+ROOT = Path(__file__).parents[1]
 FAMILIES = ("vae", "gan", "flow")
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -153,3 +158,13 @@ def test_speed_and_load_are_in_mlflow(tmp_path, monkeypatch):
     assert metrics["images_per_second"] > 0
     assert metrics["system/cpu_utilization_percentage"] >= 0
     assert "images_per_second" not in (paths.model("vae") / "curve.csv").read_text()
+
+
+@pytest.mark.parametrize(("chosen", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_of_torch_sleep_while_they_wait_unless_somebody_chose_otherwise(chosen, policy):
+    """Torch reads the variable when it is loaded, so it has to be set before."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"PYTHONPATH": str(ROOT)} | ({"OMP_WAIT_POLICY": chosen} if chosen else {})
+    code = "import os, sys, aigc_core.cli; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == [policy, "False"]

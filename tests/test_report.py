@@ -25,8 +25,8 @@ from aigc_core.records import (
     TRUTH_SCHEMA,
     VERDICT_SCHEMA,
 )
-from aigc_core.report import curves, facts, groups, verdict
-from aigc_core.stages.report import report
+from aigc_core.report import curves, facts, groups, page, verdict
+from aigc_core.stages.report import gather, report
 
 METRICS = {
     "fd": 0.40, "fd_floor": 0.35, "fd_floor_std": 0.03, "fd_over_floor": 0.40 / 0.35, "fd_real": 0.35, "fd_dimensions": 32,
@@ -344,6 +344,32 @@ def test_what_could_not_be_looked_for_is_on_the_page(paths):
     write_json(paths.verdicts / CALIBRATION_FILE, {"silent": {}, "unchecked_classes": {}})
     report(Config(), paths)
     assert "could not be looked for" not in paths.report.read_text()
+
+
+@pytest.fixture(scope="module")
+def gathered(made):
+    """The facts that a page is rendered from."""
+    return gather(made) | {"links": {}}
+
+
+@pytest.mark.parametrize(
+    ("silent", "unchecked", "told", "untold"),
+    [
+        ({"dark": "all dark"}, {}, ["all dark"], ["heron"]),
+        ({}, {"heron": 7}, ["heron (7)"], ["all dark"]),
+        ({"label_suspect": "too alike"}, {"heron": 7}, ["too alike"], ["heron"]),
+        ({}, {f"bird{n}": n for n in range(43)}, ["bird0 (0)", "bird39 (39)", "43 classes", "3 more"], ["bird40"]),
+        ({}, {f"bird{n}": 1500 for n in range(40)}, ["bird39 (1,500)", "40 classes"], ["more."]),
+        ({"dark": "<b>"}, {"<i>": 7}, ["&lt;b&gt;", "&lt;i&gt;"], ["<b>.", "<i>"]),
+    ],
+)
+def test_detectors_and_classes_that_could_not_be_looked_at_are_listed(gathered, silent, unchecked, told, untold):
+    data = gathered["data"] | {"silent": silent, "unchecked": unchecked}
+    text = " ".join(page.render(gathered | {"data": data}, "data.html.j2").split())
+    _, part = text.split("What could not be looked for</h3>")
+    part = part[: part.index("</ul>")]
+    assert [word in part for word in told] == [True] * len(told), part
+    assert [word in part for word in untold] == [False] * len(untold), part
 
 
 @pytest.mark.parametrize(
