@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,7 +138,7 @@ def _solve(
             products[fold] += chosen.T @ chosen
             targets[fold] += chosen.T @ np.eye(classes, dtype=np.float32)[labels[part][own]]
         advance(0.5 * len(rows) / len(labels))
-    whole, aims = sum(products.values()), sum(targets.values())
+    whole, aims = reduce(np.add, products.values()), reduce(np.add, targets.values())
     solutions: dict[int, list[Array]] = {fold: [] for fold in names}
     for fold, found in solutions.items():
         aim = aims - targets[fold]
