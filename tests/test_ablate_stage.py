@@ -98,12 +98,12 @@ def test_mlflow_has_a_parent_with_a_child_for_every_cell(study):
 def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, capsys, monkeypatch):
     paths, config, _ = study
     monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, "made up"))
-    ablate(config, paths, plan_only=True, seeds=2)
+    ablate(config, paths, plan_only=True, seeds=4)
     frozen = paths.work / "ablation" / "plan.json"
-    assert len(read_json(frozen)["seeds"]) == 2
+    assert len(read_json(frozen)["seeds"]) == 4
     result = ablate(config, paths, plan=frozen)
     assert read_json(paths.ablation / "plan.json") == read_json(frozen)
-    assert result.metrics["cells"] == 10
+    assert result.metrics["cells"] == 20
     ablate(config, paths, seeds=50, budget="60s", plan_only=True)
     said = " ".join(capsys.readouterr().out.split())
     assert "7 seeds instead of 50: the smallest effect that can be seen grows" in said  # three of them are done

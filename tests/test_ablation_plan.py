@@ -169,15 +169,15 @@ def test_an_arm_is_a_dataset_version_with_its_lineage(paths):
     config = data.settings(decisions=ALL)
     layout = resolve(config, paths)
     writer = ArmWriter(layout.pool, paths, config, layout.plan.code)
-    blanks = next(arm for arm in layout.arms if arm.name == "blanks_10")
+    blanks = next(arm for arm in layout.arms if arm.name == "blanks_2")
     seed = blanks.seeds[0]
-    version = Version.open(writer.write(blanks, layout.selections["blanks_10", seed], seed))
+    version = Version.open(writer.write(blanks, layout.selections["blanks_2", seed], seed))
     assert version.card.parent == Version.open(paths.ingested).card.version
-    assert version.card.operation == "ablation: blanks_10"
+    assert version.card.operation == "ablation: blanks_2"
     images = arm_images(version.folder, tuple(data.CLASSES))
     spread = images.pixels.flatten(1).float().std(1)
     planted = int((spread == 0).sum())
-    assert planted == 36  # a tenth of 180 rows and of their 180 copies
+    assert planted == 8  # a fiftieth of 180 rows and of their 180 copies
     assert len(images) == 360 + planted
     operations = {row["op"].split("[")[0].split("(")[0] for row in version.rows.to_pylist() if row["op"]}
     assert operations == {"augment", "blank"}
@@ -232,7 +232,7 @@ def test_labels_that_people_corrected_are_part_of_the_full_recipe_and_not_of_one
     for arm in layout.arms:
         version = Version.open(writer.write(arm, layout.selections[arm.name, arm.seeds[0]], arm.seeds[0]))
         labels[arm.name] = {row["id"]: row["label"] for row in version.rows.to_pylist()}
-    for name in ("full", "blanks_10", "random_curate", "without_augment"):
+    for name in ("full", "blanks_2", "random_curate", "without_augment"):
         assert {one: labels[name].get(one, wanted) for one, wanted in changed.items()} == changed, name
     for name in ("without_curate", "without_fix_labels"):
         assert [labels[name][one] for one in changed] == ["a", "a"], name
@@ -261,12 +261,24 @@ def test_a_class_that_an_arm_would_lose_is_named(paths):
     assert "random_class_a" not in {arm["name"] for arm in plan.arms}
 
 
-def test_null_seeds_are_nobody_elses_and_the_whole_size_shares_the_cells_of_full(paths):
+def test_the_whole_size_shares_the_cells_of_full_and_the_placebo_does_not(paths):
     plan = ablation.freeze(data.settings(sizes=[0.5, 1.0], seeds=4), paths)
-    assert not set(plan.null_seeds) & {line["seed"] for line in plan.cells if line["arm"] != "null"}
-    cells = {arm: [line["cell"] for line in plan.cells if line["arm"] == arm] for arm in ("full", "size_1", "null")}
+    cells = {arm: [line["cell"] for line in plan.cells if line["arm"] == arm] for arm in ("full", "size_1", "placebo")}
     assert cells["full"] == cells["size_1"]
-    assert not set(cells["full"]) & set(cells["null"])
+    assert not set(cells["full"]) & set(cells["placebo"])
+
+
+def test_the_placebo_leaves_out_the_same_rows_for_every_seed(paths):
+    choose = chooser(paths, placebo=0.1)
+    full, first, second = (choose.select(recipe, seed, whole=True) for recipe, seed in
+                           ((Recipe(), 0), (Recipe(placebo=0.1), 0), (Recipe(placebo=0.1), 1)))  # fmt: skip
+    assert first == second
+    assert set(first.ids) < set(full.ids)
+    assert len(full.ids) - len(first.ids) == 18
+    other = replace(choose, seed=7).select(Recipe(placebo=0.1), 0, whole=True)
+    assert set(other.ids) != set(first.ids), "another configured seed leaves out others"
+    few = chooser(paths, placebo=0.1, subsample=0.5)
+    assert len(set(few.select(Recipe(), 3).ids) - set(few.select(Recipe(placebo=0.1), 3).ids)) < 15, "a draw of its own"
 
 
 def test_a_plan_is_the_same_twice_and_an_extended_one_keeps_its_cells(paths):
@@ -274,7 +286,7 @@ def test_a_plan_is_the_same_twice_and_an_extended_one_keeps_its_cells(paths):
     first, again = ablation.freeze(config, paths), ablation.freeze(config, paths)
     assert first.to_dict() == again.to_dict()
     longer = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=5), paths)
-    short = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=2), paths)
+    short = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=3), paths)
     assert {line["cell"] for line in short.cells} < {line["cell"] for line in longer.cells}
 
 
@@ -341,7 +353,8 @@ def test_verdicts_that_are_not_those_of_the_curated_version_are_refused(tmp_path
         ({"decisions": [{"name": "x"}]}, "give `ids`"),
         ({"sizes": [0.5, 0.5]}, "twice"),
         ({"sizes": [1.5]}, "sizes"),
-        ({"seeds": 1}, "seeds"),
+        ({"seeds": 2}, "seeds"),
+        ({"decisions": [{"name": "placebo", "ids": "x.csv"}]}, "means something of its own"),
     ],
 )
 def test_settings_that_make_no_study_are_refused_in_one_sentence(ablation_settings, words):
@@ -354,7 +367,7 @@ def test_arms_are_named_and_kinded_as_the_statistics_expect(paths):
         arm.name: (arm.kind, arm.decision) for arm in arms_of(data.settings(decisions=ALL, sizes=[0.32]).ablation, 0)
     }
     assert arms == {
-        "full": ("baseline", None), "null": ("null", None), "blanks_10": ("positive_control", None),
+        "full": ("baseline", None), "placebo": ("placebo", None), "blanks_2": ("positive_control", None),
         "without_curate": ("treatment", "curate"), "random_curate": ("random_control", "curate"),
         "without_deduplicate": ("treatment", "deduplicate"), "random_deduplicate": ("random_control", "deduplicate"),
         "without_fix_labels": ("treatment", "fix_labels"), "random_fix_labels": ("random_control", "fix_labels"),

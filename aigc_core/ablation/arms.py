@@ -1,9 +1,11 @@
 """Which training rows every arm of a study has: selections among rows that exist, never a code path in the trainer.
 
 The full recipe is what the pipeline trains on with every listed decision on. `without_X` is the same without X;
-`random_X` has as many rows as X's removal leaves, but chance chose them; `null` is the full recipe once more, on seeds
-that no other arm uses; `blanks_10` is the full recipe with blank images planted; `size_0.32` a class-stratified share.
-Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are nested.
+`random_X` has as many rows as X's removal leaves, but chance chose them; `placebo` is the full recipe without a few rows
+that chance chose once, the same for every seed; `blanks_2` is the full recipe with blank images planted; `size_0.32` a
+class-stratified share. `full_budget` and `full_budget_without_X` are `full` and `without_X` trained for as many steps as
+the released model. Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
+nested.
 """
 
 from __future__ import annotations
@@ -28,9 +30,8 @@ REASONS = {
     "deduplicate": frozenset({"duplicate_exact", "duplicate_near"}),
     "fix_labels": frozenset({"label_conflict", "label_suspect"}),
 }
-#: Null seeds lie this far above the others, so that a study can be extended without meeting them.
-NULL_OFFSET = 500_000
 SEEDS_APART = 1_000_000
+FULL_BUDGET = "full_budget"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Recipe:
     off: tuple[str, ...] = ()  # decisions that are switched off
     random: str | None = None  # the decision whose removal is replaced by chance
     share: float = 1.0  # of the rows, class by class
+    placebo: float = 0.0  # share of the rows that is left out, the same rows for every seed
     blanks: float = 0.0  # planted rows, as a share of the training rows
 
 
@@ -85,25 +87,37 @@ def _operations(decision: str | OwnDecision) -> list[str]:
     return [] if isinstance(decision, str) else [str(one) for one in decision.augment or ()]
 
 
-def arms_of(settings: Ablation, seed: int) -> list[Arm]:
-    """Every arm that the settings ask for, in the order in which they are run: the controls come early."""
+def arms_of(settings: Ablation, seed: int, confirm: bool = False) -> list[Arm]:
+    """Every arm that the settings ask for, in the order in which they are run: the controls come early.
+
+    `confirm` adds the arms at the full budget, which come last: which of them are run follows from the others.
+    """
     first = seed * SEEDS_APART
     seeds = tuple(range(first, first + settings.seeds))
-    nulls = tuple(value + NULL_OFFSET for value in seeds)
-    blanks = f"blanks_{100 * settings.blanks:g}"
+    planted = f"blanks_{100 * settings.blanks:g}"
     arms = [
         Arm("full", cells.BASELINE, None, Recipe(), seeds),
-        Arm("null", cells.NULL, None, Recipe(), nulls),
-        Arm(blanks, cells.POSITIVE_CONTROL, None, Recipe(blanks=settings.blanks), seeds),
+        Arm("placebo", cells.PLACEBO, None, Recipe(placebo=settings.placebo), seeds),
+        Arm(planted, cells.POSITIVE_CONTROL, None, Recipe(blanks=settings.blanks), seeds),
     ]
     for decision in settings.decisions:
         name = name_of(decision)
-        recipe = Recipe(share=0.5) if name == HALF else Recipe(off=(name,))
-        arms.append(Arm(f"without_{name}", cells.TREATMENT, name, recipe, seeds))
+        arms.append(Arm(f"without_{name}", cells.TREATMENT, name, _without(name), seeds))
         if name not in (HALF, AUGMENT, PRETRAIN) and not _operations(decision):
             arms.append(Arm(f"random_{name}", cells.RANDOM_CONTROL, name, Recipe(random=name), seeds))
-    sizes = [Arm(f"size_{share:g}", cells.SIZE, None, Recipe(share=share), seeds) for share in sorted(settings.sizes)]
-    return arms + sizes
+    arms += [Arm(f"size_{share:g}", cells.SIZE, None, Recipe(share=share), seeds) for share in sorted(settings.sizes)]
+    return [*arms, *(_confirmations(settings, seeds[: settings.confirm]) if confirm and settings.decisions else [])]
+
+
+def _without(decision: str) -> Recipe:
+    return Recipe(share=0.5) if decision == HALF else Recipe(off=(decision,))
+
+
+def _confirmations(settings: Ablation, seeds: tuple[int, ...]) -> list[Arm]:
+    """The full recipe and every treatment once more, for training at the full budget."""
+    named = [name_of(decision) for decision in settings.decisions]
+    without = [Arm(f"{FULL_BUDGET}_without_{name}", cells.CONFIRMATION, name, _without(name), seeds) for name in named]
+    return [Arm(FULL_BUDGET, cells.CONFIRMATION, None, Recipe(), seeds), *without]
 
 
 @dataclass
@@ -113,6 +127,7 @@ class Chooser:
     pool: Pool
     settings: Ablation
     augment: Augment  # what is done where augmentation is on
+    seed: int = 0  # of the configuration: it draws what is the same for all seeds of a study
     _kept: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -123,6 +138,9 @@ class Chooser:
     def select(self, recipe: Recipe, seed: int, *, whole: bool = False) -> Selection:
         """The rows of a recipe that one seed draws, or with `whole` all of them. Raises DataError where a class would have none."""
         ids = self._at_random(recipe.random, seed) if recipe.random else self.kept(recipe.off)
+        if recipe.placebo:
+            gone = _lowest(ids, f"{self.seed}:placebo", max(1, round(recipe.placebo * len(ids))))
+            ids = tuple(identity for identity in ids if identity not in gone)
         for share, purpose in ((1.0 if whole else self.settings.subsample, "draw"), (recipe.share, "size")):
             if share < 1:
                 ids = self._share(ids, share, f"{seed}:{purpose}")

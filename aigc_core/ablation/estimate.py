@@ -146,7 +146,7 @@ def fit_budget(plan: Plan, known: Collection[str], cost: Cost, processes: int, b
     """
 
     def rounds(seeds: int, done: Collection[str]) -> int:
-        kept = {*plan.seeds[:seeds], *plan.null_seeds[:seeds]}
+        kept = set(plan.seeds[:seeds])
         left = {line["cell"] for line in plan.cells if line["seed"] in kept}.difference(done)
         return math.ceil(len(left) / processes)
 

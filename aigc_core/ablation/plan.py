@@ -15,6 +15,7 @@ import pyarrow as pa
 from aigc_core.ablation import cells as columns
 from aigc_core.ablation.advice import nothing_to_measure
 from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of
+from aigc_core.ablation.family import Family, choose_family
 from aigc_core.ablation.pool import Pool, open_pool
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
@@ -48,9 +49,12 @@ class Plan:
     steps: int
     samples_seen: int  # steps x batch size: the same for every arm, whatever its number of rows
     primary: str
-    smallest_effect: float  # in multiples of the floor
+    smallest_effect: float  # relative change of the distance
     seeds: list[int]
-    null_seeds: list[int]
+    placebo: float  # share of the rows that the placebo leaves out
+    confirm_steps: int | None  # of the arms at the full budget; None where there are none
+    family_released: bool  # False where an evaluation says that another family, or none, is released
+    family_why: str
     decisions: list[str]
     sizes: list[float]
     arms: list[dict[str, Any]]  # name, kind, decision, share, rows (copies of each included), rows_touched, recipe
@@ -119,35 +123,40 @@ class Layout:
     selections: dict[tuple[str, int], Selection]  # (arm, seed)
 
 
-def resolve(config: Config, paths: Paths) -> Layout:
-    """Decide every arm and cell from the data as it is. Raises ConfigError or DataError where nothing can be measured."""
-    # A default 10 of a float is 10 before and 10.0 after it was read from a plan: equal, but not as JSON.
-    config = Config.model_validate(config.model_dump())
+def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layout:
+    """Decide every arm and cell from the data as it is. Raises ConfigError or DataError where nothing can be measured.
+
+    `family` is that of a frozen plan; else the configuration and the evaluations say which one the study is about.
+    """
+    family = family or choose_family(config.ablation.model, paths)
+    config = _about(config, family)
     pool = open_pool(config, paths)
     settings = config.ablation
-    chooser = Chooser(pool, settings, config.augment)
+    chooser = Chooser(pool, settings, config.augment, config.seed)
     test, twins = held_out(pool, paths, pool.labels.keys())
     start = _start_hash(config, paths) if "pretrain" in chooser.names else None
     arms, selections, skipped = _choose(chooser, config)
     if settings.decisions and not any(arm.kind == columns.TREATMENT for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
         raise DataError(f"no decision of ablation.decisions can be measured on this data ({reasons})")
-    family, train = settings.model, config.train
-    steps = settings.steps or int(getattr(train, family).steps)
+    train = config.train
+    whole = int(getattr(train, family.name).steps)
+    steps = settings.steps or whole
     frozen = _settings(config)
     code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool)
     deciding = {name: frozen[name] for name in ("train", "evaluate", "seed")}
-    fixed = [family, steps, deciding, code, extractor, reference]
+    fixed = [family.name, steps, deciding, code, extractor, reference]
     planned = []
     for arm in arms:
         for seed in arm.seeds:
             selection = selections[arm.name, seed]
             rows = rows_digest(pool, selection, seed, config.augment, config.seed)
             cell = digest([*fixed, rows, seed, start if selection.start else None])
-            planned.append({"cell": cell, "arm": arm.name, "seed": seed, "rows": selection.rows})
+            planned.append({"cell": cell, "arm": arm.name, "seed": seed, "steps": steps, "rows": selection.rows})
     plan = Plan(
-        model=family, steps=steps, samples_seen=steps * train.batch_size, primary=PRIMARY,
-        smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), null_seeds=list(arms[1].seeds),
+        model=family.name, steps=steps, samples_seen=steps * train.batch_size, primary=PRIMARY,
+        smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo, confirm_steps=None,
+        family_released=family.released, family_why=family.why,
         decisions=chooser.names, sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
         arms=[_describe(arm, chooser, selections) for arm in arms], cells=planned, skipped=skipped,
         test_rows=test.num_rows, test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
@@ -156,9 +165,20 @@ def resolve(config: Config, paths: Paths) -> Layout:
     return Layout(plan, pool, test, arms, selections)
 
 
+def _about(config: Config, family: Family) -> Config:
+    """The configuration with the family by its name, as a frozen plan has it."""
+    values = config.model_dump()
+    values["ablation"]["model"] = family.name
+    # Validated anew: a default 10 of a float is 10 before and 10.0 after it was read from a plan: equal, but not as JSON.
+    return Config.model_validate(values)
+
+
 def check_unchanged(plan: Plan, paths: Paths) -> Layout:
-    """The layout of a frozen plan. Raises DataError where data, code or extractor are no longer those of the plan."""
-    layout = resolve(plan.config, paths)
+    """The layout of a frozen plan. Raises DataError where data, code or extractor are no longer those of the plan.
+
+    An evaluation that came later does not change which family the plan is about.
+    """
+    layout = resolve(plan.config, paths, Family(plan.model, plan.family_released, plan.family_why))
     if layout.plan.digest != plan.digest:
         now, then = asdict(layout.plan), asdict(plan)
         names = [name for name in then if now[name] != then[name] and name not in ("arms", "cells")]
@@ -185,7 +205,7 @@ def _choose(
             found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
             _check_rows(arm, found, chooser, config)
         except DataError as error:
-            if arm.kind in (columns.BASELINE, columns.NULL, columns.POSITIVE_CONTROL):
+            if arm.kind in (columns.BASELINE, columns.PLACEBO, columns.POSITIVE_CONTROL):
                 raise  # without these there is no study
             skipped.append({"arm": arm.name, "why": str(error)})
             continue
