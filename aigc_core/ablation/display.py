@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from aigc_core.ablation.study import Study
 
 #: Facts of the plan that are shown.
-PLAN = ("digest", "model", "steps", "samples_seen", "seeds", "confirm_steps", "family_released", "family_why", "placebo", "sizes", "skipped", "test_rows")
+PLAN = (
+    "digest",
+    "model",
+    "steps",
+    "samples_seen",
+    "seeds",
+    "confirm_steps",
+    "family_released",
+    "family_why",
+    "placebo",
+    "sizes",
+    "skipped",
+    "test_rows",
+)
 #: Points of the drawn curve.
 GRID = 60
 

@@ -30,7 +30,9 @@ def choose_arms(
     for arm in arms_of(config.ablation, config.seed, confirm):
         if arm.kind in DEPENDENT and f"without_{arm.decision}" in {line["arm"] for line in skipped}:
             if arm.kind == cells.RANDOM_CONTROL:
-                skipped.append({"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"})
+                skipped.append(
+                    {"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"}
+                )
             continue
         try:
             found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}

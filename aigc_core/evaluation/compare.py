@@ -182,7 +182,7 @@ class Yardstick:
         agreement = self._agreement(samples, self.test_labels)
         table[m.AGREEMENT] = (chosen, agreement, self.agreement_real)
         lines = by_class.lines(self.real.classes, whole, table)
-        worst, gaps = by_class.worst(lines)
+        worst, gaps = by_class.worst(lines) if sampler is not None else ({}, {})
         shares |= _share(m.AGREEMENT, agreement, self.agreement_real)
         return {**shares, **gaps}, lines, worst
 
