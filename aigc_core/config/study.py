@@ -62,6 +62,14 @@ class Ablation(Section):
     decisions: list[NamedDecision | OwnDecision] = Field(
         ["curate"], description="each is switched off in an arm of its own"
     )
+    combinations: bool = Field(
+        False, description="also switches off every pair of the decisions together, in an arm of its own for each pair"
+    )
+    groups: Literal["label", "source", "folder"] | None = Field(
+        None,
+        description="also leaves out every group of training rows in turn: those of a folder, of a source of a mix (the first part "
+        "of the path), or half of those of a class; at most 20 groups",
+    )
     sizes: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=list, description="shares of the training rows for the scaling curve; five or more are fitted"
     )
