@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import study_data as data
+import torch
 
 from aigc_core import ablation
 from aigc_core.ablation import confirm, estimate, known, live, runner, worker
@@ -81,6 +82,29 @@ def test_cells_are_the_same_figures_in_two_processes(finished, paths, tmp_path):
     for name, pixels in first.items():
         assert pixels.shape == (8, 1, 8, 8)
         assert np.array_equal(pixels, second[name])
+
+
+def test_a_distance_is_the_mean_over_several_sets_of_samples(finished, paths):
+    layout, _, _ = finished
+    yardstick = runner.make_bench(layout, paths, data.settings()).yardstick
+    seeds = []
+
+    def sampler(labels, seed):
+        seeds.append(seed)
+        noise = torch.randint(0, 120, yardstick.test_pixels.shape, generator=torch.Generator().manual_seed(seed))
+        return (yardstick.test_pixels.int() + noise).clamp(0, 255).to(torch.uint8)
+
+    judgement = yardstick.judge(sampler, cas=False)
+    found = worker.redrawn(judgement, sampler, yardstick)
+    assert len(seeds) == len(set(seeds)) == worker.DRAWS
+    single = [
+        yardstick.judge(lambda labels, _, seed=seed: sampler(labels, seed), cas=False).metrics for seed in [*seeds]
+    ]
+    for name in ("fd", "coverage"):
+        values = [metrics[name] for metrics in single]
+        assert len(set(values)) > 1
+        assert found[name] == pytest.approx(np.mean(values))
+    assert "cas" not in judgement.metrics
 
 
 def test_a_seed_draws_the_weights_and_an_arm_its_rows(finished):

@@ -44,7 +44,7 @@ class Ablation(Section):
         description="the family whose trainings are compared; auto is the one that is released, and the GAN where none has "
         "been evaluated yet",
     )
-    seeds: Annotated[int, Field(ge=3)] = Field(5, description="trainings per arm: 5 screen, 10 decide, 20 claim")
+    seeds: Annotated[int, Field(ge=3)] = Field(4, description="trainings per arm: 4 screen, 10 decide, 20 claim")
     subsample: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="share of an arm's training rows that a seed draws, the same rows in every arm: intervals then cover which "
