@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import study_data as data
-import torch
 
 from aigc_core import ablation
 from aigc_core.ablation import confirm, estimate, known, live, runner, worker
@@ -85,6 +84,8 @@ def test_cells_are_the_same_figures_in_two_processes(finished, paths, tmp_path):
 
 
 def test_a_distance_is_the_mean_over_several_sets_of_samples(finished, paths):
+    import torch  # in a test module of its own name it is what pickle takes torch's constants from, and workers have no such module
+
     layout, _, _ = finished
     yardstick = runner.make_bench(layout, paths, data.settings()).yardstick
     seeds = []
