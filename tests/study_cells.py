@@ -19,14 +19,14 @@ ARMS = {
     "random_curate": ("random_control", "curate", 2.8, 0.9, 1.0),
     "without_augment": ("treatment", "augment", 1.2, 0.9, 1.0),
     "without_deduplicate": ("treatment", "deduplicate", 2.0, 0.8, 1.0),
-    "null": ("null", None, 2.0, 0.9, 1.0),
+    "placebo": ("placebo", None, 2.0, 0.9, 1.0),
     "blanks_10": ("positive_control", None, 6.0, 0.9, 1.0),
 }  # fmt: skip
 
 
 def line(arm, kind, decision, seed, fd, cas=0.9, c_t=1.0, **more):
     return {
-        "cell": f"{arm}{seed}", "arm": arm, "kind": kind, "decision": decision, "seed": seed, "share": 1.0, "rows": ROWS,
+        "cell": f"{arm}{seed}", "arm": arm, "kind": kind, "decision": decision, "seed": seed, "steps": 800, "share": 1.0, "rows": ROWS,
         "rows_touched": 0 if arm == "full" else 50, "fd": fd * FLOOR, "fd_floor": FLOOR, "coverage": 0.8, "coverage_real": 0.95,
         "cas": cas, "cas_real": 0.95, "agreement": 0.9, "agreement_real": 0.97, "c_t": c_t, "auth_gap": 0.0,
         "copy_rate": 0.01, "error": None, **more,
@@ -43,9 +43,7 @@ def cells(seed=0, seeds=5, spread=0.05, sizes=(), **changes):
         kind, decision, fd, cas, c_t = facts
         for index in range(seeds):
             own = chance.normal(0, spread, 3)
-            shared = 0 if kind == "null" else common[index]
-            place = index + (100 if kind == "null" else 0)
-            lines.append(line(arm, kind, decision, place, fd + shared + own[0], cas + own[1] / 10, c_t + own[2]))
+            lines.append(line(arm, kind, decision, index, fd + common[index] + own[0], cas + own[1] / 10, c_t + own[2]))
     for share in sizes:
         for index in range(seeds):
             fd = 1.2 + 0.8 * share**-0.6 + common[index] / 2 + chance.normal(0, spread / 4)

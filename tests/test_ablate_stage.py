@@ -71,7 +71,7 @@ def test_a_second_run_writes_the_same_bytes_without_running_a_cell(study, capsys
     before = outs(paths)
     capsys.readouterr()
     ablate(config, paths)
-    assert "15 are done, 0 are left" in capsys.readouterr().out
+    assert "15 cells are done, 0 are left" in capsys.readouterr().out
     assert outs(paths) == before
 
 
@@ -91,22 +91,25 @@ def test_mlflow_has_a_parent_with_a_child_for_every_cell(study):
         line = by_digest[run.data.tags["digest"]]
         assert (run.data.tags["arm"], run.data.tags["seed"]) == (line["arm"], str(line["seed"]))
         assert run.data.metrics["fd"] == pytest.approx(line["fd"])
-        assert {"coverage", "cas", "agreement", "rows", "seconds"} <= run.data.metrics.keys()
+        assert {"coverage", "agreement", "rows", "seconds"} <= run.data.metrics.keys()
+        assert ("cas" in run.data.metrics) == (line["kind"] in ("baseline", "treatment"))
     assert "ledger.json" in {file.path for file in client.list_artifacts(parent.info.run_id)}
 
 
 def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, capsys, monkeypatch):
     paths, config, _ = study
-    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, "made up"))
-    ablate(config, paths, plan_only=True, seeds=2)
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))
+    ablate(config, paths, plan_only=True, seeds=4)
     frozen = paths.work / "ablation" / "plan.json"
-    assert len(read_json(frozen)["seeds"]) == 2
+    assert len(read_json(frozen)["seeds"]) == 4
     result = ablate(config, paths, plan=frozen)
     assert read_json(paths.ablation / "plan.json") == read_json(frozen)
-    assert result.metrics["cells"] == 10
+    assert result.metrics["cells"] == 20
     ablate(config, paths, seeds=50, budget="60s", plan_only=True)
     said = " ".join(capsys.readouterr().out.split())
-    assert "7 seeds instead of 50: the smallest effect that can be seen grows" in said  # three of them are done
+    assert (
+        "8 seeds instead of 50: the smallest change of the distance that can be seen grows" in said
+    )  # four of them are done
     frozen.write_text(frozen.read_text().replace('"steps": 6', '"steps": 7', 1))
     with pytest.raises(ConfigError, match="changed after it was frozen"):
         ablate(config, paths, plan=frozen)
@@ -116,7 +119,7 @@ def test_a_study_that_was_cut_to_a_budget_is_the_same_study_when_it_goes_on(stud
     paths, config, _ = study
     plans = []
     for judge, budget in ((1.0, "60s"), (2.0, "60s"), (2.0, "1m"), (2.0, "61s")):
-        cost = estimate.Cost(0.01, judge, "made up")
+        cost = estimate.Cost(0.01, judge, judge, "made up")
         monkeypatch.setattr(estimate, "past_cost", lambda plan, paths, cost=cost: cost)
         ablate(
             Config.model_validate({**config.model_dump(), "seed": 3}), paths, seeds=20, budget=budget, plan_only=True
@@ -130,13 +133,13 @@ def test_a_cell_that_diverges_is_in_the_ledger_the_checks_and_the_page(tmp_path,
     paths, honest = data.build(Paths(tmp_path)), worker.train
     everything = data.SPLITS["train"] + data.BLANKS + data.COPIES
 
-    def train(images, bench, seed, steps, start=None):
+    def train(images, bench, seed, *more):
         if len(images) == everything and seed == 1:
             raise TrainingError("loss is nan at step 3; lower the learning rate")
-        return honest(images, bench, seed, steps, start)
+        return honest(images, bench, seed, *more)
 
     monkeypatch.setattr(worker, "train", train)
-    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, "made up"))
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))
     result = ablate(data.settings(seeds=3), paths)
     cells = pq.read_table(paths.ablation / "cells.parquet").to_pylist()
     failed = [(line["arm"], line["seed"], line["fd"]) for line in cells if line["error"]]
@@ -149,6 +152,34 @@ def test_a_cell_that_diverges_is_in_the_ledger_the_checks_and_the_page(tmp_path,
     check = next(one for one in ledger["checks"] if one["name"] == "every_cell_finished")
     assert (check["passed"], check["observed"]) == (False, "1 failed")
     assert "loss is nan at step 3" in (paths.ablation / "ledger.html").read_text()
+
+
+def test_a_confirmed_study_shows_the_decision_that_leads_and_no_other(tmp_path, monkeypatch):
+    paths = data.build(Paths(tmp_path))
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))
+    values = data.settings(confirm=1, decisions=["curate", "deduplicate"]).model_dump()
+    values["train"]["vae"]["steps"] = 9
+    config = Config.model_validate(values)
+    result = ablate(config, paths)
+    cells = pq.read_table(paths.ablation / "cells.parquet").to_pylist()
+    later = {line["decision"] for line in cells if line["kind"] == "confirmation"}
+    assert len(later) == 2
+    assert None in later
+    assert result.metrics["cells"] == 7 * 3 + 2
+    pictures = {path.stem for path in (paths.ablation / "samples").iterdir()}
+    assert pictures == {line["arm"] for line in cells}
+    other = ({"curate", "deduplicate"} - later).pop()
+    stray = next(line for line in read_json(paths.ablation / "plan.json")["cells"]
+                 if line["arm"] == f"full_budget_without_{other}")  # fmt: skip
+    known = paths.work / "ablation" / "cells"
+    for suffix in (".json", ".npy"):  # as another study would have left it
+        some = known / (cells[0]["cell"] + suffix)
+        (known / (stray["cell"] + suffix)).write_bytes(
+            some.read_bytes().replace(cells[0]["cell"].encode(), stray["cell"].encode())
+        )
+    before = outs(paths)
+    ablate(config, paths)
+    assert outs(paths) == before
 
 
 def test_switched_off_it_says_so_in_every_out(tmp_path):

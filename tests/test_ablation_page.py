@@ -93,7 +93,7 @@ def test_rows_that_were_brought_in_have_a_row_of_their_own_words():
 
 
 def test_a_void_study_is_loud_and_colours_nothing():
-    found = study(cells(null=("null", None, 3.0, 0.9, 1.0)))
+    found = study(cells(placebo=("placebo", None, 3.0, 0.9, 1.0)))
     facts = found.to_dict()
     page = ablation.render(facts)
     assert 'role="alert"' in page
@@ -130,5 +130,5 @@ def test_what_was_not_run_says_why(tmp_path):
 
 def test_one_seed_can_be_shown():
     frame = cells()
-    page = ablation.render(study(frame[frame.seed % 100 == 0]).to_dict())
+    page = ablation.render(study(frame[frame.seed == 0]).to_dict())
     assert "at least two seeds" in page

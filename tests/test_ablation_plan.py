@@ -11,6 +11,7 @@ import study_data as data
 
 from aigc_core import ablation
 from aigc_core.ablation import plan as plan_module
+from aigc_core.ablation import pool as pool_module
 from aigc_core.ablation import versions, worker
 from aigc_core.ablation.arms import Chooser, Recipe, arms_of
 from aigc_core.ablation.plan import Plan, check_unchanged, resolve
@@ -169,15 +170,15 @@ def test_an_arm_is_a_dataset_version_with_its_lineage(paths):
     config = data.settings(decisions=ALL)
     layout = resolve(config, paths)
     writer = ArmWriter(layout.pool, paths, config, layout.plan.code)
-    blanks = next(arm for arm in layout.arms if arm.name == "blanks_10")
+    blanks = next(arm for arm in layout.arms if arm.name == "blanks_2")
     seed = blanks.seeds[0]
-    version = Version.open(writer.write(blanks, layout.selections["blanks_10", seed], seed))
+    version = Version.open(writer.write(blanks, layout.selections["blanks_2", seed], seed))
     assert version.card.parent == Version.open(paths.ingested).card.version
-    assert version.card.operation == "ablation: blanks_10"
+    assert version.card.operation == "ablation: blanks_2"
     images = arm_images(version.folder, tuple(data.CLASSES))
     spread = images.pixels.flatten(1).float().std(1)
     planted = int((spread == 0).sum())
-    assert planted == 36  # a tenth of 180 rows and of their 180 copies
+    assert planted == 8  # a fiftieth of 180 rows and of their 180 copies
     assert len(images) == 360 + planted
     operations = {row["op"].split("[")[0].split("(")[0] for row in version.rows.to_pylist() if row["op"]}
     assert operations == {"augment", "blank"}
@@ -232,7 +233,7 @@ def test_labels_that_people_corrected_are_part_of_the_full_recipe_and_not_of_one
     for arm in layout.arms:
         version = Version.open(writer.write(arm, layout.selections[arm.name, arm.seeds[0]], arm.seeds[0]))
         labels[arm.name] = {row["id"]: row["label"] for row in version.rows.to_pylist()}
-    for name in ("full", "blanks_10", "random_curate", "without_augment"):
+    for name in ("full", "blanks_2", "random_curate", "without_augment"):
         assert {one: labels[name].get(one, wanted) for one, wanted in changed.items()} == changed, name
     for name in ("without_curate", "without_fix_labels"):
         assert [labels[name][one] for one in changed] == ["a", "a"], name
@@ -261,12 +262,24 @@ def test_a_class_that_an_arm_would_lose_is_named(paths):
     assert "random_class_a" not in {arm["name"] for arm in plan.arms}
 
 
-def test_null_seeds_are_nobody_elses_and_the_whole_size_shares_the_cells_of_full(paths):
+def test_the_whole_size_shares_the_cells_of_full_and_the_placebo_does_not(paths):
     plan = ablation.freeze(data.settings(sizes=[0.5, 1.0], seeds=4), paths)
-    assert not set(plan.null_seeds) & {line["seed"] for line in plan.cells if line["arm"] != "null"}
-    cells = {arm: [line["cell"] for line in plan.cells if line["arm"] == arm] for arm in ("full", "size_1", "null")}
+    cells = {arm: [line["cell"] for line in plan.cells if line["arm"] == arm] for arm in ("full", "size_1", "placebo")}
     assert cells["full"] == cells["size_1"]
-    assert not set(cells["full"]) & set(cells["null"])
+    assert not set(cells["full"]) & set(cells["placebo"])
+
+
+def test_the_placebo_leaves_out_the_same_rows_for_every_seed(paths):
+    choose = chooser(paths, placebo=0.1)
+    full, first, second = (choose.select(recipe, seed, whole=True) for recipe, seed in
+                           ((Recipe(), 0), (Recipe(placebo=0.1), 0), (Recipe(placebo=0.1), 1)))  # fmt: skip
+    assert first == second
+    assert set(first.ids) < set(full.ids)
+    assert len(full.ids) - len(first.ids) == 18
+    other = replace(choose, seed=7).select(Recipe(placebo=0.1), 0, whole=True)
+    assert set(other.ids) != set(first.ids), "another configured seed leaves out others"
+    few = chooser(paths, placebo=0.1, subsample=0.5)
+    assert len(set(few.select(Recipe(), 3).ids) - set(few.select(Recipe(placebo=0.1), 3).ids)) < 15, "a draw of its own"
 
 
 def test_a_plan_is_the_same_twice_and_an_extended_one_keeps_its_cells(paths):
@@ -274,7 +287,7 @@ def test_a_plan_is_the_same_twice_and_an_extended_one_keeps_its_cells(paths):
     first, again = ablation.freeze(config, paths), ablation.freeze(config, paths)
     assert first.to_dict() == again.to_dict()
     longer = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=5), paths)
-    short = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=2), paths)
+    short = ablation.freeze(data.settings(decisions=[*ALL[:1]], seeds=3), paths)
     assert {line["cell"] for line in short.cells} < {line["cell"] for line in longer.cells}
 
 
@@ -316,6 +329,53 @@ def test_a_plan_edited_by_hand_is_refused(paths, tmp_path):
         Plan.load(tmp_path / "nowhere.json")
 
 
+def test_pairs_of_decisions_are_switched_off_together(paths):
+    own = {"name": "no_blanks", "reasons": ["blank"]}
+    decisions = ["deduplicate", own, "curate", "half_the_data"]
+    layout = resolve(data.settings(decisions=decisions, combinations=True, confirm=3), paths)
+    rows = {arm["name"]: arm["rows"] for arm in layout.plan.arms}
+    assert rows["without_deduplicate_and_no_blanks"] == rows["full"] + data.COPIES + data.BLANKS
+    assert rows["without_no_blanks_and_half_the_data"] == (rows["full"] + data.BLANKS) / 2
+    told = {line["arm"]: line["why"] for line in layout.plan.skipped}
+    assert set(told) == {"without_deduplicate_and_curate", "without_no_blanks_and_curate"}
+    assert "nothing left that deduplicate changes" in told["without_deduplicate_and_curate"]
+    assert "random_deduplicate_and_no_blanks" not in rows
+    assert "full_budget_without_deduplicate_and_no_blanks" in rows
+    assert "full_budget_without_deduplicate_and_curate" not in rows
+    kinds = {arm["name"]: (arm["kind"], arm["decision"]) for arm in layout.plan.arms}
+    assert kinds["without_deduplicate_and_no_blanks"] == ("treatment", "deduplicate_and_no_blanks")
+    idle = resolve(data.settings(decisions=["curate", "fix_labels"], combinations=True), paths).plan.skipped
+    assert (
+        "without_fix_labels is not run" in {line["arm"]: line["why"] for line in idle}["without_curate_and_fix_labels"]
+    )
+
+
+def test_groups_of_rows_are_questions_of_their_own(paths):
+    by = {name: resolve(data.settings(groups=name, decisions=["curate"]), paths) for name in ("folder", "label")}
+    folders = {arm["name"]: arm for arm in by["folder"].plan.arms}
+    told = {line["arm"]: line["why"] for line in by["folder"].plan.skipped}
+    assert "fewer" in told["without_folder_train"], "a class would be lost"
+    assert "none of the rows of folder_blank" in told["without_folder_blank"]
+    halves = {arm["name"]: arm for arm in by["label"].plan.arms}
+    assert {"without_half_of_a", "random_half_of_a", "without_half_of_c"} <= halves.keys()
+    assert 15 < halves["without_half_of_a"]["rows_touched"] < 45  # of sixty
+    assert halves["without_half_of_a"]["rows"] == halves["random_half_of_a"]["rows"]
+    layout = by["label"]
+    gone = set(layout.selections["full", 0].ids) - set(layout.selections["without_half_of_a", 0].ids)
+    assert {layout.pool.labels[one] for one in gone} == {"a"}
+    assert not (folders.keys() & halves.keys()) - {"full", "placebo", "blanks_2", "without_curate", "random_curate"}
+
+
+def test_groups_that_are_too_many_or_called_like_a_decision_are_refused(paths, monkeypatch):
+    (paths.root / "some.csv").write_text("source\ntrain/1.png\n")
+    named = {"name": "half_of_a", "ids": "some.csv"}
+    with pytest.raises(ConfigError, match="without_half_of_a"):
+        resolve(data.settings(groups="label", decisions=[named]), paths)
+    monkeypatch.setattr(pool_module, "MOST_GROUPS", 2)
+    with pytest.raises(ConfigError, match="makes 3 groups"):
+        resolve(data.settings(groups="label"), paths)
+
+
 def test_data_that_changed_after_the_plan_stops_it(tmp_path):
     paths = data.build(Paths(tmp_path / "now"))
     plan = ablation.freeze(data.settings(), paths)
@@ -341,7 +401,8 @@ def test_verdicts_that_are_not_those_of_the_curated_version_are_refused(tmp_path
         ({"decisions": [{"name": "x"}]}, "give `ids`"),
         ({"sizes": [0.5, 0.5]}, "twice"),
         ({"sizes": [1.5]}, "sizes"),
-        ({"seeds": 1}, "seeds"),
+        ({"seeds": 2}, "seeds"),
+        ({"decisions": [{"name": "placebo", "ids": "x.csv"}]}, "means something of its own"),
     ],
 )
 def test_settings_that_make_no_study_are_refused_in_one_sentence(ablation_settings, words):
@@ -354,7 +415,7 @@ def test_arms_are_named_and_kinded_as_the_statistics_expect(paths):
         arm.name: (arm.kind, arm.decision) for arm in arms_of(data.settings(decisions=ALL, sizes=[0.32]).ablation, 0)
     }
     assert arms == {
-        "full": ("baseline", None), "null": ("null", None), "blanks_10": ("positive_control", None),
+        "full": ("baseline", None), "placebo": ("placebo", None), "blanks_2": ("positive_control", None),
         "without_curate": ("treatment", "curate"), "random_curate": ("random_control", "curate"),
         "without_deduplicate": ("treatment", "deduplicate"), "random_deduplicate": ("random_control", "deduplicate"),
         "without_fix_labels": ("treatment", "fix_labels"), "random_fix_labels": ("random_control", "fix_labels"),

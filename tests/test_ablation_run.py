@@ -14,7 +14,7 @@ import pytest
 import study_data as data
 
 from aigc_core import ablation
-from aigc_core.ablation import estimate, live, runner, worker
+from aigc_core.ablation import confirm, estimate, known, live, runner, worker
 from aigc_core.ablation.cells import MEMORY, METRICS, to_frame, to_table
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.runner import known_cells, run_cells, samples
@@ -26,6 +26,7 @@ from aigc_core.models.zoo import build as build_model
 from aigc_core.models.zoo import save_model
 from aigc_core.paths import Paths
 from aigc_core.records import row_id
+from aigc_core.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +44,14 @@ def finished(paths):
 
 def test_every_planned_cell_has_a_line_with_all_figures(finished, paths):
     layout, lines, seen = finished
-    assert len(lines) == len(layout.plan.cells) == 10
+    assert len(lines) == len(layout.plan.cells) == 15
     assert all(fresh for _, fresh in seen)
     frame = to_frame(lines)
     assert frame["error"].isna().all()
     for name in (*METRICS, *MEMORY):
-        assert np.isfinite(frame[name]).all(), name
+        taught = frame["kind"].isin(["baseline", "treatment"]) | (name not in ("cas", "cas_real"))
+        assert np.isfinite(frame.loc[taught, name]).all(), name
+        assert frame.loc[~taught, name].isna().all(), name
     assert frame["fd_floor"].nunique() == 1
     assert to_frame(to_table(frame).to_pylist()).equals(frame)
 
@@ -59,10 +62,10 @@ def test_a_finished_study_runs_nothing_again_and_an_extended_one_what_is_new(fin
     again = run_cells(layout, paths, data.settings(), lambda line, fresh: seen.append(fresh))
     assert again == lines
     assert not any(seen)
-    config, seen = data.settings(seeds=3), []
+    config, seen = data.settings(seeds=4), []
     longer = run_cells(resolve(config, paths), paths, config, lambda line, fresh: seen.append(fresh))
-    assert sorted(seen) == [False] * 10 + [True] * 5
-    assert [line["fd"] for line in longer if line["seed"] in (0, 1) and line["arm"] == "full"] == [
+    assert sorted(seen) == [False] * 15 + [True] * 5
+    assert [line["fd"] for line in longer if line["seed"] in (0, 1, 2) and line["arm"] == "full"] == [
         line["fd"] for line in lines if line["arm"] == "full"
     ]
 
@@ -78,6 +81,31 @@ def test_cells_are_the_same_figures_in_two_processes(finished, paths, tmp_path):
     for name, pixels in first.items():
         assert pixels.shape == (8, 1, 8, 8)
         assert np.array_equal(pixels, second[name])
+
+
+def test_a_distance_is_the_mean_over_several_sets_of_samples(finished, paths):
+    import torch  # in a test module of its own name it is what pickle takes torch's constants from, and workers have no such module
+
+    layout, _, _ = finished
+    yardstick = runner.make_bench(layout, paths, data.settings()).yardstick
+    seeds = []
+
+    def sampler(labels, seed):
+        seeds.append(seed)
+        noise = torch.randint(0, 120, yardstick.test_pixels.shape, generator=torch.Generator().manual_seed(seed))
+        return (yardstick.test_pixels.int() + noise).clamp(0, 255).to(torch.uint8)
+
+    judgement = yardstick.judge(sampler, cas=False)
+    found = worker.redrawn(judgement, sampler, yardstick)
+    assert len(seeds) == len(set(seeds)) == worker.DRAWS
+    single = [
+        yardstick.judge(lambda labels, _, seed=seed: sampler(labels, seed), cas=False).metrics for seed in [*seeds]
+    ]
+    for name in ("fd", "coverage"):
+        values = [metrics[name] for metrics in single]
+        assert name == "coverage" or len(set(values)) == worker.DRAWS
+        assert found[name] == pytest.approx(np.mean(values))
+    assert "cas" not in judgement.metrics
 
 
 def test_a_seed_draws_the_weights_and_an_arm_its_rows(finished):
@@ -98,7 +126,7 @@ def test_memorization_is_asked_by_the_limits_of_the_study_at_hand(finished, path
 
 
 def test_a_cell_that_diverges_is_a_line_that_says_so(paths):
-    config = data.settings(seeds=2)
+    config = data.settings()
     layout = resolve(config, paths)
     wild = layout.plan.config.model_dump()
     wild["train"]["vae"]["learning_rate"] = 1e12
@@ -128,12 +156,12 @@ def test_what_else_goes_wrong_costs_one_cell_and_is_tried_again(finished, tmp_pa
         f"RuntimeError: boom {again}", f"MemoryError {again}", f"a shard is gone {again}",
         f"OSError: No space left on device {again}",
     ]  # fmt: skip
-    assert len(known_cells(layout.plan, paths)) == 6
+    assert len(known_cells(layout.plan, paths)) == 11
     notes = {line["cell"]: worker.traceback_file(runner.cell_file(paths, line["cell"])) for line in lines[:4]}
     assert all("in _measure" in note.read_text() for note in notes.values())
     seen = []
     whole = run_cells(layout, paths, data.settings(), lambda line, fresh: seen.append(fresh))
-    assert sorted(seen) == [False] * 6 + [True] * 4
+    assert sorted(seen) == [False] * 11 + [True] * 4
     assert to_frame(whole).equals(to_frame(finished[1]))
     assert not any(note.exists() for note in notes.values())
 
@@ -158,14 +186,14 @@ def test_pre_training_is_a_start_and_without_it_there_is_none(tmp_path):
         save_model(folder, build_model(spec, 5), {})
     config = data.settings(decisions=["pretrain"])
     layout = resolve(config, paths)
-    assert [arm["name"] for arm in layout.plan.arms] == ["full", "null", "blanks_10", "without_pretrain"]
+    assert [arm["name"] for arm in layout.plan.arms] == ["full", "placebo", "blanks_2", "without_pretrain"]
     lines = {(line["arm"], line["seed"]): line for line in run_cells(layout, paths, config)}
     assert all(line["error"] is None for line in lines.values())
     assert lines["full", 0]["rows"] == lines["without_pretrain", 0]["rows"]
     assert lines["full", 0]["fd"] != lines["without_pretrain", 0]["fd"]
     plain = resolve(data.settings(), paths)
     untouched = {line["cell"] for line in plain.plan.cells if line["arm"] == "full"}
-    assert {lines["without_pretrain", seed]["cell"] for seed in (0, 1)} == untouched
+    assert {lines["without_pretrain", seed]["cell"] for seed in (0, 1, 2)} == untouched
 
 
 def test_half_a_cell_file_is_as_good_as_none(finished, paths):
@@ -173,7 +201,7 @@ def test_half_a_cell_file_is_as_good_as_none(finished, paths):
     file = runner.cell_file(paths, lines[0]["cell"])
     whole = file.read_text()
     file.write_text(whole[: len(whole) // 2])
-    assert len(known_cells(layout.plan, paths)) == 9
+    assert len(known_cells(layout.plan, paths)) == 14
     assert run_cells(layout, paths, data.settings())[0]["fd"] == lines[0]["fd"]
     assert json.loads(file.read_text())["cell"] == lines[0]["cell"]
 
@@ -228,7 +256,8 @@ def test_a_study_that_is_ended_keeps_its_cells_and_leaves_no_process(tmp_path, s
     done = known_cells(layout.plan, paths)
     assert 0 < len(done) < len(layout.plan.cells)
     stamps = {cell: sha256_file(runner.cell_file(paths, cell)) for cell in done}
-    short = replace(layout, plan=replace(layout.plan, steps=2))  # what is left need not be long here
+    cells = [{**line, "steps": 2} for line in layout.plan.cells]
+    short = replace(layout, plan=replace(layout.plan, cells=cells))  # what is left need not be long here
     run_cells(short, paths, config)
     assert {cell: sha256_file(runner.cell_file(paths, cell)) for cell in done} == stamps
 
@@ -251,7 +280,7 @@ def test_run_gives_a_study_and_refuses_data_that_changed_meanwhile(tmp_path, mon
         plan = ablation.freeze(data.settings(parallel=1))
         study = ablation.run(plan, config=data.settings())
     assert set(study.ledger["decision"]) == {"curate"}
-    assert {check.name for check in study.checks} >= {"null_quiet", "positive_control_seen"}
+    assert {check.name for check in study.checks} >= {"placebo_quiet", "positive_control_seen"}
 
     def meddle(line, fresh):
         data.build(paths, train_rows=150)
@@ -283,17 +312,31 @@ def test_costs_come_from_cells_that_ran_here_or_from_a_timed_run(finished, paths
     assert estimate.past_cost(other, paths) is None  # what another training costs says nothing
     timed = estimate.pilot(layout, paths, runner.make_bench(layout, paths, data.settings()))
     assert timed.step > 0
-    assert estimate.known_spread(layout.plan, known_cells(layout.plan, paths)) is None  # two pairs tell no spread
-    config = data.settings(seeds=3)
-    longer = resolve(config, paths)
-    run_cells(longer, paths, config)
-    known = known_cells(longer.plan, paths)
-    assert estimate.known_spread(longer.plan, known) > 0
-    flat = {cell: {**line, "metrics": {**line["metrics"], "fd_floor": 0.0}} for cell, line in known.items()}
-    assert estimate.known_spread(longer.plan, flat) is None
 
 
-COST = estimate.Cost(step=0.01, judge=2.0, measured="made up")
+def test_finished_cells_tell_the_spread_and_how_far_the_full_recipe_is(finished, paths):
+    layout, lines, _ = finished
+    done = known_cells(layout.plan, paths)
+    few = {line["cell"]: done[line["cell"]] for line in layout.plan.cells if line["seed"] < 2}
+    assert known.known_spread(layout.plan, few) is None  # two pairs tell no spread
+    fd = {(line["arm"], line["seed"]): line["fd"] for line in lines}
+    pooled = [np.var([np.log(fd["full", seed] / fd[arm, seed]) for seed in range(3)], ddof=1)
+              for arm in ("placebo", "without_curate", "random_curate")]  # fmt: skip
+    # The 20 % point of chi-squared with six degrees of freedom is 3.07.
+    assert known.known_spread(layout.plan, done) == pytest.approx(np.sqrt(6 * np.mean(pooled) / 3.07), rel=1e-3)
+    floors = [line["fd"] / line["fd_floor"] for line in lines if line["arm"] == "full"]
+    assert known.distance_of(layout.plan, done) == pytest.approx(np.mean(floors))
+    assert known.distance_of(layout.plan, {}) is None
+    cost = estimate.Cost(0.01, 2.0, 1.0, "made up")
+    outlook = estimate.look_ahead(layout.plan, paths, data.settings().ablation, cost, 2)
+    far = replace(outlook, distance=known.FAR + 1)
+    assert "warning" in estimate.in_words(layout.plan, far)
+    assert "warning" not in estimate.in_words(layout.plan, replace(outlook, distance=known.FAR - 1))
+    assert (outlook.left, outlook.known, outlook.seconds) == ([], 15, 0.0)
+    assert outlook.seeds >= 2
+
+
+COST = estimate.Cost(step=0.01, judge=2.0, brief=2.0, measured="made up")
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +347,7 @@ def long_plan(paths):
 
 @pytest.mark.parametrize(
     ("budget", "expected"),
-    [(1e9, (10, 600)), (160, (7, 600)), (60, (3, 425))],
+    [(1e9, (10, 600)), (160, (7, 600)), (60, (4, 300))],
 )
 def test_a_budget_gives_up_seeds_first_and_steps_then(long_plan, budget, expected):
     assert estimate.fit_budget(long_plan, (), COST, 2, budget) == expected
@@ -319,14 +362,138 @@ def test_a_budget_pays_for_no_cell_that_is_done(long_plan):
 
 
 def test_a_budget_that_is_too_small_or_no_time_is_refused(long_plan):
-    with pytest.raises(ConfigError, match="the smallest study of these arms takes about 34 s"):
+    with pytest.raises(ConfigError, match="the smallest study of these arms takes about 40 s"):
         estimate.fit_budget(long_plan, (), COST, 2, 20)
-    with pytest.raises(ConfigError, match="takes about 30 s"):  # a study that is shorter than what is cut to stays it
-        estimate.fit_budget(replace(long_plan, steps=50), (), COST, 2, 20)
+    with pytest.raises(ConfigError, match="takes about 35 s"):  # a study that is shorter than what is cut to stays it
+        cells = [{**line, "steps": 50} for line in long_plan.cells]
+        estimate.fit_budget(replace(long_plan, steps=50, cells=cells), (), COST, 2, 20)
     assert [estimate.seconds_of(text) for text in ("90s", "10m", "1.5h", "45")] == [90, 600, 5400, 45]
     for text in ("soon", "-3m", "0", "10 days"):
         with pytest.raises(ConfigError, match="is no time"):
             estimate.seconds_of(text)
+
+
+def test_a_longer_training_is_priced_from_where_the_shorter_one_ends(paths):
+    plan = ablation.freeze(data.settings(seeds=5, steps=600, confirm=3), paths)  # of 4,000 steps
+    cost = estimate.Cost(step=0.01, judge=2.0, brief=2.0, measured="made up")
+    outlook = estimate.look_ahead(plan, paths, data.settings().ablation, cost, 1)
+    assert len(outlook.left) == 25 + 6
+    assert outlook.seconds == pytest.approx(estimate.START_S + 25 * 8 + 6 * (2 + 34))
+    first = {line["cell"] for line in confirm.first_cells(plan)}
+    assert estimate.fit_budget(plan, first, cost, 1, estimate.START_S + 6 * 42) == (5, 600)
+    with pytest.raises(ConfigError, match="set ablation"):
+        estimate.fit_budget(plan, first, cost, 1, estimate.START_S + 6 * 42 - 1)
+
+
+def test_fewer_seeds_than_four_are_planned_for_those_who_ask_for_them(paths):
+    plan = ablation.freeze(data.settings(seeds=3, steps=600), paths)
+    assert estimate.fit_budget(plan, (), COST, 2, 60) == (3, 425)
+
+
+def test_cells_that_teach_no_classifier_cost_less():
+    cost = estimate.Cost(step=0.01, judge=3.0, brief=1.0, measured="made up")
+    lines = [{"steps": 100, "cas": True}, {"steps": 100, "cas": False}, {"steps": 500, "cas": False}]
+    assert [cost.cell(line) for line in lines] == [4.0, 2.0, 6.0]
+    assert cost.wall(lines, 2) == 6.0 + 2.0
+    assert cost.wall(lines, 1) == 12.0
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory):
+    """A study whose leading decision is looked at again at the full budget: its layout, lines, checkout and settings."""
+    paths = data.build(Paths(tmp_path_factory.mktemp("confirmed")))
+    config = data.settings(confirm=2, decisions=["deduplicate", "curate"])
+    config = parse({**config.model_dump(), "train": {**config.train.model_dump(), "vae": {"steps": 12}}})
+    layout = resolve(config, paths)
+    return layout, run_cells(layout, paths, config), paths, config
+
+
+def test_the_decision_that_leads_is_confirmed_at_the_full_budget(confirmed):
+    layout, lines, _, _ = confirmed
+    later = [line for line in lines if line["kind"] == "confirmation"]
+    led = confirm.leading(layout.plan, [line for line in lines if line["kind"] != "confirmation"])
+    assert len(led) == 1
+    assert {line["decision"] for line in later} == {None, *led}
+    assert sorted((line["arm"], line["seed"]) for line in later) == sorted(
+        (arm, seed) for arm in ("full_budget", f"full_budget_without_{led[0]}") for seed in (0, 1)
+    )
+    assert {line["steps"] for line in later} == {12} == {layout.plan.confirm_steps}
+    assert all(np.isfinite(line["fd"]) for line in later)
+    frame = to_frame(lines)
+    assert set(frame.loc[frame["kind"] != "confirmation", "steps"]) == {6}
+    taught = frame.groupby("kind")["cas"].apply(lambda own: bool(own.notna().all()))
+    assert taught.to_dict() == {"baseline": True, "confirmation": False, "placebo": False, "positive_control": False,
+                                "random_control": False, "treatment": True}  # fmt: skip
+
+
+def test_a_longer_training_goes_on_from_the_shorter_one_to_the_same_weights(finished, paths, tmp_path):
+    layout, _, _ = finished
+    bench = runner.make_bench(layout, paths, data.settings())
+    images = worker.arm_images(next((paths.work / "ablation" / "arms").iterdir()), tuple(data.CLASSES))
+    state = tmp_path / "state"
+    worker.train(images, bench, 0, 6, state=state)
+    assert checkpoint.load(state)["step"] == 6
+    straight, on, again = (worker.train(images, bench, 0, 9, state=place) for place in (None, state, state))
+    assert checkpoint.load(state)["step"] == 6
+    for name, weights in straight.model.state_dict().items():
+        assert weights.equal(on.model.state_dict()[name]), name
+        assert weights.equal(again.model.state_dict()[name]), name
+    checkpoint.latest(state).write_bytes(b"torn")
+    torn = worker.train(images, bench, 0, 9, state=state)
+    past = worker.train(images, bench, 0, 4, state=state)
+    assert all(weights.equal(torn.model.state_dict()[name]) for name, weights in straight.model.state_dict().items())
+    assert checkpoint.load(state)["step"] == 4
+    assert not all(
+        weights.equal(past.model.state_dict()[name]) for name, weights in straight.model.state_dict().items()
+    )
+
+
+def test_a_confirmed_study_misses_nothing_and_goes_on_from_where_it_was(confirmed):
+    layout, lines, paths, config = confirmed
+    planned = {line["arm"] for line in layout.plan.cells}
+    assert {"full_budget_without_deduplicate", "full_budget_without_curate"} <= planned
+    assert runner.missing_cells(layout.plan, paths) == set()
+    assert not (paths.work / "ablation" / "states").exists()
+    ours = {line["arm"] for line in lines}
+    assert len(planned - ours) == 1
+    last = next(line for line in lines if line["arm"] == "full_budget")
+    runner.cell_file(paths, last["cell"]).unlink()
+    assert runner.missing_cells(layout.plan, paths) == {last["cell"]}
+    seen = []
+    assert to_frame(run_cells(layout, paths, config, lambda line, fresh: seen.append(fresh))).equals(to_frame(lines))
+    assert sum(seen) == 1
+
+
+def test_the_largest_effect_that_is_told_from_nothing_leads(finished):
+    layout, lines, _ = finished
+    line = {"seed": 0, "share": 1.0, "rows": 9, "rows_touched": 1, "fd_floor": 0.1, "error": None, "steps": 6}
+    line |= dict.fromkeys(set(to_frame(lines).columns) - line.keys(), None)
+
+    def arm(name, decision, values):
+        kind = "baseline" if decision is None else "treatment"
+        return [{**line, "cell": f"{name}{seed}", "arm": name, "kind": kind, "decision": decision, "seed": seed, "fd": fd}
+                for seed, fd in enumerate(values)]  # fmt: skip
+
+    full = arm("full", None, [1.0, 1.01, 0.99, 1.0])
+    sure = arm("without_curate", "curate", [1.2, 1.21, 1.19, 1.2])
+    loud = arm("without_augment", "augment", [0.5, 4.0, 0.6, 2.5])
+    plan = replace(layout.plan, decisions=["curate", "augment"])
+    assert confirm.leading(plan, full + sure + loud) == ["curate"]
+    assert confirm.leading(plan, full + loud) == ["augment"], "none is told from nothing"
+    assert confirm.leading(plan, [{**one, "fd": None, "error": "lower the learning rate"} for one in full]) == []
+
+
+def test_a_proxy_of_the_full_length_has_nothing_to_confirm(paths):
+    for ablation_settings in ({"steps": 4000, "confirm": 3}, {"steps": None, "confirm": 3}, {"confirm": 0}):
+        plan = ablation.freeze(data.settings(**ablation_settings), paths)
+        assert plan.confirm_steps is None
+        assert not any(arm["kind"] == "confirmation" for arm in plan.arms)
+    other = data.settings(confirm=3).model_dump()
+    other["train"]["vae"]["steps"] = 5000
+    plans = [ablation.freeze(config, paths) for config in (data.settings(confirm=3), parse(other))]
+    assert [plan.confirm_steps for plan in plans] == [4000, 5000]
+    proxies = [{line["cell"] for line in confirm.first_cells(plan)} for plan in plans]
+    assert proxies[0] == proxies[1], "the full budget makes no other proxy"
 
 
 def test_the_board_counts_cells_and_failures(finished):
@@ -334,7 +501,7 @@ def test_the_board_counts_cells_and_failures(finished):
     board = live.Board(layout.plan, 2)
     board.take({"cell": lines[0]["cell"], "error": None}, True)
     board.take({"cell": lines[1]["cell"], "error": "lower the learning rate"}, True)
-    assert board.totals_line().startswith("2 of 10 cells done, 2 running, 6 waiting, 1 failed")
+    assert board.totals_line().startswith("2 of 15 cells done, 2 running, 11 waiting, 1 failed")
 
 
 def test_a_cell_that_two_arms_share_fails_once(paths):
@@ -342,4 +509,4 @@ def test_a_cell_that_two_arms_share_fails_once(paths):
     board = live.Board(plan, 1)
     board.take({"cell": plan.cells[0]["cell"], "error": "lower the learning rate"}, True)
     assert (board.failed["full"], board.failed["size_1"]) == (1, 1)
-    assert board.totals_line().startswith("1 of 10 cells done, 1 running, 8 waiting, 1 failed")
+    assert board.totals_line().startswith("1 of 15 cells done, 1 running, 13 waiting, 1 failed")

@@ -32,7 +32,7 @@ def test_planted_effects_get_their_verdicts():
 def test_effects_are_paired_by_seed():
     frame = cells(spread=0.02)
     # A quarter of a floor that a seed brings to all arms alike does not blur the differences.
-    frame["fd"] += np.where(frame.kind != "null", frame.seed % 5 * 0.25 * FLOOR, 0)
+    frame["fd"] += frame.seed * 0.25 * FLOOR
     line = on(study(frame), "curate")
     assert line.verdict == v.PAYS
     assert line.spread_paired < 0.2 < line.spread_unpaired
@@ -100,10 +100,10 @@ def test_a_better_fit_is_not_copying():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"null": ("null", None, 3.0, 0.9, 1.0)}, "the very same recipe differ"),
+        ({"placebo": ("placebo", None, 3.0, 0.9, 1.0)}, "a few rows at random"),
         ({"blanks_10": ("positive_control", None, 2.0, 0.9, 1.0)}, "were not seen"),
         ({"blanks_10": ("positive_control", None, 1.0, 0.9, 1.0)}, "were not seen"),
-        ({"null": None}, "the null has fewer than two"),
+        ({"placebo": None}, "the placebo has fewer than two"),
         ({"blanks_10": None}, "the positive control has fewer than two"),
     ],
 )
@@ -119,8 +119,8 @@ def test_a_study_that_cannot_be_believed_is_void(changes, reason):
 
 def test_a_control_whose_cells_failed_is_not_called_one_that_was_not_run():
     frame = cells()
-    for arm in ("null", "blanks_10"):
-        frame.loc[(frame.arm == arm) & (frame.seed % 100 > 0), ["fd", "error"]] = [np.nan, "the loss is not finite"]
+    for arm in ("placebo", "blanks_10"):
+        frame.loc[(frame.arm == arm) & (frame.seed > 0), ["fd", "error"]] = [np.nan, "the loss is not finite"]
     assert [check.observed for check in study(frame).checks] == ["finished seeds: 1", "finished seeds: 1", "8 failed"]
 
 
@@ -171,7 +171,7 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(DataError, match="columns fd are missing"):
         study(cells().drop(columns="fd"))
     frame = cells()
-    frame.loc[frame.arm == "null", "fd_floor"] *= 1.1
+    frame.loc[frame.arm == "placebo", "fd_floor"] *= 1.1
     with pytest.raises(DataError, match="different yardsticks"):
         study(frame)
     frame = cells().assign(fd_floor=0.0)
@@ -219,7 +219,7 @@ def test_headlines_of_studies_without_a_paying_decision():
     unsure = study(quiet()).headline
     assert unsure.action == "cannot tell"
     assert "was not measured" in unsure.sentence
-    near = {arm: (*ARMS[arm][:2], 1.0, 0.9, 1.0) for arm in ("full", "null", "without_curate", "without_augment",
+    near = {arm: (*ARMS[arm][:2], 1.0, 0.9, 1.0) for arm in ("full", "placebo", "without_curate", "without_augment",
                                                              "without_deduplicate")}  # fmt: skip
     assert "as near to real images" in study(quiet(**near)).headline.sentence
 

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 BASELINE = "baseline"
 TREATMENT = "treatment"
 RANDOM_CONTROL = "random_control"
-NULL = "null"
+PLACEBO = "placebo"
 POSITIVE_CONTROL = "positive_control"
 SIZE = "size"
-KINDS = (BASELINE, TREATMENT, RANDOM_CONTROL, NULL, POSITIVE_CONTROL, SIZE)
+CONFIRMATION = "confirmation"
+KINDS = (BASELINE, TREATMENT, RANDOM_CONTROL, PLACEBO, POSITIVE_CONTROL, SIZE, CONFIRMATION)
 
 #: Figures that every finished cell carries, by the names of evaluation/metrics.py; fd in squared feature units.
 METRICS = ("fd", "fd_floor", "coverage", "coverage_real", "cas", "cas_real", "agreement", "agreement_real")
@@ -31,10 +32,13 @@ MEMORY = ("c_t", "auth_gap", "copy_rate")
 CELL_SCHEMA = pa.schema(
     [
         pa.field("cell", pa.string(), nullable=False),  # hex digest of everything that decides the figures
-        pa.field("arm", pa.string(), nullable=False),  # full | without_X | random_X | null | blanks_10 | size_0.32
+        pa.field(
+            "arm", pa.string(), nullable=False
+        ),  # full | without_X | random_X | placebo | blanks_2 | ...: see arms.py
         pa.field("kind", pa.string(), nullable=False),  # one of KINDS
-        pa.field("decision", pa.string()),  # X of without_X and random_X; null for the others
+        pa.field("decision", pa.string()),  # X of without_X, random_X and full_budget_without_X; null for the others
         pa.field("seed", pa.int64(), nullable=False),
+        pa.field("steps", pa.int64(), nullable=False),  # of training: a confirmation has more than the others
         pa.field("share", pa.float64(), nullable=False),  # of the full recipe's training rows, 1 but for sizes
         pa.field("rows", pa.int64(), nullable=False),  # training rows
         pa.field("rows_touched", pa.int64(), nullable=False),  # rows in which the arm differs from the full recipe

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from aigc_core.ablation.study import Study
 
 #: Facts of the plan that are shown.
-PLAN = ("digest", "model", "steps", "samples_seen", "seeds", "null_seeds", "sizes", "skipped", "test_rows")
+PLAN = (
+    "digest",
+    "model",
+    "steps",
+    "samples_seen",
+    "seeds",
+    "confirm_steps",
+    "family_released",
+    "family_why",
+    "placebo",
+    "sizes",
+    "skipped",
+    "test_rows",
+)
 #: Points of the drawn curve.
 GRID = 60
 
@@ -75,12 +88,10 @@ def _ranks(study: Study) -> dict[str, dict[str, float]]:
 
 
 def _gains(study: Study) -> list[dict[str, Any]]:
-    """What the forest plot shows: gains of fd in floors, by seed, of decisions, random controls and planted damage.
-
-    The null is a difference of independent seeds and has an interval only.
-    """
+    """What the forest plot shows: gains of fd in floors, by seed, of decisions, random controls, placebo and planted damage."""
     named = [(name, "decision", study.treatment(name)) for name in study.decisions]
-    planted = study.arm_of(c.POSITIVE_CONTROL)
+    placebo, planted = study.arm_of(c.PLACEBO), study.arm_of(c.POSITIVE_CONTROL)
+    named += [("placebo", "placebo", placebo)] if placebo else []
     named += [("positive control", "planted", planted)] if planted else []
     rows = [(name, kind, study.gains(arm), False) for name, kind, arm in named]
     rows += [(name, "control", study.control_gains(name), study.brings_rows(name)) for name in study.decisions]
@@ -89,11 +100,6 @@ def _gains(study: Study) -> list[dict[str, Any]]:
         for name, kind, gains, brings in rows
         if len(gains)
     ]
-    null = study.arm_of(c.NULL)
-    quiet = study.array(null) if null else np.empty(0)
-    if len(quiet):
-        found = s.welch_interval(quiet, study.array("full"))
-        drawn.append({"name": "null", "kind": "null", "brings": False, "dots": [], **asdict(found)})
     return drawn
 
 

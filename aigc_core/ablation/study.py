@@ -177,9 +177,9 @@ class Study:
     @cached_property
     def gates(self) -> list[Control]:
         """The two questions that decide whether anything is believed."""
-        null, planted = self.arm_of(c.NULL), self.arm_of(c.POSITIVE_CONTROL)
+        placebo, planted = self.arm_of(c.PLACEBO), self.arm_of(c.POSITIVE_CONTROL)
         return [
-            verdicts.null_quiet(self.array(FULL), self.array(null) if null else np.empty(0)),
+            verdicts.placebo_quiet(self.gains(placebo) if placebo else np.empty(0)),
             verdicts.control_seen(self.gains(planted) if planted else np.empty(0)),
         ]
 

@@ -39,27 +39,50 @@ class Ablation(Section):
     """The data-value study: what each decision on the data bought (aigc_core/ablation)."""
 
     enabled: bool = Field(True, description="false: the stage writes that nothing was run")
-    model: Literal["vae", "gan"] = Field("vae", description="the same training for every arm")
-    seeds: Annotated[int, Field(ge=2)] = Field(5, description="trainings per arm: 5 screen, 10 decide, 20 claim")
+    model: Literal["auto", "vae", "gan"] = Field(
+        "auto",
+        description="the family whose trainings are compared; auto is the one that is released, and the GAN where none has "
+        "been evaluated yet",
+    )
+    seeds: Annotated[int, Field(ge=3)] = Field(4, description="trainings per arm: 4 screen, 10 decide, 20 claim")
     subsample: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="share of an arm's training rows that a seed draws, the same rows in every arm: intervals then cover which "
         "images happened to be collected; 1 trains on all of them",
     )
     steps: Count | None = Field(800, description="training steps of every cell; null takes train.<model>.steps")
-    smallest_effect: Positive = Field(0.2, description="smallest effect that matters, in multiples of the floor of fd")
+    confirm: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="trainings at train.<model>.steps, with and without the decision that leads the headline, at most as many as "
+        "seeds; 0 confirms nothing",
+    )
+    smallest_effect: Positive = Field(
+        0.1, description="smallest relative change of the distance (fd) that matters: 0.1 is ten per cent"
+    )
     decisions: list[NamedDecision | OwnDecision] = Field(
         ["curate"], description="each is switched off in an arm of its own"
+    )
+    combinations: bool = Field(
+        False, description="also switches off every pair of the decisions together, in an arm of its own for each pair"
+    )
+    groups: Literal["label", "source", "folder"] | None = Field(
+        None,
+        description="also leaves out every group of training rows in turn: those of a folder, of a source of a mix (the first part "
+        "of the path), or half of those of a class; at most 20 groups",
     )
     sizes: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=list, description="shares of the training rows for the scaling curve; five or more are fitted"
     )
     blanks: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.1, description="blank rows planted into the positive control, as a share of its training rows"
+        0.02, description="blank rows planted into the positive control, as a share of its training rows"
+    )
+    placebo: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05,
+        description="share of the training rows that the placebo leaves out: rows that chance chose once, for all seeds",
     )
     planning_spread: Positive = Field(
-        0.5,
-        description="spread of paired differences in multiples of the floor that a plan assumes before any cell ran",
+        0.15,
+        description="standard deviation over seeds of the difference of two arms in log fd that a plan assumes before any cell ran",
     )
     parallel: Literal["auto"] | Count = Field("auto", description="processes; auto is one per core")
 
@@ -72,7 +95,7 @@ class Ablation(Section):
             if twice:
                 raise ValueError(f"{known} lists {twice[0]} twice")
         own = {item.name for item in self.decisions if not isinstance(item, str)}
-        taken = sorted(own & {"full", "null", *get_args(NamedDecision)})
+        taken = sorted(own & {"full", "placebo", *get_args(NamedDecision)})
         if taken:
             raise ValueError(f"{taken[0]!r} means something of its own: give the decision another name")
         return self

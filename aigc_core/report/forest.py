@@ -45,7 +45,9 @@ DOT, LINE = 10, 2.2
 #: Single seeds stand this much of a row above their interval, which would hide them.
 ABOVE = 0.24
 #: Arms from the top of a list.
-ORDER = ("baseline", "null", "treatment", "random_control", "size", "positive_control")
+ORDER = (
+    "baseline", "treatment", "random_control", "size", "placebo", "positive_control", "confirmation",
+)  # fmt: skip
 
 Facts = dict[str, Any]
 
@@ -88,8 +90,9 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
         return f"others gone, not {decision}"
     return {
         "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
-        "null": "full recipe again (null)", "size": f"{100 * arm['share']:.3g} % of the rows",
+        "placebo": "a few rows less (placebo)", "size": f"{100 * arm['share']:.3g} % of the rows",
         "positive_control": f"{arm['arm'].removeprefix('blanks_')} % blanks planted",
+        "confirmation": f"full budget, without {decision}" if decision else "full budget, full recipe",
     }[kind]  # fmt: skip
 
 
@@ -110,11 +113,11 @@ def _forest(study: Facts, paint: Paint) -> Figure:
 
 
 def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
-    """Decisions in the ledger's order, each with its random control below; then the null and the planted damage."""
+    """Decisions in the ledger's order, each with its random control below; then the placebo and the planted damage."""
     names, void = study["titles"], bool(study["void"])
     verdicts = {line["decision"]: line["verdict"] for line in study["ledger"] if line["metric"] == "fd"}
     order = {name: index for index, name in enumerate(names)}
-    rank = {"decision": 0, "control": 1, "null": 2, "planted": 3}
+    rank = {"decision": 0, "control": 1, "placebo": 2, "planted": 3}
     planted = next((arm_title(arm, names) for arm in study["arms"] if arm["kind"] == "positive_control"), "")
 
     def key(row: Facts) -> tuple[int, int]:
@@ -125,7 +128,7 @@ def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
         kind, verdict = row["kind"], verdicts.get(row["name"], "")
         control = "against as many other rows" if row["brings"] else "against random removal"
         title = {"decision": names.get(row["name"], row["name"]), "control": control,
-                 "null": "null: the recipe again", "planted": planted}[kind]  # fmt: skip
+                 "placebo": "placebo: a few rows less", "planted": planted}[kind]  # fmt: skip
         colour = paint.ink
         if kind == "decision" and not void:
             colour = {"pays": paint.good, "hurts": paint.bad, "copying": paint.bad}.get(verdict, paint.ink)
