@@ -32,7 +32,9 @@ MEMORY = ("c_t", "auth_gap", "copy_rate")
 CELL_SCHEMA = pa.schema(
     [
         pa.field("cell", pa.string(), nullable=False),  # hex digest of everything that decides the figures
-        pa.field("arm", pa.string(), nullable=False),  # full | without_X | random_X | placebo | blanks_2 | ...: see arms.py
+        pa.field(
+            "arm", pa.string(), nullable=False
+        ),  # full | without_X | random_X | placebo | blanks_2 | ...: see arms.py
         pa.field("kind", pa.string(), nullable=False),  # one of KINDS
         pa.field("decision", pa.string()),  # X of without_X, random_X and full_budget_without_X; null for the others
         pa.field("seed", pa.int64(), nullable=False),
