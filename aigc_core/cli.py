@@ -134,7 +134,7 @@ def train(
 @app.command()
 def ablate(
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan, freeze it, run nothing.")] = False,
-    seeds: Annotated[int | None, typer.Option(min=2, help="Seeds per arm, instead of params.yaml's.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=3, help="Seeds per arm, instead of params.yaml's.")] = None,
     sizes: Annotated[str | None, typer.Option(help="Shares for a scaling curve, e.g. `0.1,0.18,0.32,0.56,1`.")] = None,
     budget: Annotated[str | None, typer.Option(help="Choose seeds and steps to fit a time, e.g. `10m`.")] = None,
     plan: Annotated[Path | None, typer.Option(help="Run this frozen plan and no other.")] = None,

@@ -71,7 +71,7 @@ def test_a_second_run_writes_the_same_bytes_without_running_a_cell(study, capsys
     before = outs(paths)
     capsys.readouterr()
     ablate(config, paths)
-    assert "15 are done, 0 are left" in capsys.readouterr().out
+    assert "15 cells are done, 0 are left" in capsys.readouterr().out
     assert outs(paths) == before
 
 
@@ -97,7 +97,7 @@ def test_mlflow_has_a_parent_with_a_child_for_every_cell(study):
 
 def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, capsys, monkeypatch):
     paths, config, _ = study
-    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, "made up"))
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))
     ablate(config, paths, plan_only=True, seeds=4)
     frozen = paths.work / "ablation" / "plan.json"
     assert len(read_json(frozen)["seeds"]) == 4
@@ -106,7 +106,9 @@ def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, 
     assert result.metrics["cells"] == 20
     ablate(config, paths, seeds=50, budget="60s", plan_only=True)
     said = " ".join(capsys.readouterr().out.split())
-    assert "7 seeds instead of 50: the smallest effect that can be seen grows" in said  # three of them are done
+    assert (
+        "7 seeds instead of 50: the smallest change of the distance that can be seen grows" in said
+    )  # three of them are done
     frozen.write_text(frozen.read_text().replace('"steps": 6', '"steps": 7', 1))
     with pytest.raises(ConfigError, match="changed after it was frozen"):
         ablate(config, paths, plan=frozen)
@@ -116,7 +118,7 @@ def test_a_study_that_was_cut_to_a_budget_is_the_same_study_when_it_goes_on(stud
     paths, config, _ = study
     plans = []
     for judge, budget in ((1.0, "60s"), (2.0, "60s"), (2.0, "1m"), (2.0, "61s")):
-        cost = estimate.Cost(0.01, judge, "made up")
+        cost = estimate.Cost(0.01, judge, judge, "made up")
         monkeypatch.setattr(estimate, "past_cost", lambda plan, paths, cost=cost: cost)
         ablate(
             Config.model_validate({**config.model_dump(), "seed": 3}), paths, seeds=20, budget=budget, plan_only=True
@@ -136,7 +138,7 @@ def test_a_cell_that_diverges_is_in_the_ledger_the_checks_and_the_page(tmp_path,
         return honest(images, bench, seed, steps, start)
 
     monkeypatch.setattr(worker, "train", train)
-    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, "made up"))
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))
     result = ablate(data.settings(seeds=3), paths)
     cells = pq.read_table(paths.ablation / "cells.parquet").to_pylist()
     failed = [(line["arm"], line["seed"], line["fd"]) for line in cells if line["error"]]

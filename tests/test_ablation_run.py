@@ -14,7 +14,7 @@ import pytest
 import study_data as data
 
 from aigc_core import ablation
-from aigc_core.ablation import estimate, live, runner, worker
+from aigc_core.ablation import confirm, estimate, known, live, runner, worker
 from aigc_core.ablation.cells import MEMORY, METRICS, to_frame, to_table
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.runner import known_cells, run_cells, samples
@@ -228,7 +228,8 @@ def test_a_study_that_is_ended_keeps_its_cells_and_leaves_no_process(tmp_path, s
     done = known_cells(layout.plan, paths)
     assert 0 < len(done) < len(layout.plan.cells)
     stamps = {cell: sha256_file(runner.cell_file(paths, cell)) for cell in done}
-    short = replace(layout, plan=replace(layout.plan, steps=2))  # what is left need not be long here
+    cells = [{**line, "steps": 2} for line in layout.plan.cells]
+    short = replace(layout, plan=replace(layout.plan, cells=cells))  # what is left need not be long here
     run_cells(short, paths, config)
     assert {cell: sha256_file(runner.cell_file(paths, cell)) for cell in done} == stamps
 
@@ -283,13 +284,31 @@ def test_costs_come_from_cells_that_ran_here_or_from_a_timed_run(finished, paths
     assert estimate.past_cost(other, paths) is None  # what another training costs says nothing
     timed = estimate.pilot(layout, paths, runner.make_bench(layout, paths, data.settings()))
     assert timed.step > 0
-    known = known_cells(layout.plan, paths)
-    assert estimate.known_spread(layout.plan, known) > 0
-    few = {line["cell"]: known[line["cell"]] for line in layout.plan.cells if line["seed"] < 2}
-    assert estimate.known_spread(layout.plan, few) is None  # two pairs tell no spread
 
 
-COST = estimate.Cost(step=0.01, judge=2.0, measured="made up")
+def test_finished_cells_tell_the_spread_and_how_far_the_full_recipe_is(finished, paths):
+    layout, lines, _ = finished
+    done = known_cells(layout.plan, paths)
+    few = {line["cell"]: done[line["cell"]] for line in layout.plan.cells if line["seed"] < 2}
+    assert known.known_spread(layout.plan, few) is None  # two pairs tell no spread
+    fd = {(line["arm"], line["seed"]): line["fd"] for line in lines}
+    pooled = [np.var([np.log(fd["full", seed] / fd[arm, seed]) for seed in range(3)], ddof=1)
+              for arm in ("placebo", "without_curate", "random_curate")]  # fmt: skip
+    # The 20 % point of chi-squared with six degrees of freedom is 3.07.
+    assert known.known_spread(layout.plan, done) == pytest.approx(np.sqrt(6 * np.mean(pooled) / 3.07), rel=1e-3)
+    floors = [line["fd"] / line["fd_floor"] for line in lines if line["arm"] == "full"]
+    assert known.distance_of(layout.plan, done) == pytest.approx(np.mean(floors))
+    assert known.distance_of(layout.plan, {}) is None
+    cost = estimate.Cost(0.01, 2.0, 1.0, "made up")
+    outlook = estimate.look_ahead(layout.plan, paths, data.settings().ablation, cost, 2)
+    far = replace(outlook, distance=known.FAR + 1)
+    assert "warning" in estimate.in_words(layout.plan, far)
+    assert "warning" not in estimate.in_words(layout.plan, replace(outlook, distance=known.FAR - 1))
+    assert (outlook.left, outlook.known, outlook.seconds) == ([], 15, 0.0)
+    assert outlook.seeds > 3
+
+
+COST = estimate.Cost(step=0.01, judge=2.0, brief=2.0, measured="made up")
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +319,7 @@ def long_plan(paths):
 
 @pytest.mark.parametrize(
     ("budget", "expected"),
-    [(1e9, (10, 600)), (160, (7, 600)), (60, (3, 425))],
+    [(1e9, (10, 600)), (160, (7, 600)), (60, (4, 300))],
 )
 def test_a_budget_gives_up_seeds_first_and_steps_then(long_plan, budget, expected):
     assert estimate.fit_budget(long_plan, (), COST, 2, budget) == expected
@@ -315,14 +334,102 @@ def test_a_budget_pays_for_no_cell_that_is_done(long_plan):
 
 
 def test_a_budget_that_is_too_small_or_no_time_is_refused(long_plan):
-    with pytest.raises(ConfigError, match="the smallest study of these arms takes about 34 s"):
+    with pytest.raises(ConfigError, match="the smallest study of these arms takes about 40 s"):
         estimate.fit_budget(long_plan, (), COST, 2, 20)
-    with pytest.raises(ConfigError, match="takes about 30 s"):  # a study that is shorter than what is cut to stays it
+    with pytest.raises(ConfigError, match="takes about 35 s"):  # a study that is shorter than what is cut to stays it
         estimate.fit_budget(replace(long_plan, steps=50), (), COST, 2, 20)
     assert [estimate.seconds_of(text) for text in ("90s", "10m", "1.5h", "45")] == [90, 600, 5400, 45]
     for text in ("soon", "-3m", "0", "10 days"):
         with pytest.raises(ConfigError, match="is no time"):
             estimate.seconds_of(text)
+
+
+def test_fewer_seeds_than_four_are_planned_for_those_who_ask_for_them(paths):
+    plan = ablation.freeze(data.settings(seeds=3, steps=600), paths)
+    assert estimate.fit_budget(plan, (), COST, 2, 60) == (3, 425)
+
+
+def test_cells_that_teach_no_classifier_cost_less():
+    cost = estimate.Cost(step=0.01, judge=3.0, brief=1.0, measured="made up")
+    lines = [{"steps": 100, "cas": True}, {"steps": 100, "cas": False}, {"steps": 500, "cas": False}]
+    assert [cost.cell(line) for line in lines] == [4.0, 2.0, 6.0]
+    assert cost.wall(lines, 2) == 6.0 + 2.0
+    assert cost.wall(lines, 1) == 12.0
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory):
+    """A study whose leading decision is looked at again at the full budget: its layout, lines, checkout and settings."""
+    paths = data.build(Paths(tmp_path_factory.mktemp("confirmed")))
+    config = data.settings(confirm=2, decisions=["deduplicate", "curate"])
+    config = parse({**config.model_dump(), "train": {**config.train.model_dump(), "vae": {"steps": 12}}})
+    layout = resolve(config, paths)
+    return layout, run_cells(layout, paths, config), paths, config
+
+
+def test_the_decision_that_leads_is_confirmed_at_the_full_budget(confirmed):
+    layout, lines, _, _ = confirmed
+    later = [line for line in lines if line["kind"] == "confirmation"]
+    led = confirm.leading(layout.plan, [line for line in lines if line["kind"] != "confirmation"])
+    assert len(led) == 1
+    assert {line["decision"] for line in later} == {None, *led}
+    assert sorted((line["arm"], line["seed"]) for line in later) == sorted(
+        (arm, seed) for arm in ("full_budget", f"full_budget_without_{led[0]}") for seed in (0, 1)
+    )
+    assert {line["steps"] for line in later} == {12} == {layout.plan.confirm_steps}
+    assert all(np.isfinite(line["fd"]) for line in later)
+    frame = to_frame(lines)
+    assert set(frame.loc[frame["kind"] != "confirmation", "steps"]) == {6}
+    taught = frame.groupby("kind")["cas"].apply(lambda own: bool(own.notna().all()))
+    assert taught.to_dict() == {"baseline": True, "confirmation": False, "placebo": False, "positive_control": False,
+                                "random_control": False, "treatment": True}  # fmt: skip
+
+
+def test_a_confirmed_study_misses_nothing_and_goes_on_from_where_it_was(confirmed):
+    layout, lines, paths, config = confirmed
+    planned = {line["arm"] for line in layout.plan.cells}
+    assert {"full_budget_without_deduplicate", "full_budget_without_curate"} <= planned
+    assert runner.missing_cells(layout.plan, paths) == set()
+    ours = {line["arm"] for line in lines}
+    assert len(planned - ours) == 1
+    last = next(line for line in lines if line["arm"] == "full_budget")
+    runner.cell_file(paths, last["cell"]).unlink()
+    assert runner.missing_cells(layout.plan, paths) == {last["cell"]}
+    seen = []
+    assert to_frame(run_cells(layout, paths, config, lambda line, fresh: seen.append(fresh))).equals(to_frame(lines))
+    assert sum(seen) == 1
+
+
+def test_the_largest_effect_that_is_told_from_nothing_leads(finished):
+    layout, lines, _ = finished
+    line = {"seed": 0, "share": 1.0, "rows": 9, "rows_touched": 1, "fd_floor": 0.1, "error": None, "steps": 6}
+    line |= dict.fromkeys(set(to_frame(lines).columns) - line.keys(), None)
+
+    def arm(name, decision, values):
+        kind = "baseline" if decision is None else "treatment"
+        return [{**line, "cell": f"{name}{seed}", "arm": name, "kind": kind, "decision": decision, "seed": seed, "fd": fd}
+                for seed, fd in enumerate(values)]  # fmt: skip
+
+    full = arm("full", None, [1.0, 1.01, 0.99, 1.0])
+    sure = arm("without_curate", "curate", [1.2, 1.21, 1.19, 1.2])
+    loud = arm("without_augment", "augment", [0.5, 4.0, 0.6, 2.5])
+    plan = replace(layout.plan, decisions=["curate", "augment"])
+    assert confirm.leading(plan, full + sure + loud) == ["curate"]
+    assert confirm.leading(plan, full + loud) == ["augment"], "none is told from nothing"
+    assert confirm.leading(plan, [{**one, "fd": None, "error": "lower the learning rate"} for one in full]) == []
+
+
+def test_a_proxy_of_the_full_length_has_nothing_to_confirm(paths):
+    for ablation_settings in ({"steps": 4000, "confirm": 3}, {"steps": None, "confirm": 3}, {"confirm": 0}):
+        plan = ablation.freeze(data.settings(**ablation_settings), paths)
+        assert plan.confirm_steps is None
+        assert not any(arm["kind"] == "confirmation" for arm in plan.arms)
+    other = data.settings(confirm=3).model_dump()
+    other["train"]["vae"]["steps"] = 5000
+    plans = [ablation.freeze(config, paths) for config in (data.settings(confirm=3), parse(other))]
+    assert [plan.confirm_steps for plan in plans] == [4000, 5000]
+    proxies = [{line["cell"] for line in confirm.first_cells(plan)} for plan in plans]
+    assert proxies[0] == proxies[1], "the full budget makes no other proxy"
 
 
 def test_the_board_counts_cells_and_failures(finished):

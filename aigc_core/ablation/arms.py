@@ -41,7 +41,7 @@ class Recipe:
     off: tuple[str, ...] = ()  # decisions that are switched off
     random: str | None = None  # the decision whose removal is replaced by chance
     share: float = 1.0  # of the rows, class by class
-    placebo: float = 0.0  # share of the rows that is left out, the same rows for every seed
+    placebo: float = 0.0  # share of the rows of every class that is left out, the same rows for every seed
     blanks: float = 0.0  # planted rows, as a share of the training rows
 
 
@@ -138,12 +138,11 @@ class Chooser:
     def select(self, recipe: Recipe, seed: int, *, whole: bool = False) -> Selection:
         """The rows of a recipe that one seed draws, or with `whole` all of them. Raises DataError where a class would have none."""
         ids = self._at_random(recipe.random, seed) if recipe.random else self.kept(recipe.off)
-        if recipe.placebo:
-            gone = _lowest(ids, f"{self.seed}:placebo", max(1, round(recipe.placebo * len(ids))))
-            ids = tuple(identity for identity in ids if identity not in gone)
-        for share, purpose in ((1.0 if whole else self.settings.subsample, "draw"), (recipe.share, "size")):
+        drawn = 1.0 if whole else self.settings.subsample
+        shares = (1 - recipe.placebo, f"{self.seed}:placebo"), (drawn, f"{seed}:draw"), (recipe.share, f"{seed}:size")
+        for share, key in shares:
             if share < 1:
-                ids = self._share(ids, share, f"{seed}:{purpose}")
+                ids = self._share(ids, share, key)
         copies = self.augment.copies if self._augments() and AUGMENT not in recipe.off else 0
         planted = _lowest(ids, f"{seed}:blanks", round(recipe.blanks * len(ids)))
         start = PRETRAIN in self.names and PRETRAIN not in recipe.off

@@ -1,45 +1,62 @@
-"""What the proxy budget said, beside what the full budget says of the same decision."""
+"""Which cells of a plan are run: those at the study's steps, then those at the full budget of the decision that leads.
+
+A plan holds the cells at the full budget of every decision, because which one leads is known only when the others are done.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from typing import Any
 
-from aigc_core.ablation import statistics as s
-from aigc_core.ablation.statistics import Estimate
+from aigc_core.ablation.cells import CONFIRMATION, to_frame
+from aigc_core.ablation.plan import PRIMARY, Plan
+from aigc_core.errors import DataError
 
-
-@dataclass(frozen=True)
-class Confirmation:
-    """Gains on fd (log ratios) of one decision at both budgets; see `compare`."""
-
-    decision: str
-    proxy_steps: int
-    full_steps: int
-    proxy: Estimate
-    full: Estimate
-    difference: Estimate  # full minus proxy
-
-    @property
-    def differs(self) -> bool:
-        """Whether the two differ by more than their intervals allow."""
-        return self.difference.excludes_zero()
-
-    @property
-    def keeps_sign(self) -> bool:
-        """Whether both budgets have the decision on the same side."""
-        return self.proxy.mean * self.full.mean > 0
+Line = dict[str, Any]
 
 
-def compare(decision: str, steps: tuple[int, int], proxy: Estimate, full: Estimate) -> Confirmation:
-    """The gain at the proxy budget against that at the full one; `steps` are of both. Their errors are independent."""
-    mean = full.mean - proxy.mean
-    if math.isnan(proxy.error) or math.isnan(full.error):
-        nothing = Estimate(mean, math.nan, math.nan, math.nan, min(proxy.n, full.n), math.nan)
-        return Confirmation(decision, *steps, proxy, full, nothing)
-    parts = [(one.error**2, one.freedom) for one in (proxy, full)]
-    error = math.sqrt(sum(part for part, _ in parts))
-    spread = math.hypot(proxy.spread, full.spread)
-    return Confirmation(
-        decision, *steps, proxy, full, s.estimate(mean, error, s.freedom_of(parts), spread, min(proxy.n, full.n))
-    )
+def first_cells(plan: Plan) -> list[Line]:
+    """The plan's cells at the study's own steps."""
+    later = _at_full_budget(plan)
+    return [line for line in plan.cells if line["arm"] not in later]
+
+
+def confirming_cells(plan: Plan, decisions: Collection[str]) -> list[Line]:
+    """The plan's cells at the full budget: of the full recipe and without each of these decisions; none without any."""
+    later = _at_full_budget(plan)
+    wanted = {name for name, decision in later.items() if decision is None or decision in decisions}
+    return [line for line in plan.cells if line["arm"] in wanted] if decisions else []
+
+
+def expected_cells(plan: Plan, known: Collection[str] = ()) -> list[Line]:
+    """Cells that a study comes to, as far as can be told before it ran: one decision is taken for the one that leads.
+
+    It is the one of whose cells the most are `known` (by digest), else the first.
+    """
+    decisions = [decision for decision in _at_full_budget(plan).values() if decision is not None]
+    done = {name: sum(line["cell"] in known for line in confirming_cells(plan, [name])) for name in decisions}
+    likely = max(decisions, key=done.__getitem__, default=None)
+    return [*first_cells(plan), *(confirming_cells(plan, [likely]) if likely is not None else [])]
+
+
+def leading(plan: Plan, lines: list[Line]) -> list[str]:
+    """The decision that leads the headline, by the finished `lines` at the study's own steps; none where nothing was measured.
+
+    It is the one with the largest effect among those that are told from 0, and where none is the one with the largest mean.
+    """
+    from aigc_core.ablation.statistics import ALPHA  # here, because worker processes need neither these nor pandas
+    from aigc_core.ablation.study import Study
+
+    try:
+        study = Study(plan.to_dict(), to_frame(lines))
+    except DataError:  # no cell of the full recipe was finished
+        return []
+    effects = {name: study.effects[name, PRIMARY] for name in study.decisions if (name, PRIMARY) in study.effects}
+    told = {name: effect for name, effect in effects.items() if effect.adjusted < ALPHA}
+    asked = told or effects
+    return [max(asked, key=lambda name: abs(asked[name].gain.mean))] if asked else []
+
+
+def _at_full_budget(plan: Plan) -> dict[str, str | None]:
+    """Arms at the full budget, with their decisions."""
+    return {arm["name"]: arm["decision"] for arm in plan.arms if arm["kind"] == CONFIRMATION}

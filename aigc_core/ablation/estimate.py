@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Collection
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,11 @@ import numpy as np
 
 from aigc_core.ablation import cells as columns
 from aigc_core.ablation.arms import Recipe
+from aigc_core.ablation.confirm import confirming_cells, expected_cells
+from aigc_core.ablation.known import FAR, distance_of, known_spread
 from aigc_core.ablation.plan import Layout, Plan
 from aigc_core.ablation.runner import Line, known_cells, one_thread
-from aigc_core.ablation.statistics import ALPHA, smallest_visible
+from aigc_core.ablation.statistics import ALPHA, MOST_SEEDS, seeds_needed, smallest_visible
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, arm_images, train
 from aigc_core.config import Ablation
@@ -29,10 +32,10 @@ from aigc_core.paths import Paths
 WARM_STEPS, PILOT_STEPS = 5, 40
 #: A worker's own imports and a study's floors, in seconds: said as part of the estimate, not measured.
 START_S = 10.0
-#: Fewer pairs than this do not tell a spread.
-LEAST_PAIRS = 3
+#: No change of a distance is larger than this, in log: below it `expm1` is a number that can be shown.
+MOST_LOG = 5.0
 #: A budget never leads to fewer seeds or steps than these; below, it is refused.
-LEAST_SEEDS, LEAST_STEPS = 3, 100
+LEAST_SEEDS, LEAST_STEPS = 4, 100
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,17 @@ class Cost:
     """Seconds on one core of this machine."""
 
     step: float  # of training
-    judge: float  # of loading and evaluating one cell
+    judge: float  # of loading and evaluating one cell whose samples also teach a classifier
+    brief: float  # of loading and evaluating one of the others
     measured: str  # in words
 
-    def cell(self, steps: int) -> float:
-        """One cell."""
-        return steps * self.step + self.judge
+    def cell(self, line: Line) -> float:
+        """One planned cell."""
+        return float(line["steps"] * self.step + (self.judge if line["cas"] else self.brief))
+
+    def wall(self, lines: Iterable[Line], processes: int) -> float:
+        """Cells side by side: each round takes as long as its longest cell."""
+        return sum(sorted((self.cell(line) for line in lines), reverse=True)[::processes])
 
 
 @dataclass(frozen=True)
@@ -54,29 +62,36 @@ class Outlook:
 
     cost: Cost
     processes: int
-    to_run: int
+    left: list[Line]  # planned cells that are to be run
     known: int
-    spread: float  # of paired differences, in floors
+    spread: float  # of paired differences of log fd
     spread_from: str
-    visible: float  # smallest effect that these seeds see with power .8, in floors
+    visible: float  # smallest relative change that these seeds see with power .8
+    seeds: int  # that would see the smallest effect that matters
+    distance: float | None  # of the full recipe in floors, as far as cells of it are done
 
-    def seconds(self, steps: int) -> float:
+    @property
+    def seconds(self) -> float:
         """Wall-clock time of what is left to run."""
-        return START_S + math.ceil(self.to_run / self.processes) * self.cost.cell(steps) if self.to_run else 0.0
+        return START_S + self.cost.wall(self.left, self.processes) if self.left else 0.0
 
 
 def past_cost(plan: Plan, paths: Paths) -> Cost | None:
-    """The median of the plan's own cells that ran here; None before the first. Cells of other data cost something else."""
+    """The medians of the plan's own cells that ran here; None before the first. Cells of other data cost something else."""
     done = [line for line in known_cells(plan, paths).values() if line["error"] is None]
     if not done:
         return None
-    step = np.median([line["seconds"]["train"] / line["steps"] for line in done])
-    judge = np.median([line["seconds"]["judge"] + line["seconds"]["load"] for line in done])
-    return Cost(float(step), float(judge), f"{len(done)} cells that ran on this machine")
+    step = float(np.median([line["seconds"]["train"] / line["steps"] for line in done]))
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for line in done:
+        seconds["cas" in line["metrics"]].append(line["seconds"]["judge"] + line["seconds"]["load"])
+    # Where one kind has not run yet it is taken to cost what the other does: too much rather than too little for the brief ones.
+    judge, brief = (float(np.median(seconds[cas] or seconds[not cas])) for cas in (True, False))
+    return Cost(step, judge, brief, f"{len(done)} cells that ran on this machine")
 
 
 def pilot(layout: Layout, paths: Paths, bench: Bench) -> Cost:
-    """Train a few steps of the full recipe and judge once, with one thread as a cell has it."""
+    """Train a few steps of the full recipe and judge them both ways, with one thread as a cell has it."""
     plan = layout.plan
     seed = plan.seeds[0]
     writer = ArmWriter(layout.pool, paths, plan.config, plan.code)
@@ -90,44 +105,44 @@ def pilot(layout: Layout, paths: Paths, bench: Bench) -> Cost:
             began = time.perf_counter()
             trainer = train(data, bench, seed, steps)
             marks.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample)
-        judge = time.perf_counter() - began
-    return Cost(max(marks[1] - marks[0], 1e-6) / PILOT_STEPS, judge + load, f"a timed run of {PILOT_STEPS} steps")
-
-
-def known_spread(plan: Plan, known: dict[str, Line]) -> float | None:
-    """Spread of paired differences between full and the treatments, in floors, where enough cells are known."""
-    arms = {arm["name"]: arm["kind"] for arm in plan.arms}
-    values: dict[str, dict[int, float]] = {}
-    for planned in plan.cells:
-        line = known.get(planned["cell"])
-        floor = line["metrics"].get(columns.METRICS[1], 0.0) if line else 0.0
-        if line and floor > 0:
-            values.setdefault(planned["arm"], {})[planned["seed"]] = line["metrics"][plan.primary] / floor
-    full = values.pop("full", {})
-    variances = []
-    for arm, other in values.items():
-        pairs = [full[seed] - other[seed] for seed in full if seed in other]
-        if arms[arm] == columns.TREATMENT and len(pairs) >= LEAST_PAIRS:
-            variances.append(float(np.var(pairs, ddof=1)))
-    return float(np.sqrt(np.mean(variances))) if variances else None
+        judged = []
+        for cas in (False, True):
+            began = time.perf_counter()
+            bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample, cas=cas)
+            judged.append(time.perf_counter() - began + load)
+    step = max(marks[1] - marks[0], 1e-6) / PILOT_STEPS
+    return Cost(step, judged[1], judged[0], f"a timed run of {PILOT_STEPS} steps")
 
 
 def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, processes: int) -> Outlook:
     """The outlook of a plan at a cost."""
     known = known_cells(plan, paths)
-    left = len({line["cell"] for line in plan.cells} - known.keys())
-    spread = known_spread(plan, known)
-    told = "assumed: ablation.planning_spread" if spread is None else "of the cells that are done"
-    spread = settings.planning_spread if spread is None else spread
-    return Outlook(cost, processes, left, len(known), spread, told, visible(spread, len(plan.seeds), plan))
+    left = {line["cell"]: line for line in expected_cells(plan, known) if line["cell"] not in known}
+    measured = known_spread(plan, known)
+    told = f"assumed: ablation.planning_spread = {settings.planning_spread:g}"
+    spread = settings.planning_spread
+    if measured is not None:
+        spread, told = measured, "the upper end of what the finished cells show"
+    asked = max(1, sum(arm["kind"] == columns.TREATMENT for arm in plan.arms))
+    seeds = seeds_needed(math.log1p(plan.smallest_effect), spread, ALPHA / asked)
+    distance = distance_of(plan, known)
+    return Outlook(
+        cost,
+        processes,
+        list(left.values()),
+        len(known),
+        spread,
+        told,
+        visible(spread, len(plan.seeds), plan),
+        seeds,
+        distance,
+    )
 
 
 def visible(spread: float, seeds: int, plan: Plan) -> float:
-    """Smallest effect in floors that so many seeds see with power .8, corrected for the decisions that are measured."""
+    """Smallest relative change that so many seeds see with power .8, corrected for the decisions that are measured."""
     asked = sum(arm["kind"] == columns.TREATMENT for arm in plan.arms)
-    return smallest_visible(seeds, spread, ALPHA / max(1, asked))
+    return math.expm1(min(smallest_visible(seeds, spread, ALPHA / max(1, asked)), MOST_LOG))
 
 
 def seconds_of(text: str) -> float:
@@ -138,49 +153,81 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def fit_budget(plan: Plan, known: Collection[str], cost: Cost, processes: int, budget: float) -> tuple[int, int]:
+def fit_budget(
+    plan: Plan, known: Collection[str], cost: Cost, processes: int, budget: float, least: int = LEAST_SEEDS
+) -> tuple[int, int]:
     """Seeds and steps whose study fits `budget` seconds: as many of the plan's seeds as possible, then fewer steps.
 
-    Cells that are `known` cost nothing; with fewer steps all cells are new. Raises ConfigError where the smallest study
-    does not fit.
+    Cells that are `known` cost nothing; with fewer steps all cells are new. There are never fewer than `least` seeds, unless
+    the plan itself has fewer. Raises ConfigError where the smallest study does not fit.
     """
 
-    def rounds(seeds: int, done: Collection[str]) -> int:
+    def wall(seeds: int, done: Collection[str], steps: int) -> float:
         kept = set(plan.seeds[:seeds])
-        left = {line["cell"] for line in plan.cells if line["seed"] in kept}.difference(done)
-        return math.ceil(len(left) / processes)
+        left = {
+            line["cell"]: line
+            for line in expected_cells(plan, done)
+            if line["seed"] in kept and line["cell"] not in done
+        }
+        short = [{**line, "steps": steps} if line["steps"] == plan.steps else line for line in left.values()]
+        return START_S + cost.wall(short, processes) if short else 0.0
 
-    fewest = min(LEAST_SEEDS, len(plan.seeds))
+    fewest = min(least, len(plan.seeds))
     for seeds in range(len(plan.seeds), fewest - 1, -1):
-        waiting = rounds(seeds, known)
-        if not waiting or START_S + waiting * cost.cell(plan.steps) <= budget:
+        if wall(seeds, known, plan.steps) <= budget:
             return seeds, plan.steps
-    waiting = rounds(fewest, ())
-    room = (budget - START_S) / waiting - cost.judge
-    fewer, fewest_steps = int(room / cost.step) if room > 0 else 0, min(LEAST_STEPS, plan.steps)
+    fewest_steps = min(LEAST_STEPS, plan.steps)
+    fewer = bisect_right(range(plan.steps + 1), budget, key=lambda steps: wall(fewest, (), steps)) - 1
     if fewer < fewest_steps:
-        least = START_S + min(waiting * cost.cell(fewest_steps), rounds(fewest, known) * cost.cell(plan.steps))
+        smallest = min(wall(fewest, (), fewest_steps), wall(fewest, known, plan.steps))
         raise ConfigError(
-            f"--budget: {budget:.0f} s are too few for {len(plan.arms)} arms x {fewest} seeds; the smallest study of these arms takes "
-            f"about {least:.0f} s on this machine: allow more time or list fewer decisions and sizes"
+            f"--budget: {budget:.0f} s are too few for {len(first_arms(plan))} arms x {fewest} seeds; the smallest study of these "
+            f"arms takes about {smallest:.0f} s on this machine: allow more time, list fewer decisions and sizes, or set "
+            "ablation.confirm to 0"
         )
     return fewest, fewer
 
 
+def first_arms(plan: Plan) -> list[dict[str, Any]]:
+    """The arms at the study's own steps."""
+    return [arm for arm in plan.arms if arm["kind"] != columns.CONFIRMATION]
+
+
 def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     """The outlook as the lines of a table."""
-    seeds = len(plan.seeds)
     enough = outlook.visible <= plan.smallest_effect
-    return {
-        "cells": f"{len(plan.arms)} arms x {seeds} seeds; {outlook.known} are done, {outlook.to_run} are left",
-        "time left": f"about {clock(outlook.seconds(plan.steps))} with {outlook.processes} processes ({outlook.cost.measured})",
-        "training": f"{plan.model}, {plan.steps:,} steps, {plan.samples_seen:,} samples seen by every arm",
+    needed = f"about {outlook.seeds}" if outlook.seeds < MOST_SEEDS else f"more than {MOST_SEEDS:,}"
+    lines = {
+        "cells": f"{len(first_arms(plan))} arms x {len(plan.seeds)} seeds{_later(plan)}; {outlook.known} cells are done, "
+        f"{len(outlook.left)} are left",
+        "time left": f"about {clock(outlook.seconds)} with {outlook.processes} processes ({outlook.cost.measured})",
+        "training": f"{plan.model}, {plan.steps:,} steps, {plan.samples_seen:,} samples seen by every arm; {plan.family_why}",
         "judged by": f"{plan.test_rows:,} held-out images; {plan.test_twins} twins of training rows are left out",
         "could see": (
-            f"effects from {outlook.visible:.2f} floors with power .8 (spread {outlook.spread:.2f}, {outlook.spread_from}); "
-            f"{'enough' if enough else 'not enough'} for ablation.smallest_effect = {plan.smallest_effect:g}"
+            f"changes of the distance from {100 * outlook.visible:.0f} % with power 0.8 (spread {outlook.spread:.2f}, "
+            f"{outlook.spread_from}); ablation.smallest_effect = {100 * plan.smallest_effect:g} % would be seen by {needed} seeds"
+            f"{'' if enough else ', more than there are'}"
         ),
     }
+    far = outlook.distance is not None and outlook.distance > FAR
+    return lines | ({"warning": far_from_real(plan, outlook.distance or 0.0)} if far else {})
+
+
+def _later(plan: Plan) -> str:
+    """The cells at the full budget in words."""
+    if plan.confirm_steps is None:
+        return ""
+    seeds = len({line["seed"] for line in confirming_cells(plan, plan.decisions)})
+    return f", then {seeds} seeds at {plan.confirm_steps:,} steps with and without the decision that leads"
+
+
+def far_from_real(plan: Plan, distance: float) -> str:
+    """What a full recipe means that is far from real images, and what would help."""
+    return (
+        f"the full recipe stands at {distance:.0f} times what real images get: what data does to a model that is this far away says "
+        f"little of a good one; more steps would help (ablation.steps, {plan.steps:,} now), or another family (ablation.model, "
+        f"{plan.model} now)"
+    )
 
 
 def clock(seconds: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aigc_core.ablation.confirm import Confirmation
+from aigc_core.ablation.budgets import Confirmation
 from aigc_core.ablation.failures import LESS_WITH, LESS_WITHOUT, UNTRAINABLE
 from aigc_core.ablation.scaling import MULTIPLE, Band, Fit
 from aigc_core.ablation.verdicts import COPYING, HURTS, PAYS, PRIMARY, Effect
@@ -82,6 +82,10 @@ def headline(
     if amount and fit.curves is None:
         sentence += f" The second half of the data brings it {nearer(amount[0].effect.gain.mean)}"
         sentence += "; a forecast of the next doubling takes five sizes." if fit.too_few else "."
+    for one in findings:
+        if one.confirmation and one.confirmation.differs and one not in asked[:1]:
+            told = f"{nearer(one.effect.gain.mean)} at {one.confirmation.proxy_steps:,} steps, {_at_full(one.confirmation)}"
+            sentence += f" What {title(one.decision)} does depends on the budget: {told}."
     if hurting and action != DROP:
         sentence += f" Drop {', '.join(one.words() for one in hurting)}."
     return Headline(action, sentence, evidence)

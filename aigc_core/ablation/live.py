@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from aigc_core.ablation.estimate import Outlook, clock, in_words
+from aigc_core.ablation.cells import CONFIRMATION
+from aigc_core.ablation.confirm import expected_cells
+from aigc_core.ablation.estimate import Outlook, clock, first_arms, in_words
 from aigc_core.ablation.plan import Plan
 from aigc_core.ablation.runner import Line, Watcher
 
@@ -25,7 +27,7 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
     for name in ("rows", "differ from full", "seeds"):
         table.add_column(name, justify="right")
     seeds = {arm["name"]: [line["seed"] for line in plan.cells if line["arm"] == arm["name"]] for arm in plan.arms}
-    for arm in plan.arms:
+    for arm in first_arms(plan):
         own = seeds[arm["name"]]
         table.add_row(arm["name"], f"{arm['rows']:,}", f"{arm['rows_touched']:,}", f"{own[0]}-{own[-1]}")
     console.print(table)
@@ -34,17 +36,35 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
             f"not run: {line['arm']}: {line['why']}", highlight=False, markup=False, style="yellow", soft_wrap=True
         )
     for name, text in in_words(plan, outlook).items():
-        console.print(f"{name:<10} {text}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+        style = "yellow" if name == "warning" else None
+        console.print(f"{name:<10} {text}", highlight=False, markup=False, emoji=False, soft_wrap=True, style=style)
+
+
+@contextmanager
+def busy(console: Console, what: str) -> Iterator[None]:
+    """Says what takes a while: beside a sign of life on a terminal, as a line elsewhere."""
+    if console.is_terminal:
+        with console.status(what):
+            yield
+        return
+    console.print(what, highlight=False, soft_wrap=True)
+    yield
 
 
 class Board:
-    """Counts cells as they come: done, running, left, failed, time left."""
+    """Counts cells as they come: done, running, left, failed, time left.
+
+    Which cells are run at the full budget follows from the others, but not how many: they have one line together.
+    """
 
     def __init__(self, plan: Plan, processes: int) -> None:
+        self.later = f"at {plan.confirm_steps or 0:,} steps"
+        names = {arm["name"]: self.later if arm["kind"] == CONFIRMATION else arm["name"] for arm in plan.arms}
         self.arms: dict[str, list[str]] = {}  # cell -> arms that it belongs to
-        for line in plan.cells:
-            self.arms.setdefault(line["cell"], []).append(line["arm"])
-        self.totals = {arm["name"]: sum(arm["name"] in owners for owners in self.arms.values()) for arm in plan.arms}
+        for line in expected_cells(plan):
+            self.arms.setdefault(line["cell"], []).append(names[line["arm"]])
+        owners = [owner for own in self.arms.values() for owner in own]
+        self.totals = {name: owners.count(name) for name in dict.fromkeys(owners)}
         self.done = dict.fromkeys(self.totals, 0)
         self.failed = dict.fromkeys(self.totals, 0)
         self.processes, self.finished, self.fresh, self.failures = processes, 0, 0, 0
@@ -60,7 +80,7 @@ class Board:
         self.finished += 1
         self.fresh += fresh
         self.failures += line["error"] is not None
-        for arm in self.arms[line["cell"]]:
+        for arm in self.arms.get(line["cell"], [self.later]):
             self.done[arm] += 1
             self.failed[arm] += line["error"] is not None
 

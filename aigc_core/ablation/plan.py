@@ -6,16 +6,16 @@ longer fits the data, the code or the extractor, is not run.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from aigc_core.ablation import cells as columns
-from aigc_core.ablation.advice import nothing_to_measure
-from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of
+from aigc_core.ablation.arms import Arm, Chooser, Selection
 from aigc_core.ablation.family import Family, choose_family
+from aigc_core.ablation.measurable import choose_arms, describe
 from aigc_core.ablation.pool import Pool, open_pool
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
@@ -37,8 +37,8 @@ CODE = (
     "ablation/versions.py",
     "ablation/worker.py",
 )
-#: Fewer rows of a class than this teach a class-conditional model nothing of it.
-LEAST_CLASS_ROWS = 2
+#: Kinds of arms whose samples also teach a classifier (`cas`), most of what judging costs: others need the distance alone.
+TAUGHT = (columns.BASELINE, columns.TREATMENT)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Plan:
     decisions: list[str]
     sizes: list[float]
     arms: list[dict[str, Any]]  # name, kind, decision, share, rows (copies of each included), rows_touched, recipe
-    cells: list[dict[str, Any]]  # cell, arm, seed, rows
+    cells: list[dict[str, Any]]  # cell, arm, seed, steps, rows, cas (whether it is measured)
     skipped: list[dict[str, str]]  # arm, why: arms that were asked for and cannot be run
     test_rows: int
     test_twins: int  # test rows left out because an arm trains on their twin
@@ -135,34 +135,54 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     chooser = Chooser(pool, settings, config.augment, config.seed)
     test, twins = held_out(pool, paths, pool.labels.keys())
     start = _start_hash(config, paths) if "pretrain" in chooser.names else None
-    arms, selections, skipped = _choose(chooser, config)
+    full_steps = int(getattr(config.train, family.name).steps)
+    steps = settings.steps or full_steps
+    confirms = settings.confirm > 0 and full_steps > steps
+    arms, selections, skipped = choose_arms(chooser, config, confirms)
     if settings.decisions and not any(arm.kind == columns.TREATMENT for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
         raise DataError(f"no decision of ablation.decisions can be measured on this data ({reasons})")
-    train = config.train
-    whole = int(getattr(train, family.name).steps)
-    steps = settings.steps or whole
     frozen = _settings(config)
     code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool)
-    deciding = {name: frozen[name] for name in ("train", "evaluate", "seed")}
-    fixed = [family.name, steps, deciding, code, extractor, reference]
-    planned = []
-    for arm in arms:
-        for seed in arm.seeds:
-            selection = selections[arm.name, seed]
-            rows = rows_digest(pool, selection, seed, config.augment, config.seed)
-            cell = digest([*fixed, rows, seed, start if selection.start else None])
-            planned.append({"cell": cell, "arm": arm.name, "seed": seed, "steps": steps, "rows": selection.rows})
     plan = Plan(
-        model=family.name, steps=steps, samples_seen=steps * train.batch_size, primary=PRIMARY,
-        smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo, confirm_steps=None,
-        family_released=family.released, family_why=family.why,
+        model=family.name, steps=steps, samples_seen=steps * config.train.batch_size, primary=PRIMARY,
+        smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo,
+        confirm_steps=full_steps if confirms else None, family_released=family.released, family_why=family.why,
         decisions=chooser.names, sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
-        arms=[_describe(arm, chooser, selections) for arm in arms], cells=planned, skipped=skipped,
+        arms=[describe(arm, chooser, selections) for arm in arms], cells=[], skipped=skipped,
         test_rows=test.num_rows, test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
         dataset={"ingested": pool.ingested.card.version, "curated": pool.curated.card.version},
     )  # fmt: skip
-    return Layout(plan, pool, test, arms, selections)
+    layout = Layout(plan, pool, test, arms, selections)
+    return replace(layout, plan=replace(plan, cells=_cells(layout, config)))
+
+
+def _cells(layout: Layout, config: Config) -> list[dict[str, Any]]:
+    """Every cell of the arms, named by a digest of all that decides its figures."""
+    plan, deciding = layout.plan, _deciding(layout.plan)
+    planned, taught = [], set()
+    for arm in layout.arms:
+        steps = plan.confirm_steps if arm.kind == columns.CONFIRMATION else plan.steps
+        for seed in arm.seeds:
+            selection = layout.selections[arm.name, seed]
+            rows = rows_digest(layout.pool, selection, seed, config.augment, config.seed)
+            training = digest([*deciding, steps, rows, seed, plan.start if selection.start else None])
+            planned.append(
+                {"cell": training, "arm": arm.name, "seed": seed, "steps": steps, "rows": selection.rows, "cas": False}
+            )
+            taught |= {training} if arm.kind in TAUGHT else set()
+    for line in planned:  # one training that two arms share is one cell
+        line["cas"] = line["cell"] in taught
+        line["cell"] = digest([line["cell"], line["cas"]])
+    return planned
+
+
+def _deciding(plan: Plan) -> list[Any]:
+    """What decides the figures of all cells alike; the full budget is not part of it, each cell names its own steps."""
+    train = {**plan.settings["train"]}
+    train[plan.model] = {name: value for name, value in train[plan.model].items() if name != "steps"}
+    settings = [train, plan.settings["evaluate"], plan.settings["seed"]]
+    return [plan.model, settings, plan.code, plan.extractor, plan.reference]
 
 
 def _about(config: Config, family: Family) -> Config:
@@ -188,86 +208,6 @@ def check_unchanged(plan: Plan, paths: Paths) -> Layout:
             "`aigc ablate --plan-only`; cells that are still valid are used again"
         )
     return layout
-
-
-def _choose(
-    chooser: Chooser, config: Config
-) -> tuple[list[Arm], dict[tuple[str, int], Selection], list[dict[str, str]]]:
-    """Arms that can be run with their rows, and why the others cannot."""
-    arms: list[Arm] = []
-    selections: dict[tuple[str, int], Selection] = {}
-    skipped: list[dict[str, str]] = []
-    for arm in arms_of(config.ablation, config.seed):
-        if arm.kind == columns.RANDOM_CONTROL and f"without_{arm.decision}" in {line["arm"] for line in skipped}:
-            skipped.append({"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"})
-            continue
-        try:
-            found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
-            _check_rows(arm, found, chooser, config)
-        except DataError as error:
-            if arm.kind in (columns.BASELINE, columns.PLACEBO, columns.POSITIVE_CONTROL):
-                raise  # without these there is no study
-            skipped.append({"arm": arm.name, "why": str(error)})
-            continue
-        arms.append(arm)
-        selections |= found
-    return arms, selections, skipped
-
-
-def _check_rows(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Chooser, config: Config) -> None:
-    """Raise DataError for an arm that would measure nothing, or cannot be trained."""
-    changes = arm.kind in (columns.TREATMENT, columns.RANDOM_CONTROL, columns.POSITIVE_CONTROL)
-    if changes and all(selection == chooser.select(Recipe(), seed) for (_, seed), selection in found.items()):
-        raise DataError(_idle(arm, chooser))
-    batch = config.train.batch_size
-    for selection in found.values():
-        if selection.rows < batch:
-            raise DataError(
-                f"{selection.rows} training rows are fewer than one batch of {batch}: take a larger share or lower "
-                "train.batch_size"
-            )
-        counts, labels = dict.fromkeys(chooser.pool.classes, 0), chooser.labels(selection)
-        for identity in selection.ids:
-            counts[labels[identity]] += 1
-        label, least = min(counts.items(), key=lambda item: item[1])
-        if least < LEAST_CLASS_ROWS:
-            raise DataError(
-                f"class {label!r} would have {least} training row{'' if least == 1 else 's'}, fewer than {LEAST_CLASS_ROWS}: "
-                "take a larger share, or bring in images of this class"
-            )
-
-
-def _idle(arm: Arm, chooser: Chooser) -> str:
-    """Why an arm has the very rows of the full recipe."""
-    if arm.kind == columns.RANDOM_CONTROL:
-        return f"{arm.decision} changes labels, not the number of rows, so that chance has nothing to remove"
-    if arm.decision is None:
-        return f"{arm.name} plants no row into this few: raise ablation.blanks"
-    return nothing_to_measure(arm.decision, chooser)
-
-
-def _describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Selection]) -> dict[str, Any]:
-    """The arm for plan.json; counts are those of its first seed (all seeds agree but for rounding).
-
-    `rows` is what a cell is trained on; `rows_touched` is what the decision changes before a seed draws its share.
-    """
-    selection = selections[arm.name, arm.seeds[0]]
-    changed, full = (chooser.select(recipe, arm.seeds[0], whole=True) for recipe in (arm.recipe, Recipe()))
-    return {
-        "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
-        "rows": selection.rows, "copies": selection.copies, "rows_touched": touched(changed, full),
-        "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},
-    }  # fmt: skip
-
-
-def touched(selection: Selection, full: Selection) -> int:
-    """Rows, derived ones included, that are in one of the two and not in the other."""
-    mine, theirs = set(selection.ids), set(full.ids)
-    ids = len(mine - theirs) * (1 + selection.copies) + len(theirs - mine) * (1 + full.copies)
-    changed = selection.copies if selection.still != full.still else 0  # copies of the same rows, made otherwise
-    copies = len(mine & theirs) * max(changed, abs(selection.copies - full.copies))
-    labels = len(theirs.intersection(selection.uncorrected)) * (1 + min(selection.copies, full.copies))
-    return ids + copies + labels + len(selection.blanks) * (1 + selection.copies)
 
 
 def _settings(config: Config) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy.typing as npt
 import torch
 
 from aigc_core.ablation.cells import CELL_SCHEMA
+from aigc_core.ablation.confirm import confirming_cells, expected_cells, first_cells, leading
 from aigc_core.ablation.plan import Layout, Plan
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, Task, run_cell
@@ -65,8 +67,9 @@ def known_cells(plan: Plan, paths: Paths) -> dict[str, Line]:
 
 
 def missing_cells(plan: Plan, paths: Paths) -> set[str]:
-    """Digests of the plan's cells that nobody has run yet."""
-    return {line["cell"] for line in plan.cells} - known_cells(plan, paths).keys()
+    """Digests of the cells that are left to run, as far as can be told before the study ran."""
+    known = known_cells(plan, paths)
+    return {line["cell"] for line in expected_cells(plan, known)} - known.keys()
 
 
 def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
@@ -96,33 +99,52 @@ def make_bench(layout: Layout, paths: Paths, config: Config, yardstick: Yardstic
     plan, device = layout.plan, choose_device(config.train.device)
     start = Start.of(load_model(paths.pretrained(plan.model))) if plan.start else None
     yardstick = yardstick or make_yardstick(layout, paths, config)
-    return Bench(plan.config, plan.model, plan.steps, yardstick, start, device.type)
+    return Bench(plan.config, plan.model, yardstick, start, device.type)
 
 
 def run_cells(
     layout: Layout, paths: Paths, config: Config, watch: Watcher | None = None, yardstick: Yardstick | None = None
 ) -> list[Line]:
-    """Run what is missing and return one line per planned cell, as CELL_SCHEMA has it (failed cells too).
+    """Run what is missing and return one line per cell, as CELL_SCHEMA has it (failed cells too): all cells at the study's
+    own steps, then those at the full budget of the decision that leads.
 
     `config` says on which device and in how many processes; what decides figures is in the plan. `yardstick`
     saves making it again.
     Raises TrainingError where a worker process was killed; the cells that are done stay done.
     """
     plan = layout.plan
-    watch = watch or _unseen
-    done = known_cells(plan, paths)
-    for line in done.values():
-        watch(line, False)
-    missing = [line for line in plan.cells if line["cell"] not in done]
-    if missing:
-        processes = workers(config, len(missing))
-        warm_up(processes)  # imports run beside the making of the yardstick
-        with one_thread():
-            bench = make_bench(layout, paths, config, yardstick)
-            for line in execute(_tasks(layout, paths, missing), bench, processes):
-                done[line["cell"]] = line
-                watch(line, True)
-    return collect(plan, done)
+    crew = _Crew(layout, paths, config, watch or _unseen, yardstick)
+    lines = crew.finish(first_cells(plan))
+    return lines + crew.finish(confirming_cells(plan, leading(plan, lines) if plan.confirm_steps else []))
+
+
+@dataclass
+class _Crew:
+    """What runs cells of one study, some of them after others."""
+
+    layout: Layout
+    paths: Paths
+    config: Config
+    watch: Watcher
+    yardstick: Yardstick | None
+    bench: Bench | None = None
+
+    def finish(self, wanted: list[dict[str, Any]]) -> list[Line]:
+        """The finished lines of planned cells; those that nobody has run yet are run."""
+        known = known_cells(self.layout.plan, self.paths)
+        done = {line["cell"]: known[line["cell"]] for line in wanted if line["cell"] in known}
+        for line in done.values():
+            self.watch(line, False)
+        missing = [line for line in wanted if line["cell"] not in done]
+        if missing:
+            processes = workers(self.config, len({line["cell"] for line in missing}))
+            warm_up(processes)  # imports run beside the making of the yardstick
+            with one_thread():
+                self.bench = self.bench or make_bench(self.layout, self.paths, self.config, self.yardstick)
+                for line in execute(_tasks(self.layout, self.paths, missing), self.bench, processes):
+                    done[line["cell"]] = line
+                    self.watch(line, True)
+        return collect(self.layout.plan, wanted, done)
 
 
 def _unseen(line: Line, fresh: bool) -> None:
@@ -140,7 +162,8 @@ def _tasks(layout: Layout, paths: Paths, missing: list[dict[str, Any]]) -> list[
         selection = layout.selections[arm.name, seed]
         if line["cell"] not in tasks:
             folder = writer.write(arm, selection, seed)
-            tasks[line["cell"]] = Task(line["cell"], folder, seed, selection.start, cell_file(paths, line["cell"]))
+            out = cell_file(paths, line["cell"])
+            tasks[line["cell"]] = Task(line["cell"], folder, seed, line["steps"], line["cas"], selection.start, out)
     return list(tasks.values())
 
 
@@ -235,14 +258,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def collect(plan: Plan, done: dict[str, Line]) -> list[Line]:
-    """One line per planned cell: the arm's facts, the cell's figures, and its seconds for display."""
+def collect(plan: Plan, wanted: list[dict[str, Any]], done: dict[str, Line]) -> list[Line]:
+    """One line per planned cell that is wanted: the arm's facts, the cell's figures, and its seconds for display."""
     arms = {arm["name"]: arm for arm in plan.arms}
     lines = []
-    for planned in plan.cells:
+    for planned in wanted:
         cell, arm = done[planned["cell"]], arms[planned["arm"]]
         lines.append({
-            **dict.fromkeys(CELL_SCHEMA.names), **planned, "kind": arm["kind"], "decision": arm["decision"],
+            **dict.fromkeys(CELL_SCHEMA.names), **{name: planned[name] for name in ("cell", "arm", "seed", "steps", "rows")}, "kind": arm["kind"], "decision": arm["decision"],
             "share": arm["share"], "rows_touched": arm["rows_touched"], **cell["metrics"], "error": cell["error"],
             "seconds": cell["seconds"]["all"],
         })  # fmt: skip

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aigc_core.ablation import budgets, controls, display, gates, ledger, memory, scaling, verdicts, words
 from aigc_core.ablation import cells as c
-from aigc_core.ablation import confirm, controls, display, gates, ledger, memory, scaling, verdicts, words
 from aigc_core.ablation import statistics as s
-from aigc_core.ablation.confirm import Confirmation
+from aigc_core.ablation.budgets import Confirmation
 from aigc_core.ablation.failures import Failures
 from aigc_core.ablation.gates import Control
 from aigc_core.ablation.headline import Finding, Headline, headline
@@ -230,7 +230,7 @@ class Study:
             if arm and effect and len(gains):
                 full = self.pairs.pool(PRIMARY).interval(gains)
                 steps = (self._steps(FULL), self._steps(arm))
-                found[decision] = confirm.compare(decision, steps, effect.gain, full)
+                found[decision] = budgets.compare(decision, steps, effect.gain, full)
         return found
 
     def _steps(self, arm: str) -> int:

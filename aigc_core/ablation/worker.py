@@ -41,7 +41,6 @@ class Bench:
 
     config: Config
     family: str
-    steps: int
     yardstick: Yardstick
     start: Start | None  # the pre-trained model, for the arms that start from it
     device: str
@@ -54,6 +53,8 @@ class Task:
     cell: str
     version: Path  # the arm's dataset version
     seed: int
+    steps: int
+    cas: bool  # whether its samples also teach a classifier, which costs more than all else that is measured
     from_start: bool  # from the pre-trained model
     out: Path  # <cell>.json; the samples lie beside it
 
@@ -66,7 +67,7 @@ def run_cell(task: Task, bench: Bench) -> dict[str, Any]:
     """
     began, busy = time.perf_counter(), time.process_time()
     line: dict[str, Any] = {
-        "cell": task.cell, "seed": task.seed, "family": bench.family, "steps": bench.steps, "error": None, "metrics": {},
+        "cell": task.cell, "seed": task.seed, "family": bench.family, "steps": task.steps, "error": None, "metrics": {},
         "seconds": {},
     }  # fmt: skip
     traced = ""
@@ -97,9 +98,9 @@ def _measure(task: Task, bench: Bench) -> tuple[dict[str, float], dict[str, floa
     began = time.perf_counter()
     data = arm_images(task.version, tuple(bench.yardstick.real.classes))
     loaded = time.perf_counter()
-    trainer = train(data, bench, task.seed, bench.steps, start=bench.start if task.from_start else None)
+    trainer = train(data, bench, task.seed, task.steps, start=bench.start if task.from_start else None)
     trained = time.perf_counter()
-    judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample)
+    judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample, cas=task.cas)
     found = figures(judgement) | remembered(task.version, judgement, bench)
     for name, value in found.items():
         if not math.isfinite(value):
@@ -144,8 +145,8 @@ def _no_grid(step: int) -> None:
 
 
 def figures(judgement: Judgement) -> dict[str, float]:
-    """The figures of a cell by the names of cells.METRICS."""
-    return {name: float(judgement.metrics[name]) for name in METRICS}
+    """The figures of a cell by the names of cells.METRICS, as far as they were measured."""
+    return {name: float(judgement.metrics[name]) for name in METRICS if name in judgement.metrics}
 
 
 def remembered(folder: Path, judgement: Judgement, bench: Bench) -> dict[str, float]:

@@ -133,8 +133,8 @@ class Yardstick:
         wanted = [self.real.classes[index] for index in labels.tolist()]
         return np.array([seen == want for seen, want in zip(self.extractor.predict(pixels), wanted, strict=True)])
 
-    def judge(self, sampler: Sampler) -> Judgement:
-        """Hold a sampler to this yardstick.
+    def judge(self, sampler: Sampler, *, cas: bool = True) -> Judgement:
+        """Hold a sampler to this yardstick; without `cas` no classifier is trained on its samples.
 
         What is measured in features, and memorization, use n samples with the labels of the test rows; `cas` uses as
         many samples as there are training rows, with their labels (Ravuri & Vinyals 2019), from another seed. With fewer
@@ -143,7 +143,7 @@ class Yardstick:
         samples = sampler(self.test_labels, self.setting.seed + 1)
         features = self.extractor.features(samples, self.dimensions)
         reading = self.panel.read(features, self.panel.labels)
-        named, lines, worst = self._by_label(sampler, samples, reading)
+        named, lines, worst = self._by_label(sampler if cas else None, samples, reading)
         memorization = self.witness.judge(samples.flatten(1)) if self.witness else None
         metrics = {
             **self._on_features(reading, features),
@@ -167,21 +167,23 @@ class Yardstick:
         return found | {m.FD_FLOOR: floor.fd, m.FD_FLOOR_STD: floor.fd_std, m.FD_OVER_FLOOR: over}
 
     def _by_label(
-        self, sampler: Sampler, samples: torch.Tensor, reading: Reading
+        self, sampler: Sampler | None, samples: torch.Tensor, reading: Reading
     ) -> tuple[dict[str, float], list[by_class.Line], dict[str, str]]:
         """What labels are needed for: metrics, a line per class, and the class that is served worst by metric."""
         chosen, whole = self.test_labels.numpy(), self.real.test_labels.numpy()
         table: dict[str, by_class.Columns] = {m.COVERAGE: (chosen, reading.covered, self.floor.covered)}
         if not self.conditional:
             return {}, by_class.lines(self.real.classes, whole, table), {}
-        lessons = sampler(self.real.train_labels, self.setting.seed + 2)
-        right = self._accuracies(lessons, self.real.train_labels)
+        shares: dict[str, float] = {}
+        if sampler is not None:
+            right = self._accuracies(sampler(self.real.train_labels, self.setting.seed + 2), self.real.train_labels)
+            table[m.CAS] = (whole, right, self.cas_real)
+            shares |= _share(m.CAS, right, self.cas_real)
         agreement = self._agreement(samples, self.test_labels)
-        table[m.CAS] = (whole, right, self.cas_real)
         table[m.AGREEMENT] = (chosen, agreement, self.agreement_real)
         lines = by_class.lines(self.real.classes, whole, table)
-        worst, gaps = by_class.worst(lines)
-        shares = {**_share(m.AGREEMENT, agreement, self.agreement_real), **_share(m.CAS, right, self.cas_real)}
+        worst, gaps = by_class.worst(lines) if sampler is not None else ({}, {})
+        shares |= _share(m.AGREEMENT, agreement, self.agreement_real)
         return {**shares, **gaps}, lines, worst
 
 

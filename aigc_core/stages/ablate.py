@@ -11,14 +11,14 @@ import pyarrow as pa
 from rich.console import Console
 
 from aigc_core import ablation
-from aigc_core.ablation import estimate, live, runner
+from aigc_core.ablation import asked, estimate, live, runner
 from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
 from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
 from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config, parse
 from aigc_core.data.store import Version
-from aigc_core.errors import ConfigError
+from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.compare import Yardstick
 from aigc_core.files import atomic_folder, read_json, write_json, write_table
 from aigc_core.paths import Paths
@@ -64,6 +64,7 @@ def ablate(
         )
     if not config.ablation.enabled and not (plan_only or seeds or sizes or budget or plan):
         return _not_run(paths, NOT_RUN)
+    _ready(paths)
     changes = {"seeds": seeds, "sizes": sizes}
     config = _with(config, {name: value for name, value in changes.items() if value is not None})
     why = needs_classes(Version.open(paths.curated).card.classes, "the study, which also judges labels,")
@@ -82,12 +83,30 @@ def ablate(
     resolved = {**layout.plan.settings, "plan": layout.plan.digest}
     inputs = [paths.content, paths.ingested, paths.measures, paths.verdicts, paths.curated, paths.extractor]
     inputs += [paths.pretrained(layout.plan.model)] if layout.plan.start else []
+    asked.record(layout.plan, paths)
     with open_tracker(config.tracking, paths, "ablate", resolved, inputs) as tracker:
         with live.watching(layout.plan, runner.workers(config, len(layout.plan.cells)), Console()) as watch:
             study = ablation.run(layout.plan, paths, config, watch, yardstick)
         write(study, layout.plan, paths)
         track(study, paths, tracker)
     return StageResult(summary(study), {"cells": len(study.cells), "void": float(bool(study.void))})
+
+
+def _ready(paths: Paths) -> None:
+    """Raise DataError where a stage has not run whose outs a plan is made of, naming all of them at once."""
+    stages = {
+        "ingest": paths.ingested,
+        "extractor": paths.extractor,
+        "measure": paths.measures,
+        "curate": paths.curated,
+    }
+    missing = [stage for stage, place in stages.items() if not place.exists()]
+    if missing:
+        raise DataError(
+            "a study is planned from rows that were read and judged, and from the extractor that measures their models; "
+            f"missing: {', '.join(f'data/{stages[stage].name}' for stage in missing)}; run `dvc repro {' '.join(missing)}` "
+            "(nothing is trained by it but the extractor), then plan again"
+        )
 
 
 def _with(config: Config, changes: dict[str, Any]) -> Config:
@@ -108,8 +127,12 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
         layout = resolve(_with(config, fitting), paths)
     cost = estimate.past_cost(layout.plan, paths)
     if cost is None:
+        console.print(
+            "no cell of this study has run here yet: measuring what real images get, then timing a short training"
+        )
         yardstick = runner.make_yardstick(layout, paths, config)
-        cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
+        with live.busy(console, f"timing {estimate.PILOT_STEPS} steps of training and two evaluations"):
+            cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
     processes = runner.workers(config, max(1, len(runner.missing_cells(layout.plan, paths))))
     if budget is not None:
         if fitting is None:
@@ -121,6 +144,8 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
         console.print(_price(wanted, layout.plan, before), highlight=False, soft_wrap=True)
     outlook = estimate.look_ahead(layout.plan, paths, config.ablation, cost, processes)
     live.show_plan(layout.plan, outlook, console)
+    for text in asked.in_words(layout.plan, paths):
+        console.print(text, highlight=False, markup=False, style="yellow", soft_wrap=True)
     return layout, yardstick
 
 
@@ -152,14 +177,16 @@ def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:
     if len(fitting.seeds) < len(wanted.seeds):
         now = estimate.visible(before.spread, len(fitting.seeds), fitting)
         lines.append(
-            f"{len(fitting.seeds)} seeds instead of {len(wanted.seeds)}: the smallest effect that can be seen grows from "
-            f"{before.visible:.2f} to {now:.2f} floors"
+            f"{len(fitting.seeds)} seeds instead of {len(wanted.seeds)}: the smallest change of the distance that can be seen grows from "
+            f"{100 * before.visible:.0f} to {100 * now:.0f} %"
         )
     if fitting.steps < wanted.steps:
         lines.append(
             f"{fitting.steps:,} steps instead of {wanted.steps:,}: the verdicts are about a training that is cut shorter"
         )
-    return "budget: " + ("; ".join(lines) if lines else "the whole study fits")
+    if not lines:
+        return "budget: the whole study fits"
+    return f"budget: {'; '.join(lines)}; a study that is looked at and then made larger is two looks: {asked.chance(2)}"
 
 
 def _not_run(paths: Paths, why: str) -> StageResult:
@@ -176,7 +203,8 @@ def _not_run(paths: Paths, why: str) -> StageResult:
 def write(study: Study, plan: Plan, paths: Paths) -> None:
     """The outs: no time and no address among them, so that equal cells make equal bytes."""
     facts = study.to_dict()
-    pictures = runner.samples(plan, paths)
+    ran = set(study.cells["arm"])  # cells of other arms may be known from another study
+    pictures = {arm: pixels for arm, pixels in runner.samples(plan, paths).items() if arm in ran}
     with atomic_folder(paths.ablation) as folder:
         plan.save(folder / "plan.json")
         write_table(folder / "cells.parquet", to_table(study.cells))
@@ -186,8 +214,10 @@ def write(study: Study, plan: Plan, paths: Paths) -> None:
             folder / "ledger.csv", index=False, lineterminator="\n"
         )
         page.write(facts, pictures, folder)
-    # Seconds are no part of an out; this page beside it has them.
-    page.write_timed(study.to_dict(timing=True), paths.ablation, paths.work / "ablation" / "ledger.html")
+    # Seconds and earlier studies are no part of an out; this page beside it has them.
+    looks = {decision: len(plans) for decision, plans in asked.earlier(plan, paths).items()}
+    timed = {**study.to_dict(timing=True), "looks": looks}
+    page.write_timed(timed, paths.ablation, paths.work / "ablation" / "ledger.html")
 
 
 def track(study: Study, paths: Paths, tracker: Tracker) -> None:

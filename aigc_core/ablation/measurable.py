@@ -1,0 +1,105 @@
+"""Which arms can be run on this data, which rows they have, and why the others cannot be run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from aigc_core.ablation import cells
+from aigc_core.ablation.advice import nothing_to_measure
+from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of
+from aigc_core.config import Config
+from aigc_core.errors import DataError
+
+#: Fewer rows of a class than this teach a class-conditional model nothing of it.
+LEAST_CLASS_ROWS = 2
+#: Kinds of arms that say something beside the arm without the same decision, and nothing where that is not run.
+DEPENDENT = (cells.RANDOM_CONTROL, cells.CONFIRMATION)
+
+
+def choose_arms(
+    chooser: Chooser, config: Config, confirm: bool
+) -> tuple[list[Arm], dict[tuple[str, int], Selection], list[dict[str, str]]]:
+    """Arms that can be run with their rows by (arm, seed), and why the others cannot.
+
+    `confirm` says whether there are arms at the full budget. Raises DataError where one is missing that every study needs.
+    """
+    arms: list[Arm] = []
+    selections: dict[tuple[str, int], Selection] = {}
+    skipped: list[dict[str, str]] = []
+    for arm in arms_of(config.ablation, config.seed, confirm):
+        if arm.kind in DEPENDENT and f"without_{arm.decision}" in {line["arm"] for line in skipped}:
+            if arm.kind == cells.RANDOM_CONTROL:
+                skipped.append(
+                    {"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"}
+                )
+            continue
+        try:
+            found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
+            _check_rows(arm, found, chooser, config)
+        except DataError as error:
+            if arm.kind in (cells.BASELINE, cells.PLACEBO, cells.POSITIVE_CONTROL):
+                raise  # without these there is no study
+            skipped.append({"arm": arm.name, "why": str(error)})
+            continue
+        arms.append(arm)
+        selections |= found
+    return arms, selections, skipped
+
+
+def _check_rows(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Chooser, config: Config) -> None:
+    """Raise DataError for an arm that would measure nothing, or cannot be trained."""
+    changes = arm.kind in (cells.TREATMENT, cells.RANDOM_CONTROL, cells.PLACEBO, cells.POSITIVE_CONTROL)
+    if changes and all(selection == chooser.select(Recipe(), seed) for (_, seed), selection in found.items()):
+        raise DataError(_idle(arm, chooser))
+    batch = config.train.batch_size
+    for selection in found.values():
+        if selection.rows < batch:
+            raise DataError(
+                f"{selection.rows} training rows are fewer than one batch of {batch}: take a larger share or lower "
+                "train.batch_size"
+            )
+        counts, labels = dict.fromkeys(chooser.pool.classes, 0), chooser.labels(selection)
+        for identity in selection.ids:
+            counts[labels[identity]] += 1
+        label, least = min(counts.items(), key=lambda item: item[1])
+        if least < LEAST_CLASS_ROWS:
+            raise DataError(
+                f"class {label!r} would have {least} training row{'' if least == 1 else 's'}, fewer than {LEAST_CLASS_ROWS}: "
+                "take a larger share, or bring in images of this class"
+            )
+
+
+def _idle(arm: Arm, chooser: Chooser) -> str:
+    """Why an arm has the very rows of the full recipe."""
+    if arm.kind == cells.RANDOM_CONTROL:
+        return f"{arm.decision} changes labels, not the number of rows, so that chance has nothing to remove"
+    if arm.kind == cells.PLACEBO:
+        return "the placebo leaves out no row of classes this small: raise ablation.placebo"
+    if arm.decision is None:
+        return f"{arm.name} plants no row into this few: raise ablation.blanks"
+    return nothing_to_measure(arm.decision, chooser)
+
+
+def describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Selection]) -> dict[str, Any]:
+    """The arm for plan.json; counts are those of its first seed (all seeds agree but for rounding).
+
+    `rows` is what a cell is trained on; `rows_touched` is what the decision changes before a seed draws its share.
+    """
+    selection = selections[arm.name, arm.seeds[0]]
+    changed, full = (chooser.select(recipe, arm.seeds[0], whole=True) for recipe in (arm.recipe, Recipe()))
+    return {
+        "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
+        "rows": selection.rows, "copies": selection.copies, "rows_touched": touched(changed, full),
+        "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},
+    }  # fmt: skip
+
+
+def touched(selection: Selection, full: Selection) -> int:
+    """Rows, derived ones included, that are in one of the two and not in the other."""
+    mine, theirs = set(selection.ids), set(full.ids)
+    ids = len(mine - theirs) * (1 + selection.copies) + len(theirs - mine) * (1 + full.copies)
+    changed = selection.copies if selection.still != full.still else 0  # copies of the same rows, made otherwise
+    copies = len(mine & theirs) * max(changed, abs(selection.copies - full.copies))
+    labels = len(theirs.intersection(selection.uncorrected)) * (1 + min(selection.copies, full.copies))
+    return ids + copies + labels + len(selection.blanks) * (1 + selection.copies)
