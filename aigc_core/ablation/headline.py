@@ -133,10 +133,11 @@ def _lead(asked: Sequence[Finding], more: str) -> tuple[str, str]:
     if told is None or not told.differs:
         same = f", and so it does at the full {told.full_steps:,} steps" if told and told.full.low > 0 else ""
         return action, f"{call}: {pay}{same}; {more}."
-    both = f"at {told.proxy_steps:,} steps, and {_at_full(told)}"
     if told.keeps_sign and told.full.low > 0:
-        return action, f"{call}: {pay} {both}: how much depends on the budget; {more}."
-    return DEPENDS, f"Whether {title(first.decision)} pays depends on the budget: {first.words()} {both}; {more}."
+        much = f"how much depends on the budget, {times(told.proxy.mean)} times at {told.proxy_steps:,} steps and {_at_full(told)}"
+        return action, f"{call}: {pay}; {much}; {more}."
+    whether = f"Whether {title(first.decision)} pays depends on the budget"
+    return DEPENDS, f"{whether}: {nearer(told.proxy.mean)} at {told.proxy_steps:,} steps, {_at_full(told)}; {more}."
 
 
 def _at_full(told: Confirmation) -> str:

@@ -5,7 +5,7 @@ recipe measure nearly the same chance (initial weights, order, rows drawn), so t
 is that of moderated t statistics (Smyth 2004), with a guard: an arm whose own gains spread more than the arms' shared
 spread keeps its own, and the more it exceeds the shared one, the fewer degrees of freedom it borrows. What is shared
 thus never makes an effect look surer than its own gains do by their spread. A prior fitted to 4 to 14 arms
-(limma's) called too much, and a test of unequal spreads sees nothing at 3 seeds: `python bench/verdicts.py pooling`.
+(limma's) called too much, and a test of unequal spreads sees nothing at 3 seeds: `python bench/verdict_simulations.py pooling`.
 
 Legend: n = seeds, k = arms beside the full recipe, m = decisions.
 """
