@@ -1,11 +1,15 @@
 """Does the study's runner cost its price? The same cells in parallel, and one after another in one process of one thread.
 
     python bench/ablation.py                  # 12 cells of 600 steps on the checkout's data, a few minutes
-    python bench/ablation.py --seeds 1 --steps 100
+    python bench/ablation.py --seeds 3 --steps 100
+    python bench/ablation.py --before ../earlier --model gan   # the same study with the code of another checkout, in turn
 
 Bars: with 2 processes at least 1.7 times as fast as one process, one thread, one cell after another (imports, the start of the
 workers and the common yardstick included on both sides); a cell spends at most 10 % of its time on anything but training and
 evaluation. Needs data/content, ingested, measures, verdicts, curated and extractor (`dvc repro extractor curate`).
+
+With --before (a checkout of an earlier version that has the same data) both run the study in one process, and what a cell and
+the study cost is printed side by side; the other checkout's controls are its own. There is no bar: it says what was saved.
 
 Wall time tells the truth on idle cores only. Processor seconds are printed beside it: what both sides spent in all, and how
 much faster the parallel side would have been had every process had a core to itself. Linux.
@@ -54,7 +58,11 @@ class Side:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=2, help="seeds per arm; six arms")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds per arm; six arms")
+    parser.add_argument("--model", default="gan")
+    parser.add_argument(
+        "--before", type=Path, help="checkout of an earlier version, with data, to compare the costs with"
+    )
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help="checkout whose data is used")
@@ -64,14 +72,17 @@ def main() -> int:
         print(json.dumps(run(chosen)))
         return 0
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    return judge(*(measure(processes) for processes in (chosen.processes, 1)))
+    if chosen.before:
+        return compare(measure(1, chosen.before.resolve()), measure(1, chosen.root.resolve()))
+    return judge(*(measure(processes, chosen.root.resolve()) for processes in (chosen.processes, 1)))
 
 
-def measure(processes: int) -> Side:
-    """One side, as a process of its own: nothing that the other one imported or computed is there already."""
+def measure(processes: int, root: Path) -> Side:
+    """One side, as a process of its own with the code of `root`: nothing that the other one imported or computed is there."""
     before, began = _reaped(), time.perf_counter()
-    command = [sys.executable, *sys.argv, "--side", str(processes)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, *sys.argv, "--side", str(processes), "--root", str(root)]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     wall = time.perf_counter() - began
     while True:
         try:
@@ -97,9 +108,9 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
 
     root = chosen.root.resolve()
     settings = configuration.load(root / "params.yaml").model_dump()
-    settings["ablation"] |= {
-        **ARMS, "seeds": max(2, chosen.seeds), "steps": chosen.steps, "parallel": chosen.side,
-    }  # fmt: skip
+    study = settings["ablation"]
+    study |= {**ARMS, "model": chosen.model, "seeds": chosen.seeds, "steps": chosen.steps, "parallel": chosen.side}
+    study |= {"confirm": 0} if "confirm" in study else {}  # the cells at the study's own steps alone
     config = parse(settings)
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "data").symlink_to(root / "data")
@@ -108,6 +119,19 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
         run_cells(layout, paths, config)
         cells = [line["seconds"] for line in known_cells(layout.plan, paths).values()]
     return {"parent": time.process_time(), "cells": cells}
+
+
+def compare(before: Side, after: Side) -> int:
+    """Print what a cell costs in the two checkouts."""
+    print(
+        f"{'':<10}{'cells':>6}{'train':>9}{'judge':>9}{'a cell':>9}{'study':>9}   s of processor; train and judge by the clock"
+    )
+    for name, side in (("before", before), ("after", after)):
+        parts = [sum(cell[part] for cell in side.cells) / len(side.cells) for part in ("train", "judge", "cpu")]
+        print(f"{name:<10}{len(side.cells):>6}" + "".join(f"{value:>9.2f}" for value in (*parts, side.cpu)))
+    each = [sum(cell["cpu"] for cell in side.cells) / len(side.cells) for side in (before, after)]
+    print(f"a cell costs {each[1] / each[0]:.2f} of what it did, the study {after.cpu / before.cpu:.2f}")
+    return 0
 
 
 def judge(parallel: Side, single: Side) -> int:

@@ -11,6 +11,7 @@ import study_data as data
 
 from aigc_core import ablation
 from aigc_core.ablation import plan as plan_module
+from aigc_core.ablation import pool as pool_module
 from aigc_core.ablation import versions, worker
 from aigc_core.ablation.arms import Chooser, Recipe, arms_of
 from aigc_core.ablation.plan import Plan, check_unchanged, resolve
@@ -326,6 +327,53 @@ def test_a_plan_edited_by_hand_is_refused(paths, tmp_path):
             Plan.load(path)
     with pytest.raises(ConfigError, match="does not exist"):
         Plan.load(tmp_path / "nowhere.json")
+
+
+def test_pairs_of_decisions_are_switched_off_together(paths):
+    own = {"name": "no_blanks", "reasons": ["blank"]}
+    decisions = ["deduplicate", own, "curate", "half_the_data"]
+    layout = resolve(data.settings(decisions=decisions, combinations=True, confirm=3), paths)
+    rows = {arm["name"]: arm["rows"] for arm in layout.plan.arms}
+    assert rows["without_deduplicate_and_no_blanks"] == rows["full"] + data.COPIES + data.BLANKS
+    assert rows["without_no_blanks_and_half_the_data"] == (rows["full"] + data.BLANKS) / 2
+    told = {line["arm"]: line["why"] for line in layout.plan.skipped}
+    assert set(told) == {"without_deduplicate_and_curate", "without_no_blanks_and_curate"}
+    assert "nothing left that deduplicate changes" in told["without_deduplicate_and_curate"]
+    assert "random_deduplicate_and_no_blanks" not in rows
+    assert "full_budget_without_deduplicate_and_no_blanks" in rows
+    assert "full_budget_without_deduplicate_and_curate" not in rows
+    kinds = {arm["name"]: (arm["kind"], arm["decision"]) for arm in layout.plan.arms}
+    assert kinds["without_deduplicate_and_no_blanks"] == ("treatment", "deduplicate_and_no_blanks")
+    idle = resolve(data.settings(decisions=["curate", "fix_labels"], combinations=True), paths).plan.skipped
+    assert (
+        "without_fix_labels is not run" in {line["arm"]: line["why"] for line in idle}["without_curate_and_fix_labels"]
+    )
+
+
+def test_groups_of_rows_are_questions_of_their_own(paths):
+    by = {name: resolve(data.settings(groups=name, decisions=["curate"]), paths) for name in ("folder", "label")}
+    folders = {arm["name"]: arm for arm in by["folder"].plan.arms}
+    told = {line["arm"]: line["why"] for line in by["folder"].plan.skipped}
+    assert "fewer" in told["without_folder_train"], "a class would be lost"
+    assert "none of the rows of folder_blank" in told["without_folder_blank"]
+    halves = {arm["name"]: arm for arm in by["label"].plan.arms}
+    assert {"without_half_of_a", "random_half_of_a", "without_half_of_c"} <= halves.keys()
+    assert 15 < halves["without_half_of_a"]["rows_touched"] < 45  # of sixty
+    assert halves["without_half_of_a"]["rows"] == halves["random_half_of_a"]["rows"]
+    layout = by["label"]
+    gone = set(layout.selections["full", 0].ids) - set(layout.selections["without_half_of_a", 0].ids)
+    assert {layout.pool.labels[one] for one in gone} == {"a"}
+    assert not (folders.keys() & halves.keys()) - {"full", "placebo", "blanks_2", "without_curate", "random_curate"}
+
+
+def test_groups_that_are_too_many_or_called_like_a_decision_are_refused(paths, monkeypatch):
+    (paths.root / "some.csv").write_text("source\ntrain/1.png\n")
+    named = {"name": "half_of_a", "ids": "some.csv"}
+    with pytest.raises(ConfigError, match="without_half_of_a"):
+        resolve(data.settings(groups="label", decisions=[named]), paths)
+    monkeypatch.setattr(pool_module, "MOST_GROUPS", 2)
+    with pytest.raises(ConfigError, match="makes 3 groups"):
+        resolve(data.settings(groups="label"), paths)
 
 
 def test_data_that_changed_after_the_plan_stops_it(tmp_path):

@@ -1,7 +1,7 @@
 """Which training rows every arm of a study has: selections among rows that exist, never a code path in the trainer.
 
-The full recipe is what the pipeline trains on with every listed decision on. `without_X` is the same without X;
-`random_X` has as many rows as X's removal leaves, but chance chose them; `placebo` is the full recipe without a few rows
+The full recipe is what the pipeline trains on with every listed decision on. `without_X` is the same without X
+(a decision, a group of rows, or a pair `A_and_B` of decisions); `random_X` has as many rows as X's removal leaves, but chance chose them; `placebo` is the full recipe without a few rows
 that chance chose once, the same for every seed; `blanks_2` is the full recipe with blank images planted; `size_0.32` a
 class-stratified share. `full_budget` and `full_budget_without_X` are `full` and `without_X` trained for as many steps as
 the released model. Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from aigc_core.ablation import cells
 from aigc_core.ablation.pool import Pool
@@ -54,6 +55,7 @@ class Arm:
     decision: str | None
     recipe: Recipe
     seeds: tuple[int, ...]
+    members: tuple[str, ...] = ()  # the two decisions of a pair
 
 
 @dataclass(frozen=True)
@@ -87,37 +89,61 @@ def _operations(decision: str | OwnDecision) -> list[str]:
     return [] if isinstance(decision, str) else [str(one) for one in decision.augment or ()]
 
 
-def arms_of(settings: Ablation, seed: int, confirm: bool = False) -> list[Arm]:
+@dataclass(frozen=True)
+class Question:
+    """What an arm is run for: the full recipe without something."""
+
+    name: str
+    recipe: Recipe
+    members: tuple[str, ...] = ()  # the two decisions of a pair
+    by_rows: bool = False  # it takes away or brings in rows, so that chance can do the same to others
+
+
+def questions(settings: Ablation, groups: Iterable[str] = ()) -> list[Question]:
+    """Every decision, every group of rows, and where `combinations` asks for them all pairs of decisions."""
+    found = []
+    for decision in settings.decisions:
+        name = name_of(decision)
+        by_rows = name not in (HALF, AUGMENT, PRETRAIN) and not _operations(decision)
+        found.append(Question(name, _without(name), by_rows=by_rows))
+    found += [Question(name, _without(name), by_rows=True) for name in groups]
+    if settings.combinations:
+        pairs = combinations([name_of(decision) for decision in settings.decisions], 2)
+        found += [Question("_and_".join(pair), _without(*pair), pair) for pair in pairs]
+    return found
+
+
+def _without(*decisions: str) -> Recipe:
+    off = tuple(name for name in decisions if name != HALF)
+    return Recipe(off=off, share=0.5 if HALF in decisions else 1.0)
+
+
+def arms_of(settings: Ablation, seed: int, confirm: bool = False, groups: Iterable[str] = ()) -> list[Arm]:
     """Every arm that the settings ask for, in the order in which they are run: the controls come early.
 
-    `confirm` adds the arms at the full budget, which come last: which of them are run follows from the others.
+    `confirm` adds the arms at the full budget, which come last: which of them are run follows from the others. `groups`
+    are the names of groups of rows.
     """
     first = seed * SEEDS_APART
     seeds = tuple(range(first, first + settings.seeds))
-    planted = f"blanks_{100 * settings.blanks:g}"
+    asked = questions(settings, groups)
     arms = [
         Arm("full", cells.BASELINE, None, Recipe(), seeds),
         Arm("placebo", cells.PLACEBO, None, Recipe(placebo=settings.placebo), seeds),
-        Arm(planted, cells.POSITIVE_CONTROL, None, Recipe(blanks=settings.blanks), seeds),
+        Arm(f"blanks_{100 * settings.blanks:g}", cells.POSITIVE_CONTROL, None, Recipe(blanks=settings.blanks), seeds),
     ]
-    for decision in settings.decisions:
-        name = name_of(decision)
-        arms.append(Arm(f"without_{name}", cells.TREATMENT, name, _without(name), seeds))
-        if name not in (HALF, AUGMENT, PRETRAIN) and not _operations(decision):
-            arms.append(Arm(f"random_{name}", cells.RANDOM_CONTROL, name, Recipe(random=name), seeds))
+    for one in asked:
+        arms.append(Arm(f"without_{one.name}", cells.TREATMENT, one.name, one.recipe, seeds, one.members))
+        if one.by_rows:
+            arms.append(Arm(f"random_{one.name}", cells.RANDOM_CONTROL, one.name, Recipe(random=one.name), seeds))
     arms += [Arm(f"size_{share:g}", cells.SIZE, None, Recipe(share=share), seeds) for share in sorted(settings.sizes)]
-    return [*arms, *(_confirmations(settings, seeds[: settings.confirm]) if confirm and settings.decisions else [])]
-
-
-def _without(decision: str) -> Recipe:
-    return Recipe(share=0.5) if decision == HALF else Recipe(off=(decision,))
-
-
-def _confirmations(settings: Ablation, seeds: tuple[int, ...]) -> list[Arm]:
-    """The full recipe and every treatment once more, for training at the full budget."""
-    named = [name_of(decision) for decision in settings.decisions]
-    without = [Arm(f"{FULL_BUDGET}_without_{name}", cells.CONFIRMATION, name, _without(name), seeds) for name in named]
-    return [Arm(FULL_BUDGET, cells.CONFIRMATION, None, Recipe(), seeds), *without]
+    if confirm and asked:
+        few = seeds[: settings.confirm]
+        arms.append(Arm(FULL_BUDGET, cells.CONFIRMATION, None, Recipe(), few))
+        arms += [
+            Arm(f"{FULL_BUDGET}_without_{one.name}", cells.CONFIRMATION, one.name, one.recipe, few) for one in asked
+        ]
+    return arms
 
 
 @dataclass
@@ -193,6 +219,8 @@ class Chooser:
                 forgiven |= self.pool.all_reasons
             else:
                 forgiven |= REASONS.get(name, frozenset())
+        for name in off:
+            taken |= self.pool.groups.get(name, frozenset())
         known = set(self.pool.classes)
         if CORRECTS & set(off):  # a label that no class of the curated rows has teaches nothing
             taken |= {identity for identity, label in self.pool.given.items() if label not in known}

@@ -18,6 +18,7 @@ import numpy as np
 from aigc_core.ablation import cells as columns
 from aigc_core.ablation.arms import Recipe
 from aigc_core.ablation.confirm import confirming_cells, expected_cells
+from aigc_core.ablation.family import evaluated_distance
 from aigc_core.ablation.known import FAR, distance_of, known_spread
 from aigc_core.ablation.plan import Layout, Plan
 from aigc_core.ablation.runner import Line, known_cells, one_thread
@@ -68,7 +69,7 @@ class Outlook:
     spread_from: str
     visible: float  # smallest relative change that these seeds see with power .8
     seeds: int  # that would see the smallest effect that matters
-    distance: float | None  # of the full recipe in floors, as far as cells of it are done
+    distance: float | None  # of the full recipe in floors: of cells that are done, else of the evaluated model
 
     @property
     def seconds(self) -> float:
@@ -126,6 +127,7 @@ def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, process
     asked = max(1, sum(arm["kind"] == columns.TREATMENT for arm in plan.arms))
     seeds = seeds_needed(math.log1p(plan.smallest_effect), spread, ALPHA / asked)
     distance = distance_of(plan, known)
+    distance = evaluated_distance(paths, plan.model) if distance is None else distance
     return Outlook(
         cost,
         processes,

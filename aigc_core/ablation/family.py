@@ -38,6 +38,12 @@ def choose_family(wanted: str, paths: Paths) -> Family:
     return Family(name, True, f"not evaluated yet: {missing}; which family is released is not known")
 
 
+def evaluated_distance(paths: Paths, family: str) -> float | None:
+    """Distance over the floor of the evaluated model of a family, at its full budget; None where there is none."""
+    found = _evaluation(paths, family)
+    return None if found is None else found[1]
+
+
 def _evaluation(paths: Paths, family: str) -> tuple[bool, float] | None:
     """Whether the memorization gate let the family pass, and its distance over the floor; None where it was not evaluated."""
     place = paths.evaluation(family)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 from aigc_core.ablation import cells
 from aigc_core.ablation.advice import nothing_to_measure
-from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of
+from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of, questions
 from aigc_core.config import Config
-from aigc_core.errors import DataError
+from aigc_core.errors import ConfigError, DataError
 
 #: Fewer rows of a class than this teach a class-conditional model nothing of it.
 LEAST_CLASS_ROWS = 2
@@ -27,12 +28,15 @@ def choose_arms(
     arms: list[Arm] = []
     selections: dict[tuple[str, int], Selection] = {}
     skipped: list[dict[str, str]] = []
-    for arm in arms_of(config.ablation, config.seed, confirm):
-        if arm.kind in DEPENDENT and f"without_{arm.decision}" in {line["arm"] for line in skipped}:
-            if arm.kind == cells.RANDOM_CONTROL:
-                skipped.append(
-                    {"arm": arm.name, "why": f"without_{arm.decision} is not run, and nothing else needs it"}
-                )
+    wanted = arms_of(config.ablation, config.seed, confirm, chooser.pool.groups)
+    _check_names(wanted)
+    for arm in wanted:
+        gone = {line["arm"] for line in skipped}
+        needed = arm.members or ([arm.decision] if arm.kind in DEPENDENT else [])
+        lacking = [f"without_{name}" for name in needed if f"without_{name}" in gone]
+        if lacking:
+            if arm.kind != cells.CONFIRMATION:
+                skipped.append({"arm": arm.name, "why": f"{lacking[0]} is not run, and nothing else needs it"})
             continue
         try:
             found = {(arm.name, seed): chooser.select(arm.recipe, seed) for seed in arm.seeds}
@@ -47,11 +51,20 @@ def choose_arms(
     return arms, selections, skipped
 
 
+def _check_names(arms: list[Arm]) -> None:
+    """Raise ConfigError where a user's decision is called like a group of rows or a pair of decisions."""
+    twice = [name for name, count in Counter(arm.name for arm in arms).items() if count > 1]
+    if twice:
+        raise ConfigError(f"ablation: two arms would be called {twice[0]}: give the decision of your own another name")
+
+
 def _check_rows(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Chooser, config: Config) -> None:
     """Raise DataError for an arm that would measure nothing, or cannot be trained."""
     changes = arm.kind in (cells.TREATMENT, cells.RANDOM_CONTROL, cells.PLACEBO, cells.POSITIVE_CONTROL)
     if changes and all(selection == chooser.select(Recipe(), seed) for (_, seed), selection in found.items()):
         raise DataError(_idle(arm, chooser))
+    if arm.members:
+        _check_pair(arm, found, chooser)
     batch = config.train.batch_size
     for selection in found.values():
         if selection.rows < batch:
@@ -70,12 +83,24 @@ def _check_rows(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Choo
             )
 
 
+def _check_pair(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Chooser) -> None:
+    """Raise DataError for a pair of decisions of which one does nothing beyond the other."""
+    for one in questions(chooser.settings):
+        if one.name in arm.members and all(
+            selection == chooser.select(one.recipe, seed) for (_, seed), selection in found.items()
+        ):
+            other = next(name for name in arm.members if name != one.name)
+            raise DataError(f"without {one.name} there is nothing left that {other} changes")
+
+
 def _idle(arm: Arm, chooser: Chooser) -> str:
     """Why an arm has the very rows of the full recipe."""
     if arm.kind == cells.RANDOM_CONTROL:
         return f"{arm.decision} changes labels, not the number of rows, so that chance has nothing to remove"
     if arm.kind == cells.PLACEBO:
         return "the placebo leaves out no row of classes this small: raise ablation.placebo"
+    if arm.decision in chooser.pool.groups:
+        return f"none of the rows of {arm.decision} is in the full recipe"
     if arm.decision is None:
         return f"{arm.name} plants no row into this few: raise ablation.blanks"
     return nothing_to_measure(arm.decision, chooser)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from aigc_core.ablation import cells as columns
-from aigc_core.ablation.arms import Arm, Chooser, Selection
+from aigc_core.ablation.arms import Arm, Chooser, Selection, questions
 from aigc_core.ablation.family import Family, choose_family
 from aigc_core.ablation.measurable import choose_arms, describe
 from aigc_core.ablation.pool import Pool, open_pool
@@ -58,7 +58,9 @@ class Plan:
     decisions: list[str]
     sizes: list[float]
     arms: list[dict[str, Any]]  # name, kind, decision, share, rows (copies of each included), rows_touched, recipe
-    cells: list[dict[str, Any]]  # cell, arm, seed, steps, rows, cas (whether it is measured)
+    cells: list[
+        dict[str, Any]
+    ]  # cell, arm, seed, steps, rows, cas (whether it is measured), training (whatever its steps)
     skipped: list[dict[str, str]]  # arm, why: arms that were asked for and cannot be run
     test_rows: int
     test_twins: int  # test rows left out because an arm trains on their twin
@@ -139,7 +141,7 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     steps = settings.steps or full_steps
     confirms = settings.confirm > 0 and full_steps > steps
     arms, selections, skipped = choose_arms(chooser, config, confirms)
-    if settings.decisions and not any(arm.kind == columns.TREATMENT for arm in arms):
+    if (settings.decisions or pool.groups) and not any(arm.kind == columns.TREATMENT for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
         raise DataError(f"no decision of ablation.decisions can be measured on this data ({reasons})")
     frozen = _settings(config)
@@ -148,7 +150,7 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
         model=family.name, steps=steps, samples_seen=steps * config.train.batch_size, primary=PRIMARY,
         smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo,
         confirm_steps=full_steps if confirms else None, family_released=family.released, family_why=family.why,
-        decisions=chooser.names, sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
+        decisions=[one.name for one in questions(settings, pool.groups)], sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
         arms=[describe(arm, chooser, selections) for arm in arms], cells=[], skipped=skipped,
         test_rows=test.num_rows, test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
         dataset={"ingested": pool.ingested.card.version, "curated": pool.curated.card.version},
@@ -166,14 +168,13 @@ def _cells(layout: Layout, config: Config) -> list[dict[str, Any]]:
         for seed in arm.seeds:
             selection = layout.selections[arm.name, seed]
             rows = rows_digest(layout.pool, selection, seed, config.augment, config.seed)
-            training = digest([*deciding, steps, rows, seed, plan.start if selection.start else None])
-            planned.append(
-                {"cell": training, "arm": arm.name, "seed": seed, "steps": steps, "rows": selection.rows, "cas": False}
-            )
-            taught |= {training} if arm.kind in TAUGHT else set()
-    for line in planned:  # one training that two arms share is one cell
-        line["cas"] = line["cell"] in taught
-        line["cell"] = digest([line["cell"], line["cas"]])
+            training = digest([*deciding, rows, seed, plan.start if selection.start else None])
+            line = {"arm": arm.name, "seed": seed, "steps": steps, "rows": selection.rows, "training": training}
+            planned.append(line)
+            taught |= {(training, steps)} if arm.kind in TAUGHT else set()
+    for line in planned:  # what two arms share is one cell
+        line["cas"] = (line["training"], line["steps"]) in taught
+        line["cell"] = digest([line["training"], line["steps"], line["cas"]])
     return planned
 
 

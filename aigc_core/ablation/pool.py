@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aigc_core.config import Config, OwnDecision
+from aigc_core.data.splits import unit_hash
 from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.paths import Paths
+
+#: Groups that a study asks about at once.
+MOST_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Pool:
     reasons: dict[str, frozenset[str]]  # id -> why it is quarantined; rows that are kept are absent
     warned: dict[str, int]  # reason -> rows that are kept although it speaks against them
     own: dict[str, frozenset[str]]  # name of a user's decision -> training rows that it brought in
+    groups: dict[str, frozenset[str]]  # name of a group of rows -> its training rows, in the order of names
 
     @property
     def classes(self) -> list[str]:
@@ -83,7 +89,8 @@ def open_pool(config: Config, paths: Paths) -> Pool:
         for decision in config.ablation.decisions
         if isinstance(decision, OwnDecision) and decision.ids is not None
     }
-    return Pool(ingested, curated, labels, given, hashes, reasons, warned, own)
+    groups = groups_of(config.ablation.groups, train, labels, config.seed) if config.ablation.groups else {}
+    return Pool(ingested, curated, labels, given, hashes, reasons, warned, own, groups)
 
 
 def _columns(table: pa.Table, *names: str) -> list[tuple[Any, ...]]:
@@ -102,6 +109,32 @@ def _verdicts(paths: Paths, labels: Collection[str]) -> tuple[dict[str, frozense
             told[reason].add(identity)
     warned = {reason: sum(one in labels and one not in gone for one in ids) for reason, ids in sorted(told.items())}
     return {identity: frozenset(names) for identity, names in gone.items()}, warned
+
+
+def groups_of(by: str, train: pa.Table, labels: dict[str, str], seed: int) -> dict[str, frozenset[str]]:
+    """Labelled training rows by their folder, by the first part of their path (the source of a mix), or half of each class.
+
+    A class is halved because a model that is told classes cannot be without one. Raises ConfigError for too many groups.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for identity, source in _columns(train, "id", "source"):
+        label = labels.get(identity)
+        if label is None or (by == "label" and unit_hash(f"{seed}:group:{identity}") >= 0.5):
+            continue
+        parts = PurePosixPath(source).parts
+        key = {"label": label, "folder": "/".join(parts[:-1]) or ".", "source": parts[0]}[by]
+        found[key].add(identity)
+    if len(found) > MOST_GROUPS:
+        raise ConfigError(
+            f"ablation.groups: {by} makes {len(found):,} groups, each a question with trainings of its own; at most {MOST_GROUPS} "
+            "are asked at once: list the rows that matter in CSV files and name them under ablation.decisions"
+        )
+    prefix = "half_of" if by == "label" else by
+    named: dict[str, frozenset[str]] = {}
+    for key, ids in sorted(found.items()):
+        plain = f"{prefix}_{re.sub(r'[^a-z0-9]+', '_', key.lower()).strip('_') or 'others'}"
+        named[plain if plain not in named else f"{plain}_{len(named)}"] = frozenset(ids)
+    return named
 
 
 def own_ids(path: Path, train: pa.Table, labels: dict[str, str]) -> frozenset[str]:

@@ -36,6 +36,7 @@ from aigc_core.evaluation.features import load_extractor
 from aigc_core.files import read_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
+from aigc_core.training import checkpoint
 from aigc_core.training.loop import choose_device
 from aigc_core.training.transfer import Start
 
@@ -115,7 +116,14 @@ def run_cells(
     plan = layout.plan
     crew = _Crew(layout, paths, config, watch or _unseen, yardstick)
     lines = crew.finish(first_cells(plan))
-    return lines + crew.finish(confirming_cells(plan, leading(plan, lines) if plan.confirm_steps else []))
+    lines += crew.finish(confirming_cells(plan, leading(plan, lines) if plan.confirm_steps else []))
+    checkpoint.forget(_states(paths))
+    return lines
+
+
+def _states(paths: Paths) -> Path:
+    """Where trainings leave their state for those at the full budget, until a study is done."""
+    return paths.work / "ablation" / "states"
 
 
 @dataclass
@@ -156,14 +164,18 @@ def _tasks(layout: Layout, paths: Paths, missing: list[dict[str, Any]]) -> list[
     """A task per missing cell; its arm is written as a dataset version first."""
     writer = ArmWriter(layout.pool, paths, layout.plan.config, layout.plan.code)
     arms = {arm.name: arm for arm in layout.arms}
+    later = {line["training"] for line in confirming_cells(layout.plan, layout.plan.decisions)}
     tasks: dict[str, Task] = {}
     for line in missing:
         arm, seed = arms[line["arm"]], line["seed"]
         selection = layout.selections[arm.name, seed]
         if line["cell"] not in tasks:
             folder = writer.write(arm, selection, seed)
+            state = _states(paths) / line["training"] if line["training"] in later else None
             out = cell_file(paths, line["cell"])
-            tasks[line["cell"]] = Task(line["cell"], folder, seed, line["steps"], line["cas"], selection.start, out)
+            tasks[line["cell"]] = Task(
+                line["cell"], folder, seed, line["steps"], line["cas"], selection.start, state, out
+            )
     return list(tasks.values())
 
 

@@ -21,17 +21,21 @@ from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_images
 from aigc_core.data.store import Version
 from aigc_core.errors import AigcError, TrainingError
-from aigc_core.evaluation.compare import Judgement, Yardstick
+from aigc_core.evaluation import metrics as m
+from aigc_core.evaluation.compare import Judgement, Sampler, Yardstick
 from aigc_core.evaluation.memorization import MIN_IMAGES, Limits, Witness
 from aigc_core.files import atomic_file, write_json
 from aigc_core.models.zoo import SampleModel
 from aigc_core.tracking import NullTracker
+from aigc_core.training import checkpoint
 from aigc_core.training.loop import Schedule, choose_device, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import Trainer, build
 from aigc_core.training.transfer import Start, begin
 
 LONGEST_ERROR = 300  # characters of an error that is told in a line
+#: Sets of samples that a cell's distance is the mean of, and how far their seeds lie apart.
+DRAWS, SEEDS_APART = 8, 10_007
 SHOWN = 8  # samples that are kept of every cell: the same latents and labels for all arms
 
 
@@ -56,6 +60,7 @@ class Task:
     steps: int
     cas: bool  # whether its samples also teach a classifier, which costs more than all else that is measured
     from_start: bool  # from the pre-trained model
+    state: Path | None  # folder of the training's state: it goes on from there where it holds one, and leaves its own
     out: Path  # <cell>.json; the samples lie beside it
 
 
@@ -98,10 +103,14 @@ def _measure(task: Task, bench: Bench) -> tuple[dict[str, float], dict[str, floa
     began = time.perf_counter()
     data = arm_images(task.version, tuple(bench.yardstick.real.classes))
     loaded = time.perf_counter()
-    trainer = train(data, bench, task.seed, task.steps, start=bench.start if task.from_start else None)
+    start = bench.start if task.from_start else None
+    trainer = train(data, bench, task.seed, task.steps, start, task.state)
     trained = time.perf_counter()
-    judgement = bench.yardstick.judge(SampleModel(trainer.model.spec, {}, trainer.model).sample, cas=task.cas)
-    found = figures(judgement) | remembered(task.version, judgement, bench)
+    sampler = SampleModel(trainer.model.spec, {}, trainer.model).sample
+    judgement = bench.yardstick.judge(sampler, cas=task.cas)
+    found = (
+        figures(judgement) | redrawn(judgement, sampler, bench.yardstick) | remembered(task.version, judgement, bench)
+    )
     for name, value in found.items():
         if not math.isfinite(value):
             raise TrainingError(f"{name} of its samples is {value}: what this training makes cannot be measured")
@@ -125,8 +134,14 @@ def arm_images(folder: Path, classes: tuple[str, ...]) -> ImageSet:
     return load_images(version, "train", size=image["size"], channels=image["channels"], classes=list(classes))
 
 
-def train(data: ImageSet, bench: Bench, seed: int, steps: int, start: Start | None = None) -> Trainer:
-    """A model of the study's family; `seed` draws its initial weights, the order of the rows and the noise."""
+def train(
+    data: ImageSet, bench: Bench, seed: int, steps: int, start: Start | None = None, state: Path | None = None
+) -> Trainer:
+    """A model of the study's family; `seed` draws its initial weights, the order of the rows and the noise.
+
+    A training at the full budget goes through the very states of the shorter one of the same rows and seed: it goes on from
+    the one in `state` where there is one, and a shorter one leaves its own there.
+    """
     config = bench.config
     version_image = {"size": data.pixels.shape[-1], "channels": data.pixels.shape[1]}
     spec = spec_of(config, bench.family, version_image, data.classes)
@@ -135,8 +150,22 @@ def train(data: ImageSet, bench: Bench, seed: int, steps: int, start: Start | No
         begin(trainer, start)
     never = steps + 1  # a cell is short: it is run again rather than resumed
     schedule = Schedule(steps, config.train.batch_size, max(1, steps // 10), never, never, seed)
-    fit(trainer, data, schedule, NullTracker(), Path("no-checkpoint"), _no_grid, quiet=True)
+    work = Path("no-checkpoint") if state is None else _readable(state, steps)
+    curve = fit(trainer, data, schedule, NullTracker(), work, _no_grid, quiet=True)
+    if state is not None and not checkpoint.latest(state):
+        checkpoint.save(state, checkpoint.of(trainer, steps, curve, None))
     return trainer
+
+
+def _readable(state: Path, steps: int) -> Path:
+    """The folder of a training's state, without one that cannot be read or is past `steps`: that only saves time."""
+    try:
+        found = checkpoint.load(state)
+    except TrainingError:
+        found = {"step": steps + 1}
+    if found is not None and found["step"] > steps:
+        checkpoint.forget(state)
+    return state
 
 
 def _no_grid(step: int) -> None:
@@ -147,6 +176,21 @@ def _no_grid(step: int) -> None:
 def figures(judgement: Judgement) -> dict[str, float]:
     """The figures of a cell by the names of cells.METRICS, as far as they were measured."""
     return {name: float(judgement.metrics[name]) for name in METRICS if name in judgement.metrics}
+
+
+def redrawn(judgement: Judgement, sampler: Sampler, yardstick: Yardstick) -> dict[str, float]:
+    """fd and coverage as means over DRAWS sets of samples, that of the judgement among them.
+
+    One model's sets differ as much as models of other seeds do, and drawing a set costs a fraction of a training.
+    """
+    panel, found = yardstick.panel, [(judgement.metrics[m.FD], judgement.metrics[m.COVERAGE])]
+    for number in range(1, DRAWS):
+        samples = sampler(yardstick.test_labels, yardstick.setting.seed + SEEDS_APART * number)
+        features = yardstick.extractor.features(samples, yardstick.dimensions)
+        support = m.density_coverage(panel.features, features, panel.neighbours, panel.radii, device=panel.device)
+        found.append((panel.fd(features), support.coverage))
+    fd, coverage = np.mean(np.array(found, dtype=np.float64), axis=0).tolist()
+    return {m.FD: fd, m.COVERAGE: coverage}
 
 
 def remembered(folder: Path, judgement: Judgement, bench: Bench) -> dict[str, float]:

@@ -44,7 +44,7 @@ class Ablation(Section):
         description="the family whose trainings are compared; auto is the one that is released, and the GAN where none has "
         "been evaluated yet",
     )
-    seeds: Annotated[int, Field(ge=3)] = Field(5, description="trainings per arm: 5 screen, 10 decide, 20 claim")
+    seeds: Annotated[int, Field(ge=3)] = Field(4, description="trainings per arm: 4 screen, 10 decide, 20 claim")
     subsample: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="share of an arm's training rows that a seed draws, the same rows in every arm: intervals then cover which "
@@ -61,6 +61,14 @@ class Ablation(Section):
     )
     decisions: list[NamedDecision | OwnDecision] = Field(
         ["curate"], description="each is switched off in an arm of its own"
+    )
+    combinations: bool = Field(
+        False, description="also switches off every pair of the decisions together, in an arm of its own for each pair"
+    )
+    groups: Literal["label", "source", "folder"] | None = Field(
+        None,
+        description="also leaves out every group of training rows in turn: those of a folder, of a source of a mix (the first part "
+        "of the path), or half of those of a class; at most 20 groups",
     )
     sizes: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=list, description="shares of the training rows for the scaling curve; five or more are fitted"

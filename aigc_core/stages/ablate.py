@@ -64,9 +64,9 @@ def ablate(
         )
     if not config.ablation.enabled and not (plan_only or seeds or sizes or budget or plan):
         return _not_run(paths, NOT_RUN)
-    _ready(paths)
     changes = {"seeds": seeds, "sizes": sizes}
     config = _with(config, {name: value for name, value in changes.items() if value is not None})
+    _ready(paths)
     why = needs_classes(Version.open(paths.curated).card.classes, "the study, which also judges labels,")
     if why is not None:
         return _not_run(paths, why)
