@@ -67,6 +67,16 @@ def test_an_arm_that_spreads_more_keeps_its_own_spread_and_borrows_little():
     )
 
 
+def test_an_arm_whose_trainings_go_astray_does_not_blind_the_others():
+    values = table(3, 4)
+    calm = spread.pool(values, 3)
+    values[2] += np.array([0.0, 60.0, 0.0, 40.0])
+    found = spread.pool(values, 3)
+    assert found.arms == K - 1
+    assert found.spread < 2 * calm.spread
+    assert found.interval(values[2] - values[0]).spread > 20
+
+
 @pytest.mark.parametrize(("n", "wide"), [(3, 1.0), (5, 1.0), (3, 3.0), (5, 3.0)])
 def test_false_verdicts_are_rare_also_where_one_arm_spreads_three_times_as_much(n, wide):
     wrong, studies, decisions = 0, 1500, 3
