@@ -81,7 +81,7 @@ def errors(kind: str, studies: int, arms: int, seeds: int, seed: int) -> Array:
 
 
 def alone(values: Array, _: int) -> tuple[Array, Array]:
-    """Spreads and degrees of freedom (k,) of every arm's own differences, as before arms shared theirs."""
+    """Spreads and degrees of freedom of every arm's own differences, as before arms shared theirs."""
     own = (values[1:] - values[0]).std(1, ddof=1)
     return own, np.full(len(own), values.shape[1] - 1.0)
 
@@ -89,7 +89,7 @@ def alone(values: Array, _: int) -> tuple[Array, Array]:
 def shared(values: Array, decisions: int) -> tuple[Array, Array]:
     """The product's rule."""
     pool = spread.pool(values, decisions)
-    found = [pool.interval(own) for own in values[1:] - values[0]]
+    found = [pool.interval(own) for own in (values[1:] - values[0])[:decisions]]
     return np.array([one.spread for one in found]), np.array([one.freedom for one in found])
 
 
@@ -126,9 +126,9 @@ RULES = {"own spread": alone, "prior (Smyth)": prior, "residual": residual, "sha
 
 def _p(values: Array, decisions: int, rule: Callable[[Array, int], tuple[Array, Array]], effect: float) -> Array:
     """p (m,) of the first m arms of one study, whose gains are `effect` larger than they are."""
-    found, free = rule(values, decisions)
-    means = (values[1:] - values[0]).mean(1) + effect
-    return np.asarray(2 * special.stdtr(free, -np.abs(means) / found * math.sqrt(values.shape[1])))[:decisions]
+    found, free = (part[:decisions] for part in rule(values, decisions))
+    means = (values[1 : decisions + 1] - values[0]).mean(1) + effect
+    return np.asarray(2 * special.stdtr(free, -np.abs(means) / found * math.sqrt(values.shape[1])))
 
 
 def pooling(studies: int, seed: int) -> None:

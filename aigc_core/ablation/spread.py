@@ -99,6 +99,10 @@ def _borrowed(arms: int, decisions: int) -> float:
 
 def _residual(table: Array) -> float:
     """Residual variance of a table (arms, seeds) with missing cells, after arms and seeds have their effects."""
+    if not np.isnan(table).any():
+        rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+        free = (table.shape[0] - 1) * (table.shape[1] - 1)
+        return float(np.square(rest).sum()) / free if free else 0.0
     arm, seed = np.nonzero(~np.isnan(table))
     design = np.zeros((len(arm), sum(table.shape)))
     design[np.arange(len(arm)), arm] = 1
