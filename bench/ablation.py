@@ -1,6 +1,6 @@
 """Does the study's runner cost its price? The same cells in parallel, and one after another in one process of one thread.
 
-    python bench/ablation.py                  # 12 cells of 600 steps on the checkout's data, a few minutes
+    python bench/ablation.py                  # 15 cells of 600 steps on the checkout's data, a few minutes
     python bench/ablation.py --seeds 3 --steps 100
     python bench/ablation.py --before ../earlier --model gan   # the same study with the code of another checkout, in turn
 
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 FASTER, OVERHEAD = 1.7, 0.10
-ARMS = {"decisions": ["curate", "half_the_data"], "sizes": []}
+ARMS = {"decisions": ["curate"], "sizes": []}
 #: prctl: orphans become children of this process, so that their processor time is counted.
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -58,7 +58,7 @@ class Side:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="seeds per arm; six arms")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds per arm; five arms")
     parser.add_argument("--model", default="gan")
     parser.add_argument(
         "--before", type=Path, help="checkout of an earlier version, with data, to compare the costs with"

@@ -82,7 +82,9 @@ def past_cost(plan: Plan, paths: Paths) -> Cost | None:
     done = [line for line in known_cells(plan, paths).values() if line["error"] is None]
     if not done:
         return None
-    step = float(np.median([line["seconds"]["train"] / line["steps"] for line in done]))
+    # A training at the full budget goes on from a shorter one, so that its seconds are not those of all of its steps.
+    whole = [line for line in done if line["steps"] == plan.steps] or done
+    step = float(np.median([line["seconds"]["train"] / line["steps"] for line in whole]))
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for line in done:
         seconds["cas" in line["metrics"]].append(line["seconds"]["judge"] + line["seconds"]["load"])
@@ -118,7 +120,7 @@ def pilot(layout: Layout, paths: Paths, bench: Bench) -> Cost:
 def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, processes: int) -> Outlook:
     """The outlook of a plan at a cost."""
     known = known_cells(plan, paths)
-    left = {line["cell"]: line for line in expected_cells(plan, known) if line["cell"] not in known}
+    left = _left(plan, known)
     measured = known_spread(plan, known)
     told = f"assumed: ablation.planning_spread = {settings.planning_spread:g}"
     spread = settings.planning_spread
@@ -131,7 +133,7 @@ def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, process
     return Outlook(
         cost,
         processes,
-        list(left.values()),
+        left,
         len(known),
         spread,
         told,
@@ -139,6 +141,25 @@ def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, process
         seeds,
         distance,
     )
+
+
+def _left(plan: Plan, known: Collection[str], steps: int | None = None) -> list[Line]:
+    """Planned cells that are to be run, each once, with the steps that it is trained for in `steps`.
+
+    `steps` replaces those of the plan. At the full budget they count from where the shorter training of the same rows and
+    seed ends, if that one is run too.
+    """
+    steps, found = steps or plan.steps, dict[str, Line]()
+    shorter: set[str] = set()
+    for line in expected_cells(plan, known):
+        if line["cell"] in known:
+            continue
+        if line["steps"] == plan.steps:
+            shorter.add(line["training"])
+            found[line["cell"]] = {**line, "steps": steps}
+        else:
+            found[line["cell"]] = {**line, "steps": line["steps"] - (steps if line["training"] in shorter else 0)}
+    return list(found.values())
 
 
 def visible(spread: float, seeds: int, plan: Plan) -> float:
@@ -166,13 +187,8 @@ def fit_budget(
 
     def wall(seeds: int, done: Collection[str], steps: int) -> float:
         kept = set(plan.seeds[:seeds])
-        left = {
-            line["cell"]: line
-            for line in expected_cells(plan, done)
-            if line["seed"] in kept and line["cell"] not in done
-        }
-        short = [{**line, "steps": steps} if line["steps"] == plan.steps else line for line in left.values()]
-        return START_S + cost.wall(short, processes) if short else 0.0
+        left = [line for line in _left(plan, done, steps) if line["seed"] in kept]
+        return START_S + cost.wall(left, processes) if left else 0.0
 
     fewest = min(least, len(plan.seeds))
     for seeds in range(len(plan.seeds), fewest - 1, -1):

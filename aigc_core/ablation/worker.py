@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -153,7 +154,8 @@ def train(
     work = Path("no-checkpoint") if state is None else _readable(state, steps)
     curve = fit(trainer, data, schedule, NullTracker(), work, _no_grid, quiet=True)
     if state is not None and not checkpoint.latest(state):
-        checkpoint.save(state, checkpoint.of(trainer, steps, curve, None))
+        with suppress(TrainingError):  # a full disk: the longer training then begins anew
+            checkpoint.save(state, checkpoint.of(trainer, steps, curve, None))
     return trainer
 
 
