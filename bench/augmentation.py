@@ -24,6 +24,7 @@ from rich.table import Table
 from aigc_core import config as configuration
 from aigc_core.ablation import runner
 from aigc_core.ablation import verdicts as v
+from aigc_core.ablation import words as w
 from aigc_core.ablation.arms import Arm, Chooser
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.versions import ArmWriter
@@ -90,20 +91,23 @@ def show(found: Figures, shares: list[float]) -> None:
     for metric, sign in v.METRICS.items():
         asked = [(share, name) for share in shares for name in DECISIONS]
         effects = v.judge([_effect(found, metric, sign, share, name, len(asked)) for share, name in asked])
-        table = Table(title=f"{metric}: gain with the decision on, {'floors' if metric == v.PRIMARY else 'points'}")
+        table = Table(
+            title=f"{metric}: gain with the decision on, {'ratio of distances' if metric == v.PRIMARY else 'points'}"
+        )
         for title in ("share", "full recipe", "decision", "gain", "verdict"):
             table.add_column(title)
         for (share, name), one in zip(asked, effects, strict=True):
-            level = np.mean([_value(line, metric) for line in found[share, "full"].values()])
-            words = f"{v.figure(one.gain.mean, metric)} ({v.interval(one.gain, metric)})"
-            table.add_row(f"{100 * share:g} %", v.figure(float(level), metric, sign=False), v.title(name), words, one.verdict)  # fmt: skip
+            level = float(np.mean([_value(line, metric) for line in found[share, "full"].values()]))
+            shown = f"{level:.2f} floors" if metric == v.PRIMARY else w.figure(level, metric, sign=False)
+            table.add_row(f"{100 * share:g} %", shown, w.title(name), w.brief(one.gain, metric), one.verdict)
         CONSOLE.print(table)
 
 
 def _effect(found: Figures, metric: str, sign: float, share: float, decision: str, asked: int) -> v.Effect:
     full, without = found[share, "full"], found[share, f"without_{decision}"]
     seeds = [seed for seed in sorted(full) if seed in without]
-    pair = (sign * np.array([_value(side[seed], metric) for seed in seeds]) for side in (full, without))
+    pair = [np.array([_value(side[seed], metric) for seed in seeds]) for side in (full, without)]
+    pair = [-np.log(side) if metric == v.PRIMARY else sign * side for side in pair]
     return v.measure(metric, *pair, len(full) - len(seeds), asked)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from planting import Picture, made
-from planting import load as originals
+from defects.pictures import resized
+from real_data import mnist as mnist_files
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from aigc_core.ablation.cells import to_frame
@@ -25,6 +25,7 @@ from aigc_core.data.loader import ImageSet, load_decodable, load_images
 from aigc_core.data.store import Version
 from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.compare import Yardstick
+from aigc_core.modalities.image import encode_png
 from aigc_core.paths import Paths
 from aigc_core.stages.curate import curate
 from aigc_core.stages.evaluate import make_yardstick
@@ -39,6 +40,12 @@ SUBSAMPLE = 0.8
 SHRINKAGE = 0.01
 #: Where the data of a folder comes from: (folder, planted kinds with their shares of the training rows) to its configuration.
 Source = Callable[[Path, dict[str, float]], Config]
+#: What is planted beside the rows of MNIST, made of one of them.
+MADE: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "blank": lambda image, chance: np.full_like(image, chance.integers(256)),
+    "copy": lambda image, _: image,
+    "too_small": lambda image, chance: resized(image, *([int(chance.integers(2, 8))] * 2)),
+}
 #: Row numbers that a study may use: a seed's chance is drawn for all of them, so that a row keeps its own.
 NUMBERS = 1 << 15
 
@@ -117,7 +124,7 @@ class Bench:
         """A line of the table of cells. `as_seed` names the seed under which it is paired; `decision` and `share` as there."""
         floor = self.yardstick.floor
         paired = facts.pop("as_seed", seed)
-        line = {"cell": f"{arm}-{seed}", "arm": arm, "kind": kind, "decision": None, "seed": paired, "share": 1.0,
+        line = {"cell": f"{arm}-{seed}", "arm": arm, "kind": kind, "decision": None, "seed": paired, "steps": 0, "share": 1.0,
                 "rows": len(rows.labels), "rows_touched": abs(len(rows.labels) - len(self.clean.labels))}  # fmt: skip
         real = {"fd_floor": floor.fd, "coverage_real": floor.coverage, "cas_real": 1.0, "agreement_real": 1.0}
         return {**line, **real, **self.figures(rows, seed), **facts}
@@ -168,34 +175,42 @@ def digits(folder: Path, plant: dict[str, float]) -> Config:
     return _config({"kind": "digits"}, plant)
 
 
+def originals(data: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` random images of MNIST (N, 28, 28) and their labels (N,), uint8; a smaller count is the head of a larger one."""
+    parts = [mnist_files(data, part) for part in ("t10k", "train")]
+    pixels, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    chosen = np.random.default_rng(0).permutation(len(labels))[:count]
+    return pixels[chosen], labels[chosen]
+
+
 def mnist(data: Path, rows: int) -> Source:
     """`rows` random images of MNIST below `data`/mnist: a quarter is reference, a quarter test, the rest training rows.
 
-    Dirt is planted into the training rows alone: kinds of bench/planting.py beside the rows, `flip` into their labels. What has
-    the wrong label is then put into quarantine as well.
+    Dirt is planted into the training rows alone: blank, copied and tiny images beside the rows, `flip` into their labels. What
+    has the wrong label is then put into quarantine as well.
     """
-    pictures = originals("mnist", data, rows, seed=0)
+    pixels, labels = originals(data, rows)
     splits = ["reference"] * (rows // 4) + ["test"] * (rows // 4)
 
     def lay_out(folder: Path, plant: dict[str, float]) -> Config:
-        chance, train = np.random.default_rng([rows, 3]), pictures[len(splits) :]
-        for number, (split, picture) in enumerate(zip(splits, pictures, strict=False)):
-            _file(folder / "raw" / split, f"{number:05d}", picture.label, picture.content)
-        flips = set(chance.permutation(len(train))[: round(plant.get("flip", 0.0) * len(train))].tolist())
-        for number, picture in enumerate(train):
-            label = str((int(picture.label) + 1 + int(chance.integers(9))) % 10) if number in flips else picture.label
-            _file(folder / "raw" / "train", f"{number:05d}", label, picture.content)
+        chance, first = np.random.default_rng([rows, 3]), len(splits)
+        for number, split in enumerate(splits):
+            _file(folder / "raw" / split, f"{number:05d}", str(labels[number]), encode_png(pixels[number][..., None]))
+        count = rows - first
+        flips = set(chance.permutation(count)[: round(plant.get("flip", 0.0) * count)].tolist())
+        for number in range(count):
+            own = int(labels[first + number])
+            label = (own + 1 + int(chance.integers(9))) % 10 if number in flips else own
+            content = encode_png(pixels[first + number][..., None])
+            _file(folder / "raw" / "train", f"{number:05d}", str(label), content)
         for kind, share in plant.items():
             if kind != "flip":
-                for number in chance.permutation(len(train))[: round(share * len(train))].tolist():
-                    _dirt(folder / "raw" / "train", kind, number, train[number], chance)
+                for number in chance.permutation(count)[: round(share * count)].tolist():
+                    content = encode_png(MADE[kind](pixels[first + number][..., None], chance))
+                    _file(folder / "raw" / "train", f"{kind}{number:05d}", str(labels[first + number]), content)
         return _config({"kind": "folder", "path": str(folder / "raw")}, {})
 
     return lay_out
-
-
-def _dirt(folder: Path, kind: str, number: int, picture: Picture, chance: np.random.Generator) -> None:
-    _file(folder, f"{kind}{number:05d}", picture.label, made(kind, picture.pixels, chance))
 
 
 def _file(folder: Path, name: str, label: str, content: bytes) -> None:
@@ -249,6 +264,12 @@ def blanks(rows: Rows, share: float, chance: np.random.Generator) -> Rows:
     )
 
 
+def without_some(rows: Rows, seed: int, share: float = 0.05) -> Rows:
+    """A placebo: without a random share of the rows."""
+    order = np.random.default_rng([seed, 6]).permutation(len(rows.labels))
+    return rows.take(np.sort(order[round(share * len(order)) :]))
+
+
 def _flipped(rows: Rows, index: np.ndarray, n_classes: int, chance: np.random.Generator) -> Rows:
     labels = rows.labels.copy()
     labels[index] = (labels[index] + chance.integers(1, n_classes, len(index))) % n_classes
@@ -268,4 +289,4 @@ def _blur(old: np.ndarray) -> np.ndarray:
     return np.mean(parts, axis=0)
 
 
-__all__ = ["Bench", "Rows", "blanks", "curated", "damages", "digits", "mnist", "prepare", "to_frame"]
+__all__ = ["Bench", "Rows", "blanks", "curated", "damages", "digits", "mnist", "prepare", "to_frame", "without_some"]

@@ -1,13 +1,14 @@
 """Cells of a study with planted effects, as the runner would leave them."""
 
 import numpy as np
+import pandas as pd
 
 from aigc_core.ablation.cells import to_frame
 from aigc_core.ablation.study import Study
 
 FLOOR, ROWS = 0.3, 1000
 PLAN = {
-    "smallest_effect": 0.2,
+    "smallest_effect": 0.1,
     "decisions": ["curate", "augment", "deduplicate"],
     "digest": "d" * 8,
     "seeds": [0, 1, 2, 3, 4],
@@ -20,7 +21,7 @@ ARMS = {
     "without_augment": ("treatment", "augment", 1.2, 0.9, 1.0),
     "without_deduplicate": ("treatment", "deduplicate", 2.0, 0.8, 1.0),
     "placebo": ("placebo", None, 2.0, 0.9, 1.0),
-    "blanks_10": ("positive_control", None, 6.0, 0.9, 1.0),
+    "blanks_2": ("positive_control", None, 3.5, 0.9, 1.0),
 }  # fmt: skip
 
 
@@ -71,6 +72,17 @@ def with_bought(**more):
     frame = cells(**BOUGHT, **more)
     frame.loc[frame.decision == "bought", "rows"] = ROWS - 300
     return frame
+
+
+def with_confirmation(ratio, decision="curate", spread=0.03, **more):
+    """Three pairs at the full budget, where the recipe without the decision is `ratio` times as far from real images."""
+    frame, chance = cells(**more), np.random.default_rng(8)
+    lines = []
+    for seed in range(3):
+        for arm, name, fd in (("full_budget", None, 1.5), (f"full_budget_without_{decision}", decision, 1.5 * ratio)):
+            noisy = fd * np.exp(chance.normal(0, spread))
+            lines.append(line(arm, "confirmation", name, seed, noisy, steps=2000))
+    return pd.concat([frame, to_frame(lines)], ignore_index=True)
 
 
 SIZES = (0.1, 0.18, 0.32, 0.56, 1.0)

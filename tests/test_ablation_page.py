@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from study_cells import SIZES, cells, on, study, with_bought
+from study_cells import SIZES, cells, on, study, with_bought, with_confirmation
 
 from aigc_core.ablation import verdicts as v
 from aigc_core.files import write_json
@@ -35,7 +35,10 @@ def test_the_page_says_what_the_study_says(folder, facts):
     assert facts["headline"]["sentence"] in page
     for line in facts["ledger"]:
         if line["metric"] == "fd":
-            assert f"{line['effect']:+z.2f} ({line['low']:+z.2f} to {line['high']:+z.2f})" in page
+            assert (
+                f"{ablation.ratio(line['effect'])} ({ablation.ratio(line['low'])} to {ablation.ratio(line['high'])})"
+                in page
+            )
             assert line["verdict"] in page
     assert "the loss &lt;is&gt; not finite" in page
     assert "no pre-trained model" in page
@@ -66,19 +69,37 @@ def test_charts_take_the_page_s_colours_and_files_have_their_own(folder, facts):
         assert opened.width > 900
 
 
-def test_what_is_beyond_the_panel_is_an_arrow_with_its_value(facts):
+def test_what_is_beyond_the_panel_is_an_arrow_with_its_value():
+    facts = study(cells(blanks_2=("positive_control", None, 60.0, 0.9, 1.0))).to_dict()
     planted = next(row for row in facts["gains"] if row["kind"] == "planted")
-    assert f"{planted['mean']:+.1f} floors →" in forest.forest(facts)
+    assert f"{np.exp(planted['mean']):.2g} times →" in forest.forest(facts)
+
+
+def test_the_planted_damage_is_a_line_across_the_plot_only_where_it_was_seen():
+    def lines(found):
+        return forest.forest(found).count("stroke-dasharray")
+
+    assert lines(study().to_dict()) == 1 + lines(
+        study(cells(blanks_2=("positive_control", None, 2.0, 0.9, 1.0))).to_dict()
+    )
+
+
+def test_the_axis_of_ratios_has_few_round_ticks_and_always_one():
+    for spread in (0.001, 0.05, 0.5):
+        drawn = forest.forest(study(cells(spread=spread)).to_dict())
+        ticks = re.findall(r"<text[^>]*>([0-9.]+)</text>", drawn)
+        assert "1" in ticks
+        assert len(ticks) <= forest.TICKS + 1
 
 
 def test_planted_damage_is_named_by_its_share():
     frame = cells()
-    frame["arm"] = frame["arm"].replace("blanks_10", "blanks_5")
+    frame["arm"] = frame["arm"].replace("blanks_2", "blanks_5")
     found = study(frame).to_dict()
     assert found["void"] == []
     assert "5 % blanks planted" in forest.forest(found)
     assert "5 % blanks planted" in ablation.render(found)
-    assert "10 %" not in ablation.render(found)
+    assert "2 % blank" not in ablation.render(found)
 
 
 def test_rows_that_were_brought_in_have_a_row_of_their_own_words():
@@ -132,3 +153,11 @@ def test_one_seed_can_be_shown():
     frame = cells()
     page = ablation.render(study(frame[frame.seed == 0]).to_dict())
     assert "at least two seeds" in page
+
+
+def test_both_budgets_stand_side_by_side():
+    found = study(with_confirmation(3.0)).to_dict()
+    page = ablation.render(found)
+    assert "at the full budget" in page
+    assert "at the full budget" in forest.forest(found)
+    assert "at the full budget" not in ablation.render(study().to_dict())

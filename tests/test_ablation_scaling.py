@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from aigc_core.ablation.scaling import Band, fit_curve, worth
+from aigc_core.ablation.scaling import fit_curve, worth
+from aigc_core.ablation.statistics import Estimate, estimate
 
 ROWS = np.array([90.0, 160, 285, 500, 890])
 
 
 def curve(rows, a=1.5, b=0.8, c=0.7):
     return a + b * (np.asarray(rows) / ROWS[-1]) ** -c
+
+
+def sure(gain, error=1e-6):
+    """A gain (log ratio) that is known well."""
+    return estimate(gain, error, 20.0, error * 4, 16)
 
 
 def noisy(seed, seeds=5, spread=0.03, **shape):
@@ -27,8 +33,7 @@ def test_an_exact_curve_is_found_again():
     assert float(found.curves.a[0]) == pytest.approx(1.5, abs=0.01)
     assert float(found.curves.c[0]) == pytest.approx(0.7, abs=0.01)
     assert found.forecast(2).value == pytest.approx(float(curve(2 * ROWS[-1])), rel=1e-3)
-    assert found.gain(4).value == pytest.approx(float(curve(ROWS[-1]) - curve(4 * ROWS[-1])), rel=0.01)
-    assert found.limit().value == pytest.approx(1.5, abs=0.01)
+    assert found.gain(4).value == pytest.approx(math.log(curve(ROWS[-1]) / curve(4 * ROWS[-1])), rel=0.01)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -78,7 +83,7 @@ def test_what_cannot_be_fitted_says_why():
     assert "misses" in refused.refusal
     with pytest.raises(ValueError, match="misses"):
         refused.forecast(2)
-    assert "not told in images" in worth(refused, Band(0.1, 0.0, 0.2)).sentence
+    assert "not told in images" in worth(refused, sure(0.1)).sentence
 
 
 def test_no_seed_with_all_sizes_is_said_in_words():
@@ -92,23 +97,52 @@ def test_equal_tables_give_equal_intervals():
 
 def test_an_effect_is_worth_the_rows_between_two_points_of_the_curve():
     found = fit_curve(ROWS, np.tile(curve(ROWS), (3, 1)))
-    loss = float(curve(500) - curve(890))
-    helps = worth(found, Band(loss, loss / 2, loss * 1.2))
+    helps = worth(found, sure(math.log(curve(500) / curve(890)), 0.02))
     assert helps.images == pytest.approx(390, rel=0.01)
     assert helps.low < 390 < helps.high
     assert helps.bound == ""
     assert "without it, 890 images do what 500" in helps.sentence
-    gain = float(curve(890) - curve(1780))
-    hurts = worth(found, Band(-gain, -gain, -gain))
-    assert hurts.images == pytest.approx(890, rel=0.01)
+    hurts = worth(found, sure(-math.log(curve(890) / curve(1700))))
+    assert hurts.images == pytest.approx(810, rel=0.01)
     assert hurts.sentence.startswith("dropping it is worth about")
 
 
 def test_beyond_the_curve_the_answer_is_more_than():
     found = fit_curve(ROWS, np.tile(curve(ROWS), (3, 1)))
-    assert worth(found, Band(50.0, 40.0, 60.0)).sentence.startswith("worth more than 800 images")
-    impossible = worth(found, Band(-1.2, -1.3, -1.1))
-    assert (impossible.bound, impossible.images) == ("beyond", 3 * 890)
+    assert worth(found, sure(3.0)).sentence.startswith("worth more than 800 images")
+    impossible = worth(found, sure(-1.2))
+    assert (impossible.bound, impossible.images) == ("beyond", 890)
     flat = fit_curve(ROWS, np.full((3, 5), 2.0))
-    assert math.isnan(worth(flat, Band(0.1, 0.05, 0.2)).images)
-    assert "flat" in worth(flat, Band(0.1, 0.05, 0.2)).sentence
+    assert math.isnan(worth(flat, sure(0.1)).images)
+    assert "flat" in worth(flat, sure(0.1)).sentence
+
+
+def test_no_forecast_goes_below_what_real_images_get():
+    table = np.tile(curve(ROWS, a=0.1, b=1.0, c=1.0), (3, 1))
+    assert fit_curve(ROWS, table).forecast(2).value == pytest.approx(0.6, abs=0.01)
+    bounded = fit_curve(ROWS, table, least=1.0)
+    assert bounded.forecast(2).value == pytest.approx(1.0)
+    assert bounded.gain(2).value == pytest.approx(math.log(1.1), abs=0.01)
+
+
+@pytest.mark.parametrize("shape", [{}, {"a": 0.5, "b": 1.8, "c": 0.3}])
+def test_worth_in_images_covers_the_truth(shape):
+    """The curve is measured, and so is the effect: both errors are in the interval."""
+    true_rows, hits, told = 600.0, 0, 0
+    gain = math.log(float(curve(true_rows, **shape) / curve(ROWS[-1], **shape)))
+    for seed in range(60):
+        found = fit_curve(ROWS, noisy(seed, **shape), draws=150)
+        if found.curves is None:
+            continue
+        told += 1
+        error = 0.03
+        effect = estimate(float(np.random.default_rng([seed, 1]).normal(gain, error)), error, 8.0, error, 5)
+        answer = worth(found, effect)
+        hits += answer.low <= ROWS[-1] - true_rows <= answer.high
+    assert stats.binomtest(hits, told, 0.93, alternative="less").pvalue > 0.01
+
+
+def test_an_effect_of_one_seed_is_worth_a_number_without_the_effects_own_error():
+    found = fit_curve(ROWS, np.tile(curve(ROWS), (3, 1)))
+    single = Estimate(math.log(curve(500) / curve(890)), math.nan, math.nan, math.nan, 1, math.nan)
+    assert worth(found, single).images == pytest.approx(390, rel=0.01)

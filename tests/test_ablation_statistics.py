@@ -34,7 +34,9 @@ def test_what_few_or_equal_values_allow():
     assert not single.excludes_zero()
     assert s.mean_interval([0.0, 0.0, 0.0]).p == 1.0
     constant = s.mean_interval([0.2, 0.2, 0.2])
-    assert (constant.low, constant.high, constant.p) == (pytest.approx(0.2), pytest.approx(0.2), 0.0)
+    assert constant.mean == pytest.approx(0.2)
+    assert all(math.isnan(value) for value in (constant.low, constant.high, constant.p)), "no spread is no certainty"
+    assert not constant.excludes_zero()
     with pytest.raises(ValueError, match="at least one value"):
         s.mean_interval([])
     with pytest.raises(ValueError, match="each side"):
@@ -89,6 +91,40 @@ def test_seeds_needed_is_the_inverse():
     needed = s.seeds_needed(1.0, 1.0)
     assert s.smallest_visible(needed, 1.0) <= 1.0 < s.smallest_visible(needed - 1, 1.0)
     assert s.seeds_needed(1e-6, 1.0, most=30) == 30
+
+
+def test_an_interval_at_another_level_is_that_of_scipy():
+    found, low_high = s.mean_interval(SAMPLE), stats.ttest_1samp(SAMPLE, 0).confidence_interval(0.9)
+    assert found.within(0.9) == pytest.approx(tuple(low_high))
+    assert all(math.isnan(end) for end in s.mean_interval([0.4]).within(0.9))
+
+
+@pytest.mark.parametrize(("n", "asked"), [(2, 1), (3, 4), (3, 8), (4, 8), (5, 6)])
+def test_power_has_a_number_where_scipy_has_none_for_a_tail(n, asked):
+    effect = s.smallest_visible(n, 1.0, 0.05 / asked)
+    chance = np.random.default_rng(n)
+    normal, root = chance.standard_normal((40_000, 1)), np.sqrt(chance.chisquare(n - 1, (40_000, 1)) / (n - 1))
+    seen = np.abs(normal + effect * math.sqrt(n)) / root > stats.t.ppf(1 - 0.025 / asked, n - 1)
+    assert seen.mean() == pytest.approx(s.POWER, abs=0.015)
+    assert s.power_of(1e4, 1.0, n) == pytest.approx(1)
+
+
+def test_the_bound_of_a_spread_lies_above_the_true_one_four_times_out_of_five():
+    chance = np.random.default_rng(2)
+    spreads = chance.normal(0, 1.5, (4000, 5)).std(1, ddof=1)
+    above = sum(s.upper_spread(float(one), 4) > 1.5 for one in spreads)
+    assert stats.binomtest(above, 4000, s.SPREAD_LEVEL).pvalue > 0.01
+
+
+def test_more_seeds_are_needed_where_no_arm_shares_its_spread():
+    assert s.seeds_needed(1.0, 1.0, per_seed=3.0) < s.seeds_needed(1.0, 1.0)
+
+
+@pytest.mark.parametrize("table", [(3, 5, 0, 25), (2, 3, 1, 15), (5, 5, 0, 5), (0, 5, 3, 20)])
+def test_failures_have_the_p_of_fishers_exact_test(table):
+    failed, of, others_failed, others = table
+    exact = stats.fisher_exact([[failed, of - failed], [others_failed, others - others_failed]], "greater").pvalue
+    assert s.more_failures(*table) == pytest.approx(exact)
 
 
 def test_ranks_put_the_higher_value_first_and_share_ties():

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aigc_core.ablation import cells as c
-from aigc_core.ablation import scaling, verdicts
+from aigc_core.ablation import scaling, words
 from aigc_core.ablation import statistics as s
+from aigc_core.ablation.gates import SEEN
+from aigc_core.ablation.memory import MEMORY
+from aigc_core.ablation.pairs import FULL_BUDGET
+from aigc_core.ablation.statistics import Array, Estimate
 from aigc_core.ablation.verdicts import METRICS, PRIMARY
 
 if TYPE_CHECKING:
@@ -19,19 +23,11 @@ if TYPE_CHECKING:
 
 #: Facts of the plan that are shown.
 PLAN = (
-    "digest",
-    "model",
-    "steps",
-    "samples_seen",
-    "seeds",
-    "confirm_steps",
-    "family_released",
-    "family_why",
-    "placebo",
-    "sizes",
-    "skipped",
-    "test_rows",
-)
+    "digest", "model", "steps", "samples_seen", "seeds", "confirm_steps", "family_released", "family_why", "placebo",
+    "sizes", "skipped", "test_rows",
+)  # fmt: skip
+#: Kinds of arms that judge the study, and what their rows in the forest plot are called.
+KIND_ROWS = {c.PLACEBO: "placebo", c.POSITIVE_CONTROL: "planted"}
 #: Points of the drawn curve.
 GRID = 60
 
@@ -41,10 +37,10 @@ def study_dict(study: Study, timing: bool) -> dict[str, Any]:
     ledger = study.ledger if timing else study.ledger.drop(columns="seconds", errors="ignore")
     failed = len(study.cells) - len(study.finished)
     return dict(_clean({
-        "plan": _plan(study), "smallest_effect": study.smallest,
+        "plan": _plan(study), "smallest_effect": study.smallest, "planted": study.scale.planted if study.gates[1].state == SEEN else None,
         "floor": study.floor, "rows": study.rows, "void": study.void, "headline": asdict(study.headline),
         "checks": [asdict(check) for check in study.checks], "ledger": ledger.to_dict("records"),
-        "titles": {name: verdicts.title(name) for name in study.decisions}, "arms": _arms(study), "gains": _gains(study),
+        "titles": {name: words.title(name) for name in study.decisions}, "arms": _arms(study), "gains": _gains(study),
         "scaling": _scaling(study), "distance": asdict(study.distance), "cells": len(study.cells), "failed": failed,
         "memory": {name: [asdict(one) for one in figures] for name, figures in study.memory.items()},
     }))  # fmt: skip
@@ -57,12 +53,12 @@ def _arms(study: Study) -> list[dict[str, Any]]:
     for name, own in study.cells.groupby("arm", sort=True):
         arm = str(name)
         done = study.finished[study.finished["arm"] == arm]
-        values = study.values(arm)
+        values = study.pairs.values(arm)
         found = s.mean_interval(list(values.values())) if values else None
-        means = {metric: float(done[metric].mean()) for metric in (*METRICS, *verdicts.MEMORY) if done[metric].notna().any()}  # fmt: skip
+        means = {metric: float(done[metric].mean()) for metric in (*METRICS, *MEMORY) if done[metric].notna().any()}  # fmt: skip
         lines.append({
             "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0],
-            "brings": own["kind"].iloc[0] == c.RANDOM_CONTROL and study.brings_rows(str(own["decision"].iloc[0])), "rows": int(own["rows"].max()),
+            "brings": own["kind"].iloc[0] == c.RANDOM_CONTROL and study.pairs.brings_rows(str(own["decision"].iloc[0])), "rows": int(own["rows"].max()),
             "rows_touched": int(own["rows_touched"].max()), "share": float(own["share"].iloc[0]), "means": means,
             "dots": [[seed, value] for seed, value in values.items()],
             "fd": asdict(found) if found else None, "rank": places.get(arm), "failed": len(own) - len(done),
@@ -88,36 +84,45 @@ def _ranks(study: Study) -> dict[str, dict[str, float]]:
 
 
 def _gains(study: Study) -> list[dict[str, Any]]:
-    """What the forest plot shows: gains of fd in floors, by seed, of decisions, random controls, placebo and planted damage."""
-    named = [(name, "decision", study.treatment(name)) for name in study.decisions]
-    placebo, planted = study.arm_of(c.PLACEBO), study.arm_of(c.POSITIVE_CONTROL)
-    named += [("placebo", "placebo", placebo)] if placebo else []
-    named += [("positive control", "planted", planted)] if planted else []
-    rows = [(name, kind, study.gains(arm), False) for name, kind, arm in named]
-    rows += [(name, "control", study.control_gains(name), study.brings_rows(name)) for name in study.decisions]
-    drawn: list[dict[str, Any]] = [
-        {"name": name, "kind": kind, "brings": brings, "dots": gains.tolist(), **asdict(s.mean_interval(gains))}
-        for name, kind, gains, brings in rows
-        if len(gains)
-    ]
+    """What the forest plot shows: gains on fd (log ratios), by seed, of decisions, random controls, placebo and damage.
+
+    A decision has the gain at the full budget beside it, where it was confirmed.
+    """
+    pairs = study.pairs
+    drawn: list[dict[str, Any]] = []
+    for name in study.decisions:
+        effect = study.effects.get((name, PRIMARY))
+        if effect is not None:
+            drawn.append(_drawn(name, "decision", effect.gain, pairs.gains(pairs.treatment(name))))
+        if name in study.confirmations:
+            arm = str(pairs.arm_of(c.CONFIRMATION, name))
+            drawn.append(_drawn(name, "full", study.confirmations[name].full, pairs.gains(arm, base=FULL_BUDGET)))
+        if name in study.controls:
+            row = _drawn(name, "control", study.controls[name][0], pairs.control_gains(name))
+            drawn.append({**row, "brings": pairs.brings_rows(name)})
+    for gate, kind in zip(study.gates, (c.PLACEBO, c.POSITIVE_CONTROL), strict=True):
+        arm_name = pairs.arm_of(kind)
+        if gate.gain is not None and arm_name is not None:
+            drawn.append(_drawn(kind, KIND_ROWS[kind], gate.gain, pairs.gains(arm_name)))
     return drawn
 
 
+def _drawn(name: str, kind: str, found: Estimate, dots: Array) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "brings": False, "dots": dots.tolist(), **asdict(found)}
+
+
 def _scaling(study: Study) -> dict[str, Any]:
-    """Dots, and where there is a fit its band on a log grid up to four times the data, with the forecasts."""
+    """Dots, and where there is a fit its band on a log grid up to the forecast, with the forecast."""
     fit, points = study.fit, study.curve_points
     dots = points[["rows", "seed", "fd"]].to_numpy().tolist()
     if fit.curves is None:
         return {"dots": dots, "refusal": fit.refusal, "too_few": fit.too_few}
-    grid = np.geomspace(min(fit.sizes), scaling.MULTIPLES[-1] * fit.curves.largest, GRID)
-    forecasts = [
-        {"multiple": multiple, **asdict(fit.forecast(multiple)), "gain": asdict(fit.gain(multiple))}
-        for multiple in scaling.MULTIPLES
-    ]
+    grid = np.geomspace(min(fit.sizes), scaling.MULTIPLE * fit.curves.largest, GRID)
+    forecast = {"multiple": scaling.MULTIPLE, **asdict(fit.forecast(scaling.MULTIPLE)), "gain": asdict(fit.gain(scaling.MULTIPLE))}  # fmt: skip
     return {
         "dots": dots, "refusal": "", "too_few": False, "curve": {name: float(getattr(fit.curves, name)[0]) for name in "abc"},
         "largest": fit.curves.largest, "band": np.stack([grid, *fit.band(grid)], axis=1).tolist(),
-        "limit": asdict(fit.limit()), "seeds": fit.seeds, "forecasts": forecasts,
+        "seeds": fit.seeds, "forecast": forecast,
     }  # fmt: skip
 
 

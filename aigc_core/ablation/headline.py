@@ -1,6 +1,6 @@
 """The one sentence at the top: collect, clean, augment or stop, and when the data cannot tell, that.
 
-All gains are in floors: a distance (fd) over that of real images against real images.
+Gains are logarithms of ratios of distances (fd), above zero where the decision is better; levels are in floors.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aigc_core.ablation.scaling import Band, Fit
-from aigc_core.ablation.verdicts import COPYING, HURTS, PAYS, Effect, title
+from aigc_core.ablation.budgets import Confirmation
+from aigc_core.ablation.failures import LESS_WITH, LESS_WITHOUT, UNTRAINABLE
+from aigc_core.ablation.scaling import MULTIPLE, Band, Fit
+from aigc_core.ablation.verdicts import COPYING, HURTS, PAYS, PRIMARY, Effect
+from aigc_core.ablation.words import Scale, brief, nearer, reach, times, title
 
 COLLECT, CLEAN, AUGMENT, PRETRAIN, KEEP, STOP = "collect", "clean", "augment", "pre-train", "keep", "stop"
-DROP, CANNOT_TELL, VOID = "drop", "cannot tell", "void"
+DROP, DEPENDS, CANNOT_TELL, VOID = "drop", "depends on the budget", "cannot tell", "void"
 
 #: What a paying decision asks for; a decision of the user's own is kept by its name.
 ACTIONS = {"curate": CLEAN, "deduplicate": CLEAN, "fix_labels": CLEAN, "augment": AUGMENT, "pretrain": PRETRAIN}
+CALLS = {CLEAN: "Clean", AUGMENT: "Augment", PRETRAIN: "Pre-train"}
 #: This one speaks of the amount of data, and is evidence for collecting only.
 AMOUNT = "half_the_data"
 
@@ -31,91 +35,132 @@ class Headline:
 
 @dataclass(frozen=True)
 class Finding:
-    """A decision with its verdict on the primary metric."""
+    """A decision with its verdict on the primary metric, and what the full budget says of it."""
 
     decision: str
     effect: Effect
+    confirmation: Confirmation | None = None
 
     def words(self) -> str:
-        """`curation (+0.80 floors)`."""
+        """`curation (1.36 times nearer)`."""
+        gain = self.effect.gain.mean
         how = ", by copying" if self.effect.verdict == COPYING else ""
-        return f"{title(self.decision)} ({self.effect.gain.mean:+.2f} floors{how})"
+        return f"{title(self.decision)} ({times(gain)} times {'farther' if gain < 0 else 'nearer'}{how})"
+
+    def costs(self, scale: Scale) -> bool:
+        """Whether it is better dropped: it costs as much as matters, pays by copying, or makes trainings fail."""
+        verdict = self.effect.verdict
+        return verdict in (COPYING, LESS_WITH) or (verdict == HURTS and self.effect.gain.mean <= -scale.log)
 
 
 def headline(
-    void: Sequence[str], findings: Sequence[Finding], fit: Fit, distance: Band, smallest: float, notes: Sequence[str] = ()
-) -> Headline:  # fmt: skip
+    void: Sequence[str],
+    findings: Sequence[Finding],
+    fit: Fit,
+    distance: Band,
+    scale: Scale,
+    notes: Sequence[str] = (),
+) -> Headline:
     """The headline from what is void, the decisions, the curve (in floors) and the distance of the full recipe (in floors).
 
-    `smallest` is the smallest gain that matters; `notes` are further sentences of evidence.
+    `notes` are further sentences of evidence.
     """
-    evidence = [_distance_words(distance), _data_words(fit, smallest), *notes]
+    evidence = [_distance_words(distance), *_data_words(fit, scale), *_confirmed(findings), *notes]
     if void:
         return Headline(VOID, f"This study is void and says nothing about the data: {'; '.join(void)}.", evidence)
     paying = sorted(
-        (one for one in findings if one.effect.verdict == PAYS and one.effect.gain.mean >= smallest),
+        (one for one in findings if one.effect.verdict == PAYS and one.effect.gain.mean >= scale.log),
         key=lambda one: (-one.effect.gain.mean, one.decision),
     )
-    hurting = [one for one in findings if one.decision != AMOUNT and _costs(one.effect, smallest)]
+    hurting = [one for one in findings if one.decision != AMOUNT and one.costs(scale)]
     asked = [one for one in paying if one.decision != AMOUNT]
-    more = _more_data(fit, smallest)
-    none = "no decision {}" if findings else "no decision was measured"
-    action, sentence = _choose(asked, hurting, more, fit, distance, smallest, none)
+    needed = [one for one in findings if one.effect.verdict in (UNTRAINABLE, LESS_WITHOUT)]
+    action, sentence = _choose(asked, hurting, needed, fit, distance, scale, bool(findings))
+    if needed and action != KEEP:
+        sentence += f" Keep {_plain(needed)}: trainings fail without."
     amount = [one for one in paying if one.decision == AMOUNT]
-    if amount and more == "unknown":
-        sentence += f" The second half of the data bought {amount[0].effect.gain.mean:+.2f} floors"
+    if amount and fit.curves is None:
+        sentence += f" The second half of the data brings it {nearer(amount[0].effect.gain.mean)}"
         sentence += "; a forecast of the next doubling takes five sizes." if fit.too_few else "."
+    for one in findings:
+        if one.confirmation and one.confirmation.differs and one not in asked[:1]:
+            told = f"{nearer(one.effect.gain.mean)} at {one.confirmation.proxy_steps:,} steps, {_at_full(one.confirmation)}"
+            sentence += f" What {title(one.decision)} does depends on the budget: {told}."
     if hurting and action != DROP:
         sentence += f" Drop {', '.join(one.words() for one in hurting)}."
     return Headline(action, sentence, evidence)
 
 
-def _costs(effect: Effect, smallest: float) -> bool:
-    """Whether a decision is better dropped: it costs as much as matters, or pays by copying."""
-    return effect.verdict == COPYING or (effect.verdict == HURTS and effect.gain.mean <= -smallest)
-
-
 def _choose(
     asked: Sequence[Finding],
     hurting: Sequence[Finding],
-    more: str,
+    needed: Sequence[Finding],
     fit: Fit,
     distance: Band,
-    smallest: float,
-    none: str,
+    scale: Scale,
+    measured: bool,
 ) -> tuple[str, str]:
-    """Action and sentence; the largest gain comes first. `none` begins what is said where no decision pays."""
+    """Action and sentence; the largest gain comes first."""
+    more = _more_data(fit, scale)
+    none = "no decision {}" if measured else "no decision was measured"
     best = asked[0].effect.gain.mean if asked else 0.0
-    if more == "yes" and fit.gain(2).value > best:
+    if more == "yes" and fit.gain(MULTIPLE).value > best:
         also = f" {_names(asked)} {'pays' if len(asked) == 1 else 'pay'} too." if asked else ""
         return COLLECT, f"Collect, this data is a gold mine: {_gain_words(fit)}.{also}"
     if asked:
-        first = asked[0]
-        action = ACTIONS.get(first.decision, KEEP)
-        call = {CLEAN: "Clean", AUGMENT: "Augment", PRETRAIN: "Pre-train", KEEP: f"Keep {first.decision}"}[action]
-        return (
-            action,
-            f"{call}: {_names(asked)} {'pays' if len(asked) == 1 else 'pay'}; {_about_more(more, fit, smallest)}.",
-        )
-    if distance.high <= 1 + smallest:
-        return (
-            STOP,
-            f"Stop: the samples are as near to real images as this instrument can tell, and {none.format('improves them')}.",
-        )
+        return _lead(asked, f"{_about_more(more, fit, scale)}")
+    if needed:
+        return KEEP, f"Keep {_plain(needed)}: trainings fail without; {_about_more(more, fit, scale)}."
+    if distance.high <= 1 + scale.smallest:
+        near = "the samples are as near to real images as this instrument can tell"
+        return STOP, f"Stop: {near}, and {none.format('improves them')}."
     if hurting:
-        return (
-            DROP,
-            f"Drop {', '.join(one.words() for one in hurting)}: nothing here pays; {_about_more(more, fit, smallest)}.",
-        )
+        names = ", ".join(one.words() for one in hurting)
+        return DROP, f"Drop {names}: nothing here pays; {_about_more(more, fit, scale)}."
     if more == "no":
-        return (
-            STOP,
-            f"Stop, more of this data is a bubble: {_gain_words(fit)}, less than the {smallest:g} that matter, and {none.format('pays')}.",
-        )
-    return (
-        CANNOT_TELL,
-        f"This study cannot tell: {none.format('shows an effect that matters')}, and {_about_more(more, fit, smallest)}.",
-    )
+        small = f"less than the {scale.percent} that matter"
+        return STOP, f"Stop, more of this data is a bubble: {_gain_words(fit)}, {small}, and {none.format('pays')}."
+    nothing = none.format("shows an effect that matters")
+    return CANNOT_TELL, f"This study cannot tell: {nothing}, and {_about_more(more, fit, scale)}."
+
+
+def _lead(asked: Sequence[Finding], more: str) -> tuple[str, str]:
+    """The decision with the largest gain, as the full budget leaves it."""
+    first, pay = asked[0], f"{_names(asked)} {'pays' if len(asked) == 1 else 'pay'}"
+    action = ACTIONS.get(first.decision, KEEP)
+    call = CALLS.get(action, f"Keep {first.decision}")
+    told = first.confirmation
+    if told is None or not told.differs:
+        same = f", and so it does at the full {told.full_steps:,} steps" if told and told.full.low > 0 else ""
+        return action, f"{call}: {pay}{same}; {more}."
+    if told.keeps_sign and told.full.low > 0:
+        much = f"how much depends on the budget, {times(told.proxy.mean)} times at {told.proxy_steps:,} steps and {_at_full(told)}"
+        return action, f"{call}: {pay}; {much}; {more}."
+    whether = f"Whether {title(first.decision)} pays depends on the budget"
+    return DEPENDS, f"{whether}: {nearer(told.proxy.mean)} at {told.proxy_steps:,} steps, {_at_full(told)}; {more}."
+
+
+def _at_full(told: Confirmation) -> str:
+    ends = f" ({reach(told.full.low, told.full.high, PRIMARY)})" if told.full.low == told.full.low else ""
+    return f"{nearer(told.full.mean)}{ends} at the full {told.full_steps:,}"
+
+
+def _confirmed(findings: Sequence[Finding]) -> list[str]:
+    """Both budgets side by side, for every decision that was confirmed."""
+    found = []
+    for one in findings:
+        told = one.confirmation
+        if told is not None:
+            agree = "differ by more than their intervals" if told.differs else "do not contradict each other"
+            found.append(
+                f"Ratios for {title(one.decision)}: {brief(told.proxy, PRIMARY)} at {told.proxy_steps:,} steps ({told.proxy.n} pairs), "
+                f"{brief(told.full, PRIMARY)} at the full {told.full_steps:,} ({told.full.n} pairs); the two {agree}."
+            )
+    return found
+
+
+def _plain(findings: Sequence[Finding]) -> str:
+    return " and ".join(title(one.decision) for one in findings)
 
 
 def _names(findings: Sequence[Finding]) -> str:
@@ -123,44 +168,43 @@ def _names(findings: Sequence[Finding]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _more_data(fit: Fit, smallest: float) -> str:
+def _more_data(fit: Fit, scale: Scale) -> str:
     """Whether twice the data buys what matters: yes, no, unsure, or unknown where no curve was fitted."""
     if fit.curves is None:
         return "unknown"
-    gain = fit.gain(2)
-    if gain.low >= smallest and gain.low > 0:
+    gain = fit.gain(MULTIPLE)
+    if gain.low >= scale.log and gain.low > 0:
         return "yes"
-    return "no" if gain.high < smallest else "unsure"
+    return "no" if gain.high < scale.log else "unsure"
 
 
 def _gain_words(fit: Fit) -> str:
-    gain = fit.gain(2)
-    return f"twice the data is forecast to buy {gain.value:.2f} floors ({gain.low:.2f} to {gain.high:.2f})"
+    gain = fit.gain(MULTIPLE)
+    ends = f"{times(gain.low)} to {times(gain.high)}"
+    return f"if the same law holds, twice the data brings it {times(gain.value)} times nearer ({ends})"
 
 
-def _about_more(more: str, fit: Fit, smallest: float) -> str:
+def _about_more(more: str, fit: Fit, scale: Scale) -> str:
     if more == "unknown":
         return f"what more data would buy {'was not measured' if fit.too_few else 'is open: no curve fits the sizes'}"
     words = _gain_words(fit)
     return {
         "yes": f"{words}, so that collecting pays too",
-        "no": f"{words}, less than the {smallest:g} that matter: collecting more of the same is a bubble",
+        "no": f"{words}, less than the {scale.percent} that matter: collecting more of the same is a bubble",
         "unsure": f"{words}, which leaves open whether collecting pays",
     }[more]
 
 
 def _distance_words(distance: Band) -> str:
-    if distance.low != distance.low:
-        return f"The full recipe stands at {distance.value:.2f} times what real images get (one seed)."
-    return f"The full recipe stands at {distance.value:.2f} times what real images get ({distance.low:.2f} to {distance.high:.2f})."
+    ends = "one seed" if distance.low != distance.low else f"{distance.low:.2f} to {distance.high:.2f}"
+    return f"The full recipe stands at {distance.value:.2f} times what real images get ({ends})."
 
 
-def _data_words(fit: Fit, smallest: float) -> str:
+def _data_words(fit: Fit, scale: Scale) -> list[str]:
     if fit.curves is None:
-        return f"No scaling curve: {fit.refusal}."
-    twice, four, limit = fit.forecast(2), fit.forecast(4), fit.limit()
-    return (
-        f"Forecast: {twice.value:.2f} floors at twice the data ({twice.low:.2f} to {twice.high:.2f}), {four.value:.2f} at four times "
-        f"({four.low:.2f} to {four.high:.2f}); with any amount of it not below {limit.value:.2f} ({limit.low:.2f} to {limit.high:.2f}). "
-        f"A gain of {smallest:g} was called the smallest that matters."
-    )
+        return [f"No scaling curve: {fit.refusal}."]
+    twice = fit.forecast(MULTIPLE)
+    return [
+        f"Forecast, if the same law holds: {twice.value:.2f} floors at twice the data ({twice.low:.2f} to {twice.high:.2f}), with the "
+        f"same number of training steps for every size. A change of {scale.percent} was called the smallest that matters."
+    ]

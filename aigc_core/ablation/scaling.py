@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aigc_core.ablation.statistics import LEVEL, Array, mean_interval
+from aigc_core.ablation.statistics import LEVEL, Array, Estimate, mean_interval
 
 #: Fewer sizes than this leave a curve of three numbers too free: dots only.
 MIN_SIZES = 5
 #: Bounds of the exponent: below, nothing is told from a straight line over log n; above, nothing is gained later.
 EXPONENTS = (0.05, 3.0)
-#: Forecasts are for these multiples of the largest size; a curve is not asked beyond the last one.
-MULTIPLES = (2, 4)
+#: The forecast is for this multiple of the largest size; a curve is not asked beyond it.
+MULTIPLE = 2
 #: Exponents tried in each round of the search, rounds, and draws behind an interval.
 TRIED, ROUNDS, DRAWS = 33, 4, 400
 
@@ -41,12 +41,12 @@ class Curves:
             return np.asarray(self.a + self.b * ratio**-self.c)
         return np.asarray(self.a[:, None] + self.b[:, None] * ratio[None] ** -self.c[:, None])
 
-    def rows_for(self, value: float) -> float:
-        """Rows at which the estimate has this value; infinity where it never gets there."""
-        a, b, c = float(self.a[0]), float(self.b[0]), float(self.c[0])
-        if value <= a or b <= 0:
-            return math.inf
-        return float(self.largest * (b / (value - a)) ** (1 / c))
+    def rows_for(self, values: Array) -> Array:
+        """Rows (d,) at which each curve has its value; infinity where it never gets there."""
+        with np.errstate(divide="ignore", over="ignore"):
+            ratio = np.where(values > self.a, self.b / np.maximum(values - self.a, 1e-300), np.inf)
+            rows = self.largest * ratio ** (1 / self.c)
+        return np.asarray(np.where(self.b > 0, rows, np.inf))
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Fit:
     refusal: str
     sizes: list[int]
     seeds: int
+    least: float = 0.0  # no forecast lies below it, unless the largest size already does
     level: float = LEVEL
 
     @property
@@ -76,22 +77,24 @@ class Fit:
     def forecast(self, multiple: float) -> Band:
         """The distance at `multiple` times the largest size. Raises ValueError where nothing was fitted."""
         curves = self._known()
-        return self._band(curves.at(multiple * curves.largest))
+        return self._band(self._at(multiple * curves.largest))
 
     def gain(self, multiple: float) -> Band:
-        """How much lower the distance is there than at the largest size, >= 0 by the form of the curve."""
+        """The logarithm of (distance at the largest size / distance there), >= 0 by the form of the curve."""
         curves = self._known()
-        return self._band(curves.at(curves.largest) - curves.at(multiple * curves.largest))
+        return self._band(np.log(curves.at(curves.largest) / self._at(multiple * curves.largest)))
 
-    def limit(self) -> Band:
-        """What no number of rows of this kind gets below: a."""
-        return self._band(self._known().a)
+    def _at(self, rows: float) -> Array:
+        """Values (d,), not below `least`."""
+        curves = self._known()
+        return np.asarray(np.maximum(curves.at(rows), np.minimum(self.least, curves.at(curves.largest))))
 
     def band(self, rows: Array) -> tuple[Array, Array, Array]:
         """Estimate, low and high (len(rows),) for drawing."""
         values = self._known().at(rows)
         low, high = self._ends(values)
-        return values[0], low, high
+        bound = np.minimum(self.least, values[0])
+        return values[0], np.maximum(low, bound), high
 
     def _band(self, values: Array) -> Band:
         low, high = self._ends(values[:, None])
@@ -113,13 +116,13 @@ class Fit:
         return self.curves
 
 
-def fit_curve(rows: Array, table: Array, seed: int = 0, draws: int = DRAWS) -> Fit:
+def fit_curve(rows: Array, table: Array, seed: int = 0, draws: int = DRAWS, least: float = 0.0) -> Fit:
     """Fit to a table (r seeds, k sizes) of distances at `rows` (k,) training rows; seeds share their chance over sizes.
 
     The interval comes from refitting to `draws` multivariate t draws (r - 1 degrees of freedom) of the k means with
     the covariance of the seeds: for anything linear in the means that is exactly the t interval, and a plain bootstrap of
     five seeds would cover too little. Fewer than five sizes or two seeds, or means that the curve misses by more than
-    their own intervals, give a Fit that says so.
+    their own intervals, give a Fit that says so. `least` is what a forecast does not go below.
     """
     order = np.argsort(rows)
     rows, table = np.asarray(rows, dtype=np.float64)[order], np.asarray(table, dtype=np.float64)[:, order]
@@ -139,7 +142,7 @@ def fit_curve(rows: Array, table: Array, seed: int = 0, draws: int = DRAWS) -> F
             f"a + b n^-c misses the mean of the seeds at {sizes[missed]} rows by more than its interval: no forecast"
         )
         return Fit(None, reason, sizes, seeds)
-    return Fit(curves, "", sizes, seeds)
+    return Fit(curves, "", sizes, seeds, least)
 
 
 def _t_draws(table: Array, draws: int, chance: np.random.Generator) -> Array:
@@ -201,7 +204,7 @@ def _solve(ratio: Array, weight: Array, targets: Array, exponents: Array) -> tup
 class Worth:
     """What an effect is worth in training images, by the horizontal shift along the curve.
 
-    `images` >= 0 is the amount, NaN where there is no answer; `low` and `high` are those of the effect's interval;
+    `images` >= 0 is the amount, NaN where there is no answer, with its 95 % interval (below 0: worth the other way);
     `bound` says whether the amount is exact ("") or lies "beyond" what the curve was measured or may be asked for.
     """
 
@@ -212,32 +215,36 @@ class Worth:
     sentence: str
 
 
-def worth(fit: Fit, effect: Band) -> Worth:
-    """Images that an effect (in the curve's unit, positive where the decision helps) at the largest size is worth.
+def worth(fit: Fit, gain: Estimate, seed: int = 0) -> Worth:
+    """Images that a gain (the logarithm of a ratio of distances) at the largest size is worth.
 
-    A decision that helps: without it the model is as good as one on n' < n rows with it, and it is worth n - n'. One that hurts:
-    dropping it buys what n' - n more rows would. Below the smallest size, and above four times the largest, the curve
-    is not believed: the answer is then "more than".
+    A decision that helps: without it the model is as good as one on n' < n rows with it, and it is worth n - n'. One that
+    hurts: dropping it buys what n' - n more rows would. Below the smallest size, and beyond MULTIPLE times the largest,
+    the curve is not believed: the answer is then "more than". The interval moves along every drawn curve by an effect
+    drawn beside it, so that it holds what is not known of both.
     """
     if fit.curves is None:
         return Worth(math.nan, math.nan, math.nan, "", f"not told in images: {fit.refusal}")
-    curves, level = fit.curves, float(fit.curves.at(fit.curves.largest)[0])
+    curves = fit.curves
     if curves.b[0] <= 0:
         return Worth(math.nan, math.nan, math.nan, "", "not told in images: the curve is flat, more rows buy nothing")
-    n, floor, ceiling = curves.largest, float(min(fit.sizes)), MULTIPLES[-1] * curves.largest
-
-    def shift(amount: float) -> float:
-        return n - min(max(curves.rows_for(level + amount), floor), ceiling)
-
-    signed = shift(effect.value)
-    ends = sorted(shift(end) for end in (effect.low, effect.high) if not math.isnan(end)) or [signed]
+    n, floor, ceiling = curves.largest, float(min(fit.sizes)), MULTIPLE * curves.largest
+    gains = np.full(len(curves.a), gain.mean)
+    if not math.isnan(gain.error):
+        gains[1:] += gain.error * np.random.default_rng(seed).standard_t(gain.freedom, len(gains) - 1)
+    shifts = n - np.clip(curves.rows_for(curves.at(n) * np.exp(gains)), floor, ceiling)
+    signed = float(shifts[0])
+    low, high = (float(end) for end in np.quantile(shifts, [(1 - fit.level) / 2, (1 + fit.level) / 2]))
+    low, high = min(low, signed), max(high, signed)
     beyond = signed >= n - floor or signed <= n - ceiling
-    lower, upper = (ends[0], ends[-1]) if signed >= 0 else (-ends[-1], -ends[0])
-    return Worth(abs(signed), lower, upper, "beyond" if beyond else "", _worth_words(signed, n, beyond))
+    lower, upper = (low, high) if signed >= 0 else (-high, -low)
+    words = _worth_words(signed, (lower, upper), n, beyond)
+    return Worth(abs(signed), lower, upper, "beyond" if beyond else "", words)
 
 
-def _worth_words(signed: float, n: float, beyond: bool) -> str:
-    amount = f"more than {abs(signed):,.0f}" if beyond else f"about {abs(signed):,.0f}"
+def _worth_words(signed: float, ends: tuple[float, float], n: float, beyond: bool) -> str:
+    about = f"about {abs(signed):,.0f} ({ends[0]:,.0f} to {ends[1]:,.0f})"
+    amount = f"more than {abs(signed):,.0f}" if beyond else about
     if signed >= 0:
         left = f"{'fewer than ' if beyond else ''}{n - signed:,.0f}"
         return f"worth {amount} images: without it, {n:,.0f} images do what {left} do with it"

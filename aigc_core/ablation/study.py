@@ -9,23 +9,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from aigc_core.ablation import budgets, controls, display, gates, ledger, memory, scaling, verdicts, words
 from aigc_core.ablation import cells as c
-from aigc_core.ablation import display, ledger, scaling, verdicts
 from aigc_core.ablation import statistics as s
+from aigc_core.ablation.budgets import Confirmation
+from aigc_core.ablation.failures import Failures
+from aigc_core.ablation.gates import Control
 from aigc_core.ablation.headline import Finding, Headline, headline
+from aigc_core.ablation.memory import Memory
+from aigc_core.ablation.pairs import FULL, FULL_BUDGET, Pairs, in_order, rounding
 from aigc_core.ablation.scaling import Band, Fit, Worth
-from aigc_core.ablation.statistics import Array, Estimate
-from aigc_core.ablation.verdicts import METRICS, PRIMARY, Control, Effect, Memory
+from aigc_core.ablation.statistics import Estimate
+from aigc_core.ablation.verdicts import METRICS, PRIMARY, Effect
+from aigc_core.ablation.words import Scale
 from aigc_core.errors import DataError
 from aigc_core.records import Check
 
-FULL = "full"
 #: Floors of one study come from one yardstick; they may differ by rounding only.
 SAME_FLOOR = 1e-9
 
@@ -49,6 +55,7 @@ class Study:
             )
         self.floor = self._one_floor()
         self.rows = int(full["rows"].max())
+        self.pairs = Pairs(self.cells, self.floor)
 
     def _first_error(self) -> str:
         errors = self.cells.loc[self.cells["arm"] == FULL, "error"].dropna()
@@ -69,140 +76,117 @@ class Study:
             )
         return low
 
+    @property
+    def test_rows(self) -> int | None:
+        """Held-out images, where the plan says how many."""
+        return self.plan.get("test_rows")
+
     @cached_property
     def decisions(self) -> list[str]:
         """Decisions with at least one cell of their own arm, in the plan's order."""
-        named = [str(name) for name in self.cells.loc[self.cells["kind"] == c.TREATMENT, "decision"].dropna().unique()]
-        order = {name: index for index, name in enumerate(self.plan.get("decisions", []))}
-        return sorted(named, key=lambda name: (order.get(name, len(order)), name))
+        named = self.cells.loc[self.cells["kind"] == c.TREATMENT, "decision"].dropna().unique()
+        return in_order([str(name) for name in named], self.plan.get("decisions", []))
 
-    @cached_property
-    def _lines(self) -> dict[str, list[dict[Any, Any]]]:
-        """Finished cells by arm, in the order of their seeds."""
-        found: dict[str, list[dict[Any, Any]]] = {}
-        for line in self.finished.to_dict("records"):
-            found.setdefault(str(line["arm"]), []).append(line)
-        return found
-
-    def values(self, arm: str, metric: str = PRIMARY) -> dict[int, float]:
-        """Seed to finished value of an arm, as far as there is one; fd in floors."""
-        unit = self.floor if metric == PRIMARY else 1.0
-        lines = self._lines.get(arm, [])
-        return {int(line["seed"]): float(line[metric]) / unit for line in lines if not pd.isna(line[metric])}
-
-    def array(self, arm: str) -> Array:
-        """fd of an arm in floors (n,), by its seeds."""
-        return np.array(list(self.values(arm).values()), dtype=np.float64)
-
-    def arm_of(self, kind: str, decision: str | None = None) -> str | None:
-        """The name of the arm of a kind (of a decision), None where no such arm was run."""
-        lines = self.cells[self.cells["kind"] == kind]
-        if decision is not None:
-            lines = lines[lines["decision"] == decision]
-        return None if lines.empty else str(lines["arm"].iloc[0])
-
-    def _pair(self, other: str, metric: str, base: str = FULL) -> tuple[Array, Array]:
-        """Raw values (n,) of `base` and of another arm on the seeds that both finished."""
-        here, there = self.values(base, metric), self.values(other, metric)
-        shared = [seed for seed in here if seed in there]
-        return np.array([here[seed] for seed in shared]), np.array([there[seed] for seed in shared])
-
-    def gains(self, other: str, metric: str = PRIMARY, base: str = FULL) -> Array:
-        """Gains (n,) of `base` over another arm, one per seed that both finished; above zero is better."""
-        here, there = self._pair(other, metric, base)
-        return np.asarray(METRICS[metric] * (here - there))
-
-    def _lost(self, other: str, metric: str) -> int:
-        """Seeds of an arm that have no pair."""
-        return int((self.cells["arm"] == other).sum()) - len(self._pair(other, metric)[0])
+    def failures(self, decision: str) -> Failures:
+        """How often trainings fail without the decision and with it."""
+        return self.pairs.failures(decision, self.pairs.treatment(decision), len(self.decisions))
 
     @cached_property
     def effects(self) -> dict[tuple[str, str], Effect]:
-        """(decision, metric) to its judged effect; what no seed finished is left out of the dictionary only."""
-        found: dict[tuple[str, str], Effect] = {}
-        for metric, sign in METRICS.items():
-            measured = {}
-            for decision in self.decisions:
-                arm = self.treatment(decision)
-                full, without = self._pair(arm, metric)
-                if len(full):
-                    lost, asked = self._lost(arm, metric), len(self.decisions)
-                    measured[decision] = verdicts.measure(metric, sign * full, sign * without, lost, asked)
-            judged = verdicts.judge(list(measured.values()))
-            found |= {(decision, metric): one for decision, one in zip(measured, judged, strict=True)}
-        for decision in [name for name, metric in found if metric == PRIMARY]:
-            found[decision, PRIMARY] = verdicts.with_copying(found[decision, PRIMARY], self.memory[decision])
+        """(decision, metric) to its judged effect; what no seed finished is left out of the dictionary only.
+
+        Holm over the decisions on the primary metric, which alone confirms; over decisions and metrics on the others.
+        """
+        keys = [(decision, metric) for metric in METRICS for decision in self.decisions]
+        found = {key: one for key in keys if (one := self._measured(*key)) is not None}
+        others = [key for key in found if key[1] != PRIMARY]
+        found |= dict(zip(others, verdicts.judge([found[key] for key in others]), strict=True))
+        primary = [key for key in found if key[1] == PRIMARY]
+        judged = verdicts.judge([found[key] for key in primary], self.scale.log)
+        for key, effect in zip(primary, judged, strict=True):
+            copied = verdicts.with_copying(effect, self.memory[key[0]])
+            found[key] = verdicts.with_failures(copied, self.failures(key[0]))
         return found
 
-    def treatment(self, decision: str) -> str:
-        """The arm without a decision of `decisions`."""
-        arm = self.arm_of(c.TREATMENT, decision)
-        assert arm is not None, decision  # noqa: S101  (decisions come from these very arms)
-        return arm
+    def _measured(self, decision: str, metric: str) -> Effect | None:
+        arm = self.pairs.treatment(decision)
+        full, without = self.pairs.signed(arm, metric)
+        if not len(full):
+            return None
+        primary = metric == PRIMARY
+        asked = len(self.decisions) * (1 if primary else len(METRICS) - 1)
+        least = 0.0 if primary else rounding(self.test_rows)
+        pool = self.pairs.pool(metric)
+        return verdicts.measure(metric, full, without, self.pairs.lost(arm, metric), asked, pool, least)
 
     @cached_property
     def memory(self) -> dict[str, list[Memory]]:
         """Decision to what it did to the figures of memorization; empty where the cells do not have them."""
         found = {}
         for decision in self.decisions:
-            arm = self.treatment(decision)
-            pairs = {name: self._pair(arm, name) for name in verdicts.MEMORY}
-            found[decision] = verdicts.memory({name: pair for name, pair in pairs.items() if len(pair[0])})
+            arm = self.pairs.treatment(decision)
+            pairs = {name: self.pairs.raw(arm, name) for name in memory.MEMORY}
+            found[decision] = memory.memory(
+                {name: pair for name, pair in pairs.items() if len(pair[0])}, self.test_rows
+            )
         return found
 
     @cached_property
-    def controls(self) -> dict[str, Estimate]:
-        """Decision to its gain over the equal-count random control, in floors; see `control_gains`."""
-        gains = {decision: self.control_gains(decision) for decision in self.decisions}
-        return {decision: s.mean_interval(own) for decision, own in gains.items() if len(own)}
+    def controls(self) -> dict[str, tuple[Estimate, float]]:
+        """Decision to its gain on fd over single random sets of as many rows, and the p of that over the decisions."""
+        gains = {decision: self.pairs.control_gains(decision) for decision in self.decisions}
+        found = {decision: controls.against_sets(own) for decision, own in gains.items() if len(own)}
+        adjusted = s.holm([one.p for one in found.values()])
+        return {name: (one, p) for (name, one), p in zip(found.items(), adjusted, strict=True)}
 
-    def control_gains(self, decision: str) -> Array:
-        """Gains (n,) of a decision over chance, above zero where the decision chose better; empty without a control.
-
-        Where it removes rows: the full recipe against as many rows removed at random. Where it brought rows in: these rows
-        without as many others against all others without these.
-        """
-        control = self.arm_of(c.RANDOM_CONTROL, decision)
-        if control is None:
-            return np.empty(0)
-        if self.brings_rows(decision):
-            return self.gains(self.treatment(decision), base=control)
-        return self.gains(control)
-
-    def brings_rows(self, decision: str) -> bool:
-        """Whether the recipe without the decision has fewer rows than with it."""
-        lines = self.cells[self.cells["arm"] == self.arm_of(c.TREATMENT, decision)]
-        return not lines.empty and int(lines["rows"].max()) < self.rows
+    def rows_like_these(self, decision: str) -> Estimate | None:
+        """The gain on fd with an interval for other rows of the same kind; None without a random control."""
+        effect, control = self.effects.get((decision, PRIMARY)), self.pairs.arm_of(c.RANDOM_CONTROL, decision)
+        if effect is None or control is None:
+            return None
+        return controls.rows_like_these(effect.gain, self.pairs.gains(control))
 
     @cached_property
     def gates(self) -> list[Control]:
         """The two questions that decide whether anything is believed."""
-        placebo, planted = self.arm_of(c.PLACEBO), self.arm_of(c.POSITIVE_CONTROL)
-        return [
-            verdicts.placebo_quiet(self.gains(placebo) if placebo else np.empty(0)),
-            verdicts.control_seen(self.gains(planted) if planted else np.empty(0)),
-        ]
+        pool, log = self.pairs.pool(PRIMARY), Scale(self.smallest).log
+        placebo, planted = (self.pairs.arm_of(kind) for kind in (c.PLACEBO, c.POSITIVE_CONTROL))
+        quiet = self.pairs.gains(placebo) if placebo else np.empty(0)
+        seen = self.pairs.gains(planted) if planted else np.empty(0)
+        return [gates.placebo_quiet(quiet, pool, log), gates.control_seen(seen, pool, words.planted_words(planted))]
+
+    @cached_property
+    def scale(self) -> Scale:
+        """What sizes are compared with: the smallest gain that matters, and planted damage where it was seen."""
+        planted = self.gates[1]
+        name = words.planted_words(self.pairs.arm_of(c.POSITIVE_CONTROL))
+        if planted.state != gates.SEEN or planted.gain is None:
+            return Scale(self.smallest, name)
+        return Scale(self.smallest, name, planted.gain.mean)
+
+    @property
+    def blind(self) -> str:
+        """What a verdict of no measurable effect has to add where planted damage was not seen either."""
+        state = self.gates[1].state
+        if state == gates.SEEN:
+            return ""
+        return f"; this study {'did not see' if state == gates.NOT_SEEN else 'cannot say that it sees'} {self.scale.planted} either"
 
     @property
     def void(self) -> list[str]:
         """Why nothing of the study may be believed; empty where it may."""
-        return [gate.failure for gate in self.gates if not gate.passed]
+        return [gate.failure for gate in self.gates if gate.void]
 
     @cached_property
     def checks(self) -> list[Check]:
         """The gates, and whether every cell was finished, as checks for Dagster and the page."""
         found = [
-            Check(gate.name, verdicts.QUESTIONS[gate.name], "error", gate.passed, gate.observed, gate.expected)
+            Check(gate.name, verdicts.QUESTIONS[gate.name], "error" if gate.void else "warning", gate.passed, gate.observed, gate.expected)
             for gate in self.gates
-        ]
+        ]  # fmt: skip
         name, failed = "every_cell_finished", len(self.cells) - len(self.finished)
         last = Check(name, verdicts.QUESTIONS[name], "warning", failed == 0, f"{failed} failed", "0 failed cells")
         return [*found, last]
-
-    @property
-    def _copies(self) -> int:
-        """Augmented copies of every image in the full recipe, and in a part of it."""
-        return next((int(arm["copies"]) for arm in self.plan.get("arms", ()) if arm["name"] == FULL), 0)
 
     @cached_property
     def curve_points(self) -> pd.DataFrame:
@@ -210,11 +194,9 @@ class Study:
 
         `rows` are images here: an augmented copy is no further one.
         """
-        lines = self.finished[self.finished["kind"].isin([c.SIZE, c.BASELINE])]
-        lines = lines.drop_duplicates(["share", "seed"])
-        points = lines[["share", "seed"]].assign(
-            rows=lines["rows"] // (1 + self._copies), fd=lines[PRIMARY] / self.floor
-        )
+        copies = next((int(arm["copies"]) for arm in self.plan.get("arms", ()) if arm["name"] == FULL), 0)
+        lines = self.finished[self.finished["kind"].isin([c.SIZE, c.BASELINE])].drop_duplicates(["share", "seed"])
+        points = lines[["share", "seed"]].assign(rows=lines["rows"] // (1 + copies), fd=lines[PRIMARY] / self.floor)
         return points.sort_values(["share", "seed"], kind="stable").reset_index(drop=True)
 
     @cached_property
@@ -223,46 +205,68 @@ class Study:
         points = self.curve_points
         table = points.pivot(index="seed", columns="share", values="fd").dropna()
         rows = points.groupby("share")["rows"].mean()
-        return scaling.fit_curve(rows.to_numpy(np.float64), table.to_numpy(np.float64))
+        return scaling.fit_curve(rows.to_numpy(np.float64), table.to_numpy(np.float64), least=1.0)
 
     @cached_property
     def distance(self) -> Band:
         """How far the full recipe is from real data, in floors."""
-        found = s.mean_interval(self.array(FULL))
+        found = s.mean_interval(self.pairs.array(FULL))
         return Band(found.mean, found.low, found.high)
 
     def worth(self, decision: str) -> Worth | None:
         """The decision's effect on fd in images; None where it has no effect that was measured, or there is no curve."""
         effect = self.effects.get((decision, PRIMARY))
-        if (
-            self.void
-            or self.fit.curves is None
-            or effect is None
-            or effect.verdict not in (verdicts.PAYS, verdicts.HURTS)
-        ):
+        if self.void or self.fit.curves is None or effect is None:
             return None
-        return scaling.worth(self.fit, Band(effect.gain.mean, effect.gain.low, effect.gain.high))
+        return scaling.worth(self.fit, effect.gain) if effect.verdict in (verdicts.PAYS, verdicts.HURTS) else None
+
+    @cached_property
+    def confirmations(self) -> dict[str, Confirmation]:
+        """Decision to its gain at the full budget beside that of the proxy; empty where nothing was confirmed."""
+        found = {}
+        for decision in self.decisions:
+            arm, effect = self.pairs.arm_of(c.CONFIRMATION, decision), self.effects.get((decision, PRIMARY))
+            gains = self.pairs.gains(arm, base=FULL_BUDGET) if arm else np.empty(0)
+            if arm and effect and len(gains):
+                full = self.pairs.pool(PRIMARY).interval(gains)
+                steps = (self._steps(FULL), self._steps(arm))
+                found[decision] = budgets.compare(decision, steps, effect.gain, full)
+        return found
+
+    def _steps(self, arm: str) -> int:
+        return int(self.cells.loc[self.cells["arm"] == arm, "steps"].max())
 
     @cached_property
     def headline(self) -> Headline:
         """Collect, clean, augment or stop, or that the data cannot tell."""
         findings = [
-            Finding(name, self.effects[name, PRIMARY]) for name in self.decisions if (name, PRIMARY) in self.effects
+            Finding(name, self.effects[name, PRIMARY], self.confirmations.get(name))
+            for name in self.decisions
+            if (name, PRIMARY) in self.effects
         ]
-        return headline(self.void, findings, self.fit, self.distance, self.smallest, self._notes())
+        return self._of_the_release(headline(self.void, findings, self.fit, self.distance, self.scale, self._notes()))
+
+    def _of_the_release(self, found: Headline) -> Headline:
+        """The same, with a first sentence where the studied family is not the one that would be released."""
+        if self.plan.get("family_released", True):
+            return found
+        model = str(self.plan.get("model", "model")).upper()
+        return replace(
+            found, sentence=f"This is about the {model}, which is not what the release would choose. {found.sentence}"
+        )
 
     def _notes(self) -> list[str]:
-        """Evidence that fd does not see, and cells that failed."""
+        """Evidence that fd does not see, what the controls say, and cells that failed."""
         notes = [
-            ledger.upper(verdicts.sentence(decision, effect, self.smallest))
+            words.upper(words.sentence(decision, effect, self.scale))
             for (decision, metric), effect in self.effects.items()
             if metric != PRIMARY and effect.verdict in (verdicts.PAYS, verdicts.HURTS) and not self.void
         ]
+        notes += [f"{words.upper(gate.failure)}." for gate in self.gates if not gate.passed and not gate.void]
         failed = len(self.cells) - len(self.finished)
-        return [
-            *notes,
-            *([f"{failed} of {len(self.cells)} cells failed and are listed with their reason."] if failed else []),
-        ]
+        if failed:
+            notes.append(f"{failed} of {len(self.cells)} cells failed and are listed with their reason.")
+        return notes
 
     @cached_property
     def ledger(self) -> pd.DataFrame:

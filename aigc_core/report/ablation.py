@@ -17,7 +17,11 @@ from aigc_core.report.figures import Pixels
 
 METRICS = ("fd", "coverage", "cas", "agreement")
 #: The class of the style for each verdict.
-STATES = {"pays": "passed", "hurts": "failed", "copying": "failed", "void": "failed", "no verdict": "warning"}
+STATES = {
+    "pays": "passed", "cannot be trained without it": "passed", "trains less reliably without it": "passed",
+    "copying without it": "passed", "hurts": "failed", "copying": "failed", "trains less reliably with it": "failed",
+    "void": "failed", "no verdict": "warning",
+}  # fmt: skip
 
 Facts = dict[str, Any]
 
@@ -89,10 +93,20 @@ def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:
         "decisions": [_decision(name, lines, study["titles"]) for name in decisions],
         "charts": {name: Markup(drawn) for name, drawn in charts.items()},  # noqa: S704  (drawn and escaped by us)
         "arms": arms,
+        "confirmed": any(line["full_effect"] is not None for line in study["ledger"]),
+        "ratio": ratio,
         "timed": any("seconds" in line for line in study["ledger"]),
         "strips": [(arm["title"], page.picture(shown[arm["arm"]])) for arm in arms if arm["arm"] in shown],
         "memory": _memory(study),
     }
+
+
+def ratio(value: float) -> str:
+    """A ratio as the page writes it: `1.36`, `23.1`, and three decimals next to 1."""
+    near = value != 1 and abs(value - 1) < 0.01
+    return (
+        f"{value:.3f}" if near else f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    )
 
 
 def _decision(name: str, lines: Mapping[tuple[str, str], Facts], titles: Mapping[str, str]) -> Facts:

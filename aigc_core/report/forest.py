@@ -1,12 +1,13 @@
 """The pictures of a data-value study: effects with intervals, cells as dots, the scaling curve. From plain numbers.
 
-All distances are in floors, the distance that real images have from each other; a gain is above zero where the decision is
-better. A picture is drawn once for the page (colours are CSS variables) or with fixed colours for a file of its own.
+Gains are logarithms of ratios of distances, above zero where the decision is better, and are drawn as ratios; levels are
+in floors, the distance that real images have from each other. A picture is drawn once for the page (colours are CSS variables) or with fixed colours for a file of its own.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,21 @@ ORDER = (
     "baseline", "treatment", "random_control", "size", "placebo", "positive_control", "confirmation",
 )  # fmt: skip
 
+#: Rows of the forest plot from the top, below each decision and at the end.
+KINDS = ("decision", "full", "control", "placebo", "planted")
+#: The colour of each verdict, as the name of a field of Paint.
+TONES = {
+    "pays": "good", "cannot be trained without it": "good", "trains less reliably without it": "good", "hurts": "bad",
+    "copying": "bad", "copying without it": "good", "trains less reliably with it": "bad",
+}  # fmt: skip
+#: Ratios that an axis may name, those that are preferred, and about how many are shown.
+ABOVE_ONE = (1.05, 1.1, 1.2, 1.5, 2, 3, 4, 5, 7, 10, 20, 50, 100, 200, 500, 1000)
+RATIOS = (*(float(f"{1 / one:.2g}") for one in reversed(ABOVE_ONE)), 1.0, *map(float, ABOVE_ONE))
+ROUND = {0.1, 0.5, 0.67, 1.0, 1.5, 2.0, 5.0, 10.0, 100.0}
+TICKS = 11
+#: Planted damage is inside the panel up to this many times the largest of the other gains.
+ROOM = 2.5
+
 Facts = dict[str, Any]
 
 
@@ -90,7 +106,7 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
         return f"others gone, not {decision}"
     return {
         "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
-        "placebo": "a few rows less (placebo)", "size": f"{100 * arm['share']:.3g} % of the rows",
+        "placebo": "a random few rows less", "size": f"{100 * arm['share']:.3g} % of the rows",
         "positive_control": f"{arm['arm'].removeprefix('blanks_')} % blanks planted",
         "confirmation": f"full budget, without {decision}" if decision else "full budget, full recipe",
     }[kind]  # fmt: skip
@@ -98,40 +114,59 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
 
 def _forest(study: Facts, paint: Paint) -> Figure:
     rows = _forest_rows(study, paint)
-    figure, axes = _panel(len(rows), "gain in floors: right of 0 is better with the decision", paint)
-    bounds = [value for row in rows if row["kind"] != "planted" for value in _reach(row)] or [-1.0, 1.0]
-    smallest = study["smallest_effect"]
-    low, high = min(-1.5 * smallest, *bounds), max(1.5 * smallest, *bounds)
+    figure, axes = _panel(len(rows), "times nearer to real images: right of 1 is better with the decision", paint)
+    smallest = math.log1p(study["smallest_effect"])
+    bounds = [-1.5 * smallest, 1.5 * smallest]
+    bounds += [value for row in rows if row["kind"] != "planted" for value in _reach(row)]
+    # Planted damage that would leave no room for the rest becomes an arrow.
+    planted = [row["mean"] for row in rows if row["kind"] == "planted"]
+    bounds += [value for value in planted if abs(value) <= ROOM * max(map(abs, bounds))]
+    low, high = min(bounds), max(bounds)
     margin = 0.06 * (high - low)
-    axes.set_xlim(low - margin, high + margin)
+    low, high = low - margin, high + margin
+    axes.set_xlim(low, high)
+    _ratio_ticks(axes, low, high)
     axes.axvspan(-smallest, smallest, color=paint.faint, alpha=0.6, linewidth=0)
     axes.axvline(0, color=paint.ink, linewidth=1)
+    for row in rows:
+        if row["kind"] == "planted" and study["planted"] and low < row["mean"] < high:
+            axes.axvline(row["mean"], color=paint.second, linewidth=1, linestyle=(0, (4, 2)))
     for place, row in enumerate(rows):
-        _effect(axes, place, row, low - margin, high + margin)
+        _effect(axes, place, row, low, high)
     _name_rows(axes, [row["label"] for row in rows])
     return figure
 
 
+def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
+    """Round ratios below and above 1 as the ticks of a logarithmic axis, few enough to be read."""
+    inside = [ratio for ratio in RATIOS if low <= math.log(ratio) <= high]
+    room = (high - low) / TICKS
+    shown: list[float] = []
+    for ratio in sorted(inside, key=lambda one: (one != 1, -(one in ROUND), abs(math.log(one)))):
+        if all(abs(math.log(ratio / other)) >= room for other in shown):
+            shown.append(ratio)
+    axes.set_xticks([math.log(ratio) for ratio in shown], [f"{ratio:g}" for ratio in shown])
+
+
 def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
-    """Decisions in the ledger's order, each with its random control below; then the placebo and the planted damage."""
+    """Decisions in the ledger's order, each with its full budget and its random control below; then placebo and damage."""
     names, void = study["titles"], bool(study["void"])
     verdicts = {line["decision"]: line["verdict"] for line in study["ledger"] if line["metric"] == "fd"}
     order = {name: index for index, name in enumerate(names)}
-    rank = {"decision": 0, "control": 1, "placebo": 2, "planted": 3}
     planted = next((arm_title(arm, names) for arm in study["arms"] if arm["kind"] == "positive_control"), "")
 
     def key(row: Facts) -> tuple[int, int]:
-        return (order.get(row["name"], len(order)), rank[row["kind"]])
+        return (order.get(row["name"], len(order)), KINDS.index(row["kind"]))
 
     rows = []
     for row in sorted(study["gains"], key=key):
         kind, verdict = row["kind"], verdicts.get(row["name"], "")
         control = "against as many other rows" if row["brings"] else "against random removal"
-        title = {"decision": names.get(row["name"], row["name"]), "control": control,
+        title = {"decision": names.get(row["name"], row["name"]), "full": "at the full budget", "control": control,
                  "placebo": "placebo: a few rows less", "planted": planted}[kind]  # fmt: skip
-        colour = paint.ink
+        colour = paint.second if kind == "planted" else paint.ink
         if kind == "decision" and not void:
-            colour = {"pays": paint.good, "hurts": paint.bad, "copying": paint.bad}.get(verdict, paint.ink)
+            colour = {word: getattr(paint, tone) for word, tone in TONES.items()}.get(verdict, paint.ink)
         rows.append({**row, "label": title, "colour": colour})
     return rows
 
@@ -145,7 +180,7 @@ def _effect(axes: Axes, place: int, row: Facts, left: float, right: float) -> No
     colour, mean = row["colour"], row["mean"]
     if not left <= mean <= right:
         edge, side = (right, "right") if mean > right else (left, "left")
-        text = f"{mean:+.1f} floors {'→' if side == 'right' else '←'}"
+        text = f"{math.exp(mean):.2g} times {'→' if side == 'right' else '←'}"
         axes.text(edge, place, text, color=colour, ha=side, va="center", fontsize=9)
         return
     inside = [value for value in row["dots"] if left <= value <= right]
@@ -186,15 +221,14 @@ def _curve(scaling: Facts) -> Figure:
         axes.plot([grid[i] for i in inside], [line[i] for i in inside], color=PAGE.first, linewidth=1.8)
         beyond = range(inside[-1], len(grid))
         axes.plot([grid[i] for i in beyond], [line[i] for i in beyond], color=PAGE.first, linewidth=1.8, linestyle=(0, (4, 2)))  # fmt: skip
-        for forecast in scaling["forecasts"]:
-            _forecast(axes, forecast, scaling["largest"])
+        _forecast(axes, scaling["forecast"], scaling["largest"])
         ends += [min(line), max(line)]
     axes.scatter(rows, values, s=2 * DOT, color=PAGE.second, alpha=0.7, linewidths=0, zorder=3)
     axes.axhline(1, color=PAGE.ink, linewidth=1, linestyle=(0, (1, 1.5)))
     axes.annotate(
         "real images", (0.005, 1), xycoords=("axes fraction", "data"), color=PAGE.ink, fontsize=9, va="bottom"
     )
-    _log_axis(axes, "x", min(rows), max(rows) * (1 if scaling["refusal"] else 4))
+    _log_axis(axes, "x", min(rows), max(rows) * (1 if scaling["refusal"] else scaling["forecast"]["multiple"]))
     axes.set_ylim(bottom=max(0.0, min(ends) - 0.1 * (max(ends) - min(ends)) - 0.1), top=max(ends) * 1.06)
     axes.set_xlabel("training images (log scale)", color=PAGE.ink)
     axes.set_ylabel("distance in floors", color=PAGE.ink)

@@ -1,0 +1,45 @@
+"""What the proxy budget said, beside what the full budget says of the same decision."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from aigc_core.ablation import statistics as s
+from aigc_core.ablation.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Gains on fd (log ratios) of one decision at both budgets; see `compare`."""
+
+    decision: str
+    proxy_steps: int
+    full_steps: int
+    proxy: Estimate
+    full: Estimate
+    difference: Estimate  # full minus proxy
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two differ by more than their intervals allow."""
+        return self.difference.excludes_zero()
+
+    @property
+    def keeps_sign(self) -> bool:
+        """Whether both budgets have the decision on the same side."""
+        return self.proxy.mean * self.full.mean > 0
+
+
+def compare(decision: str, steps: tuple[int, int], proxy: Estimate, full: Estimate) -> Confirmation:
+    """The gain at the proxy budget against that at the full one; `steps` are of both. Their errors are independent."""
+    mean = full.mean - proxy.mean
+    if math.isnan(proxy.error) or math.isnan(full.error):
+        nothing = Estimate(mean, math.nan, math.nan, math.nan, min(proxy.n, full.n), math.nan)
+        return Confirmation(decision, *steps, proxy, full, nothing)
+    parts = [(one.error**2, one.freedom) for one in (proxy, full)]
+    error = math.sqrt(sum(part for part, _ in parts))
+    spread = math.hypot(proxy.spread, full.spread)
+    return Confirmation(
+        decision, *steps, proxy, full, s.estimate(mean, error, s.freedom_of(parts), spread, min(proxy.n, full.n))
+    )
