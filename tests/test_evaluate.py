@@ -37,7 +37,7 @@ from aigc_core.tracking import NullTracker
 
 CLASSES = ["a", "b", "c"]
 SPLITS = {"reference": 90, "train": 240, "test": 150}
-LIMITS = Limits(alpha=0.01, max_copy_rate=0.03, min_c_t=-3, min_auth_gap=-0.1, cells=4, permutations=300)
+LIMITS = Limits(alpha=0.01, max_copy_rate=0.03, max_closest=0.01, max_preference=2.5, cells=4)
 SETTING = Setting(neighbours=5, floor_draws=4, max_samples=1000, seed=0, jackknife_groups=6, limits=LIMITS)
 
 
@@ -96,7 +96,8 @@ def test_metrics_are_flat_numbers_and_repeat(yardstick):
     expected = {f"{name}{end}" for name in WITH_INTERVAL for end in ("", "_real", "_low", "_high")}
     expected |= {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "coverage_gap_worst",
                  "cas_gap_worst", "agreement_gap_worst", "c_t", "auth_pct", "auth_pct_real", "auth_gap", "copy_rate",
-                 "copy_rate_real", "memorization_passed"}  # fmt: skip
+                 "copy_rate_real", "copy_rate_unseen", "closest", "closest_unseen", "preference", "c_t_unseen",
+                 "memorization_passed"}  # fmt: skip
     assert set(first) == expected
     assert first["n"] == 150
     assert all(isinstance(value, int | float) and np.isfinite(value) for value in first.values())
@@ -228,7 +229,7 @@ def made_up_config(**evaluate):
     return Config.model_validate(
         {
             "extractor": {"dimensions": 8, "steps": 60, "batch_size": 32, "learning_rate": 0.003},
-            "evaluate": {"floor_draws": 3, "jackknife_groups": 5, "memorization": {"permutations": 300}, **evaluate},
+            "evaluate": {"floor_draws": 3, "jackknife_groups": 5, "memorization": {"cells": 4}, **evaluate},
             "train": {"device": "cpu"},
             "tracking": {"enabled": False},
         }
