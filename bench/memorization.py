@@ -81,7 +81,7 @@ def drawn(images: Images, seed: int, rows: torch.Tensor | None = None) -> Draw:
     scale = 1 if rows is None else len(rows) / len(images.labels)
     order = pool[torch.from_numpy(np.random.default_rng(seed).permutation(len(pool)))]
     counts = [int(scale * count) for count in images.sizes()]
-    train, held, fresh = order[: sum(counts)].split(counts)
+    train, held, fresh = torch.split(order[: sum(counts)], counts)
     pixels, labels = images.pixels, images.labels
     return Draw(
         pixels[train], labels[train], pixels[held], pixels[fresh], labels[fresh], np.random.default_rng([seed, 1])

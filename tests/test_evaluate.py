@@ -14,6 +14,7 @@ from PIL import Image
 
 from aigc_core.config import Config
 from aigc_core.data.loader import load_images
+from aigc_core.data.splits import assign_split
 from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.comparability import identity_digest
@@ -307,6 +308,35 @@ def test_tags_say_what_compares_and_what_is_released(checkout, monkeypatch):
     checks = json.loads((checkout.evaluation("gan") / "details/checks.json").read_text())["checks"]
     assert [check["passed"] for check in checks if check["name"] == "memorization"] == [False]
     assert memorization_of(checkout, "gan", "ab" * 32)[0] == "failed"
+
+
+def test_where_the_source_brings_test_images_reference_images_stand_for_those_never_seen(checkout, monkeypatch):
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    version = Version.open(checkout.curated)
+    assert held_out.brings_own_test(version), "these rows were called test, whatever their content"
+    evaluate_stage.evaluate(made_up_config(), checkout, "gan")
+    place = checkout.evaluation("gan") / "details/memorization.json"
+    own = json.loads(place.read_text())
+    assert (own["held_out"], own["figures"]["held_out"], own["figures"]["n"]) == ("reference", 89, 150)
+    monkeypatch.setattr(evaluate_stage, "brings_own_test", lambda version: False)
+    evaluate_stage.evaluate(made_up_config(), checkout, "gan")
+    divided = json.loads(place.read_text())
+    assert (divided["held_out"], divided["figures"]["held_out"]) == ("test", 150)
+    monkeypatch.undo()
+
+
+def test_a_split_by_content_is_told_from_one_that_the_source_brings():
+    shares = Config().split
+    names = [f"{number:x}" * 8 for number in range(400)]
+
+    def version(given):
+        split = [assign_split(name, given(place), shares) for place, name in enumerate(names)]
+        rows = pa.table({"id": names, "content_hash": names, "split": split})
+        return SimpleNamespace(select=lambda wanted: rows.filter(pc.equal(rows["split"], wanted)))
+
+    assert not held_out.brings_own_test(version(lambda place: None))
+    assert held_out.brings_own_test(version(lambda place: "test" if place % 4 == 0 else "train"))
+    assert not held_out.brings_own_test(version(lambda place: "train")), "no test row at all"
 
 
 def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, monkeypatch):

@@ -128,4 +128,5 @@ def _small(images: torch.Tensor) -> torch.Tensor:
 
 def _scale(small: torch.Tensor) -> torch.Tensor:
     """One over the length of each small version (N,)."""
-    return torch.linalg.vecdot(small, small).rsqrt()
+    scale: torch.Tensor = torch.linalg.vecdot(small, small).rsqrt()
+    return scale

@@ -24,6 +24,7 @@ Legend: T = different training images, N = samples, H = held-out images, C = cha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,7 +225,7 @@ class Witness:
         """
         wide = self.real[int(WIDE * (len(self.real) - 1))]
         near = float((unseen.ratio <= wide).sum())
-        return max(1.0, (near - 2 * np.sqrt(near)) * larger / (WIDE * len(unseen.ratio)))
+        return max(1.0, (near - 2 * math.sqrt(near)) * larger / (WIDE * len(unseen.ratio)))
 
     def _preference(self, seen: Answers, unseen: Answers) -> dict[str, float]:
         """Whose images are the nearest ones, and the chance of that where the model knows none of the real images."""
