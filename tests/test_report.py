@@ -305,6 +305,8 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     assert "Not released: VAE." in text
     assert "GAN passed." in text
     assert "Copies &lt;galore&gt;." in text
+    assert "They are &lt;smooth&gt;." in text
+    assert text.count("reference images,\nwhich come from the same place") == 1
     assert re.search(
         r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td class=\"n\"></td><td>none</td>", text
     )
