@@ -2,11 +2,11 @@
 
 The squared distance between images x and r is the least over shifts s of x by at most one pixel in each direction, with
 and without a mirror, and over gains g in [0.7, 1 / 0.7]: min |s(x) - g r|^2, the pixels at the border repeated. For given s
-the best gain is (s(x) . r) / |r|^2, cut to its range. Products of bytes are whole numbers that float64 holds exactly:
-a copy is at distance 0, and the answers depend on no block size.
+the best gain is (s(x) . r) / |r|^2, cut to its range. The distances that are given are exact: products of bytes are whole
+numbers that float64 holds, and a copy is at distance 0.
 
 Eighteen searches of a whole pool would take eighteen times as long as one. So candidates are found first, by the cosine
-between small versions of all shifts and of the pool's images; the exact distance is then taken of the candidates alone.
+between small versions of all shifts and of the pool's images; the exact distance is then taken of the candidates alone: in float32 to find the best variant of the nearest ones, and of those exactly.
 Small versions are whole numbers too, few enough for exact products in float32. Both sides of every comparison are
 searched this way.
 
@@ -25,7 +25,7 @@ from torch.nn import functional
 from aigc_core.evaluation.neighbours import BLOCK_NUMBERS, Array, Index
 
 #: Candidates beyond the neighbours that are asked for.
-CANDIDATES = 16
+CANDIDATES = 8
 #: Least gain; the largest is one over it.
 DARKEST = 0.7
 #: Side of the small versions, in px: three channels of it and one number more have exact products in float32.
@@ -61,13 +61,16 @@ class Gallery:
         for part in _parts(len(images), QUERY_ROWS):
             variants = torch.stack(list(_variants(images[part])))
             places = self._candidates(variants, width)
-            found = self._least(variants, places).numpy()
+            found, best = self._least(variants, places)
             if own is not None:
-                found = np.where(places.numpy() == own[part, None], np.inf, found)
+                found[places == torch.from_numpy(own[part])[:, None]] = torch.inf
             # Of equally near ones the first of the pool comes first.
-            order = np.lexsort((places.numpy(), found), axis=1)[:, :kept]
+            chosen = torch.from_numpy(np.lexsort((places.numpy(), found.numpy()), axis=1)[:, :kept])
+            places, best = places.gather(1, chosen), best.gather(1, chosen)
+            exact = self._exact(variants, best, places).numpy()
+            order = np.lexsort((places.numpy(), exact), axis=1)
             index[part] = np.take_along_axis(places.numpy(), order, 1)
-            squared[part] = np.take_along_axis(found, order, 1)
+            squared[part] = np.take_along_axis(exact, order, 1)
         return index, squared
 
     def _candidates(self, variants: torch.Tensor, width: int) -> torch.Tensor:
@@ -86,23 +89,40 @@ class Gallery:
             places = places.gather(1, chosen)
         return places.cpu()
 
-    def _least(self, variants: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Squared distances (N, K) to the candidates at `places` (N, K), the least over variants and gains."""
+    def _least(self, variants: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squared distances (N, K) to the candidates at `places` (N, K), the least over variants and gains, and the variants.
+
+        In float32, to choose by.
+        """
         found = []
-        for part in _parts(
-            len(places), max(1, BLOCK_NUMBERS // (self.rows.shape[1] * (places.shape[1] + len(variants))))
-        ):
-            ours = variants[:, part].flatten(2).transpose(0, 1).double()
-            own = self.squares[places[part]][:, None]
-            products = ours @ self.rows[places[part]].double().transpose(1, 2)
-            gains = torch.where(own > 0, products / own.clamp(min=1), 1).clamp(DARKEST, 1 / DARKEST)
+        for part in _parts(len(places), BLOCK_NUMBERS // (self.rows.shape[1] * (places.shape[1] + len(variants)))):
+            ours = variants[:, part].flatten(2).transpose(0, 1).float()
+            products = ours @ self.rows[places[part]].float().transpose(1, 2)
             squares = torch.linalg.vecdot(ours, ours)[:, :, None]
-            found.append((squares - 2 * gains * products + gains.square() * own).clamp(min=0).amin(1))
-        return torch.cat(found)
+            found.append(_at_best_gain(squares, products, self.squares[places[part]][:, None].float()).min(1))
+        return torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])
+
+    def _exact(self, variants: torch.Tensor, best: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Squared distances (N, k) float64 of the variants `best` (N, k) of N images to the pool's images at `places` (N, k)."""
+        found = torch.empty(best.shape, dtype=torch.float64)
+        rows = torch.arange(len(best))
+        for column in range(best.shape[1]):
+            ours = variants[best[:, column], rows].flatten(1).double()
+            theirs = self.rows[places[:, column]].double()
+            products, squares = (torch.linalg.vecdot(ours, other) for other in (theirs, ours))
+            found[:, column] = _at_best_gain(squares, products, self.squares[places[:, column]])
+        return found
+
+
+def _at_best_gain(ours: torch.Tensor, products: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    """Least squared distances over gains of the second images, from squared lengths and products."""
+    gains = torch.where(theirs > 0, products / theirs.clamp(min=1), 1).clamp(DARKEST, 1 / DARKEST)
+    return (ours - 2 * gains * products + gains.square() * theirs).clamp(min=0)
 
 
 def _parts(count: int, step: int) -> Iterator[slice]:
-    return (slice(start, start + step) for start in range(0, count, max(step, 1)))
+    step = max(step, 1)
+    return (slice(start, start + step) for start in range(0, count, step))
 
 
 def _variants(images: torch.Tensor) -> Iterator[torch.Tensor]:

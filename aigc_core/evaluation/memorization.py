@@ -67,6 +67,10 @@ class Answers:
     distance: Array  # to it, root mean square over the pixels, 0 to 255
     ratio: Array  # the same distance over how far that image is from its surroundings; 0 is a copy
 
+    def only(self, which: npt.NDArray[np.bool_]) -> Answers:
+        """Those of some of the images."""
+        return Answers(self.nearest[which], self.distance[which], self.ratio[which])
+
 
 @dataclass(frozen=True)
 class Memorization:
@@ -175,10 +179,10 @@ class Witness:
         self.threshold = float(self.real[int(CALIBRATED * (len(self.real) - 1))])
         self.authentic_real = float(self.seen.authentic(held).mean())
         cells = max(1, min(limits.cells, len(held) // ROWS_PER_CELL, len(rows) // ROWS_PER_CELL))
-        centres = find_centres(rows, cells, seed)
+        self.centres = find_centres(rows, cells, seed)
         chosen = np.random.default_rng(seed).permutation(len(rows))[: len(held)]
-        self.cells = _Cells(rows, held, centres, device)
-        self.cells_unseen = _Cells(held, rows[torch.from_numpy(chosen)], centres, device)
+        self.cells = _Cells(rows, held, self.centres, device)
+        self.cells_unseen = _Cells(held, rows[torch.from_numpy(chosen)], self.centres, device)
 
     def ask(self, images: torch.Tensor) -> Answers:
         """Place images (N, C, S, S) uint8 among the training images."""
@@ -193,7 +197,8 @@ class Witness:
             )
         seen, unseen = self.ask(samples), self.unseen.ask(samples)
         figures = {"n": float(len(samples)), "held_out": float(len(self.real))}
-        figures |= self._copies(seen, unseen) | self._preference(seen, unseen)
+        counted = _counted(samples.flatten(1), seen)
+        figures |= self._copies(*(one.only(counted) for one in (seen, unseen))) | self._preference(seen, unseen)
         figures |= self._published(samples.flatten(1))
         reasons = in_words(figures, self.limits)
         return Memorization(not reasons, reasons, remarks(figures, reasons), figures, seen)
@@ -249,3 +254,11 @@ class Witness:
             "c_t": self.cells.c_t(rows), "c_t_unseen": self.cells_unseen.c_t(rows),
             "auth_pct": mine, "auth_pct_real": real, "auth_gap": mine - real,
         }  # fmt: skip
+
+
+def _counted(rows: torch.Tensor, seen: Answers) -> npt.NDArray[np.bool_]:
+    """Which samples (N, D) count: equal ones once, because they are no further draw, but every exact copy of a training image."""
+    first = np.unique(rows.numpy(), axis=0, return_index=True)[1]
+    counted = seen.distance == 0
+    counted[first] = True
+    return counted
