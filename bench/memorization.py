@@ -330,8 +330,7 @@ def speed(limits: Limits, data: Path) -> None:
         images = few if side == 8 else many
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(images.labels)))
         parts = [
-            images.pixels[rows]
-            for rows in order[: train + 2 * n].split([train, n, len(order[: train + 2 * n]) - train - n])
+            images.pixels[rows] for rows in (order[:train], order[train : train + n], order[train + n : train + 2 * n])
         ]
         begun = time.process_time()
         witness = Witness(parts[0], parts[1], limits, 0)

@@ -265,3 +265,16 @@ def test_too_little_to_judge_by_is_an_error_with_the_remedy(witness):
     for gone in ("min_c_t", "min_auth_gap", "permutations"):
         with pytest.raises(ConfigError, match=gone):
             parse({"evaluate": {"memorization": {gone: -1}}})
+
+
+def test_equal_samples_are_no_further_draws_but_exact_copies_are(witness):
+    """An image that happens to lie close to a training image says so once; a training image that comes again says so each time."""
+    few = patches(60, 2)
+    repeated = few.repeat(7, 1, 1, 1)
+    once, often = witness.judge(few).figures, witness.judge(repeated).figures
+    assert (often["copy_rate"], often["closest"], often["closest_p"]) == pytest.approx(
+        (once["copy_rate"], once["closest"], once["closest_p"])
+    )
+    samples = patches(400, 2)
+    samples[:12] = TRAIN[:1]
+    assert not witness.judge(samples).passed

@@ -259,6 +259,6 @@ class Witness:
 def _counted(rows: torch.Tensor, seen: Answers) -> npt.NDArray[np.bool_]:
     """Which samples (N, D) count: equal ones once, because they are no further draw, but every exact copy of a training image."""
     first = np.unique(rows.numpy(), axis=0, return_index=True)[1]
-    counted = seen.distance == 0
+    counted: npt.NDArray[np.bool_] = seen.distance == 0
     counted[first] = True
     return counted
