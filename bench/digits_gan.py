@@ -5,7 +5,7 @@
 Runs the data part once in a temporary folder, trains the GAN once per seed and holds everything to one yardstick:
 the same test rows, floor, extractor and classifier. The mixture (two full-covariance Gaussians per class, on
 pixels) is what a model without a network reaches; the copier hands out training images, so that it shows which
-numbers a copy satisfies (all but C_T, by which the memorization gate sees copying). Bars, on means over seeds: at most 90
+numbers a copy satisfies (all but C_T). Bars, on means over seeds: at most 90
 seconds of one core, fd at most 1.2 times its floor and below the mixture's, coverage at least .97 of that of real images, cas at
 most .015 below real, C_T between -3 and +6.
 """

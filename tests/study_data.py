@@ -45,7 +45,7 @@ def settings(**ablation: object) -> Config:
     return Config.model_validate(
         {
             "train": {"device": "cpu", "batch_size": 16, "network": {"latent": 4, "mlp_width": 16}},
-            "evaluate": {"floor_draws": 3, "neighbours": 3, "memorization": {"permutations": 300}},
+            "evaluate": {"floor_draws": 3, "neighbours": 3, "memorization": {"cells": 4}},
             "tracking": {"enabled": False},
             "ablation": study,
         }

@@ -14,6 +14,7 @@ from PIL import Image
 
 from aigc_core.config import Config
 from aigc_core.data.loader import load_images
+from aigc_core.data.splits import assign_split
 from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.comparability import identity_digest
@@ -37,7 +38,7 @@ from aigc_core.tracking import NullTracker
 
 CLASSES = ["a", "b", "c"]
 SPLITS = {"reference": 90, "train": 240, "test": 150}
-LIMITS = Limits(alpha=0.01, max_copy_rate=0.03, min_c_t=-3, min_auth_gap=-0.1, cells=4, permutations=300)
+LIMITS = Limits(alpha=0.01, max_copy_rate=0.03, max_closest=0.01, max_preference=2.5, cells=4)
 SETTING = Setting(neighbours=5, floor_draws=4, max_samples=1000, seed=0, jackknife_groups=6, limits=LIMITS)
 
 
@@ -96,7 +97,8 @@ def test_metrics_are_flat_numbers_and_repeat(yardstick):
     expected = {f"{name}{end}" for name in WITH_INTERVAL for end in ("", "_real", "_low", "_high")}
     expected |= {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "coverage_gap_worst",
                  "cas_gap_worst", "agreement_gap_worst", "c_t", "auth_pct", "auth_pct_real", "auth_gap", "copy_rate",
-                 "copy_rate_real", "memorization_passed"}  # fmt: skip
+                 "copy_rate_real", "copy_rate_unseen", "closest", "closest_unseen", "preference", "c_t_unseen",
+                 "memorization_passed"}  # fmt: skip
     assert set(first) == expected
     assert first["n"] == 150
     assert all(isinstance(value, int | float) and np.isfinite(value) for value in first.values())
@@ -228,7 +230,7 @@ def made_up_config(**evaluate):
     return Config.model_validate(
         {
             "extractor": {"dimensions": 8, "steps": 60, "batch_size": 32, "learning_rate": 0.003},
-            "evaluate": {"floor_draws": 3, "jackknife_groups": 5, "memorization": {"permutations": 300}, **evaluate},
+            "evaluate": {"floor_draws": 3, "jackknife_groups": 5, "memorization": {"cells": 4}, **evaluate},
             "train": {"device": "cpu"},
             "tracking": {"enabled": False},
         }
@@ -306,6 +308,35 @@ def test_tags_say_what_compares_and_what_is_released(checkout, monkeypatch):
     checks = json.loads((checkout.evaluation("gan") / "details/checks.json").read_text())["checks"]
     assert [check["passed"] for check in checks if check["name"] == "memorization"] == [False]
     assert memorization_of(checkout, "gan", "ab" * 32)[0] == "failed"
+
+
+def test_where_the_source_brings_test_images_reference_images_stand_for_those_never_seen(checkout, monkeypatch):
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    version = Version.open(checkout.curated)
+    assert held_out.brings_own_test(version), "these rows were called test, whatever their content"
+    evaluate_stage.evaluate(made_up_config(), checkout, "gan")
+    place = checkout.evaluation("gan") / "details/memorization.json"
+    own = json.loads(place.read_text())
+    assert (own["held_out"], own["figures"]["held_out"], own["figures"]["n"]) == ("reference", 89, 150)
+    monkeypatch.setattr(evaluate_stage, "brings_own_test", lambda version: False)
+    evaluate_stage.evaluate(made_up_config(), checkout, "gan")
+    divided = json.loads(place.read_text())
+    assert (divided["held_out"], divided["figures"]["held_out"]) == ("test", 150)
+    monkeypatch.undo()
+
+
+def test_a_split_by_content_is_told_from_one_that_the_source_brings():
+    shares = Config().split
+    names = [f"{number:x}" * 8 for number in range(400)]
+
+    def version(given):
+        split = [assign_split(name, given(place), shares) for place, name in enumerate(names)]
+        rows = pa.table({"id": names, "content_hash": names, "split": split})
+        return SimpleNamespace(select=lambda wanted: rows.filter(pc.equal(rows["split"], wanted)))
+
+    assert not held_out.brings_own_test(version(lambda place: None))
+    assert held_out.brings_own_test(version(lambda place: "test" if place % 4 == 0 else "train"))
+    assert not held_out.brings_own_test(version(lambda place: "train")), "no test row at all"
 
 
 def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, monkeypatch):

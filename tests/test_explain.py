@@ -119,7 +119,7 @@ def judged(tmp_path, passed, weights="ab" * 32):
     paths = Paths(tmp_path)
     details = paths.evaluation("gan") / "details"
     write_json(details / "memorization.json", {"passed": passed, "reasons": ["C_T is -9.1, below -3."] * (not passed),
-                                               "figures": {"c_t": -9.1}, "limits": {"min_c_t": -3.0}})  # fmt: skip
+                                               "figures": {"c_t": -9.1}, "limits": {"max_copy_rate": 0.03}})  # fmt: skip
     write_json(details / "facts.json", {"model_sha256": weights})
     return paths
 

@@ -111,8 +111,9 @@ def write_beside(details, family):
     failed = family == "vae"
     reasons = ["Copies <galore>."] if failed else []
     write_json(details / "memorization.json", {"passed": not failed, "reasons": reasons,
+               "remarks": [] if failed else ["They are <smooth>."], "held_out": "reference" if failed else "test",
                "figures": {"c_t": -9.0 if failed else 0.5, "copy_rate": 0.02, "copy_rate_real": 0.01},
-               "limits": {"min_c_t": -3.0, "max_copy_rate": 0.03}})  # fmt: skip
+               "limits": {"max_copy_rate": 0.03}})  # fmt: skip
     opinion = {"hash": "h" * 64, "n": 500, "dimensions": 16, "fd": 0.4, "fd_floor": 0.1, "fd_floor_std": 0.01,
                "fd_over_floor": 4.0, "warning": None}  # fmt: skip
     others = {
@@ -139,7 +140,8 @@ def write_final(paths):
     write_json(paths.final / "final.json", {"made": True, "family": "gan", "rows": 84, "note": "Not evaluated <itself>.",
                "memorization": "failed", "reasons": ["Twins <here>."], "evaluated": METRICS})  # fmt: skip
     write_json(
-        paths.final / "memorization.json", {"passed": False, "figures": {"c_t": -4.25}, "limits": {"min_c_t": -3.0}}
+        paths.final / "memorization.json",
+        {"passed": False, "figures": {"c_t": -4.25}, "limits": {"max_copy_rate": 0.03}},
     )
     Image.new("L", (30, 30), 90).save(paths.final / "closest.png")
 
@@ -303,7 +305,11 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     assert "Not released: VAE." in text
     assert "GAN passed." in text
     assert "Copies &lt;galore&gt;." in text
-    assert re.search(r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td>at least -3</td>", text)
+    assert "They are &lt;smooth&gt;." in text
+    assert text.count("reference images,\nwhich come from the same place") == 1
+    assert re.search(
+        r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td class=\"n\"></td><td>none</td>", text
+    )
     assert "VAE: pixel_pca &lt;hardly&gt; sees it." in text
     assert "pixel_pca ranks VAE before GAN, the domain extractor the other way round" in text
     assert "0.360 to 0.450" in text
@@ -521,11 +527,19 @@ def test_accuracy_within_what_the_test_images_can_tell_is_called_that():
     assert "can tell" not in verdict.accuracy_words(metrics(n=100_000))
 
 
-def test_samples_nearer_than_held_out_images_are_a_caution():
-    copied = verdict.judge({"gan": METRICS}, {"gan": {"nearest_rms_generated": 5.0, "nearest_rms_held_out": 20.0}})
-    assert any("copying" in sentence for sentence in copied.sentences)
-    fair = verdict.judge({"gan": METRICS}, {"gan": {"nearest_rms_generated": 20.0, "nearest_rms_held_out": 20.0}})
-    assert not any("copying" in sentence for sentence in fair.sentences)
+def test_only_what_the_gate_withheld_is_a_caution_and_smooth_samples_are_called_that():
+    near, far = ({"gan": {"nearest_rms_generated": value, "nearest_rms_held_out": 20.0}} for value in (5.0, 20.0))
+    failed = metrics(memorization_passed=0.0, copy_rate=0.079, copy_rate_unseen=0.004)
+    for details in (near, far):
+        (caution,) = (
+            sentence for sentence in verdict.judge({"gan": failed}, details).sentences if "Caution" in sentence
+        )
+        assert "7.9%" in caution
+        assert "0.4%" in caution
+    smooth = " ".join(verdict.judge({"gan": METRICS}, near).sentences)
+    assert "Caution" not in smooth
+    assert "0.25 times as far" in smooth
+    assert "times as far" not in " ".join(verdict.judge({"gan": METRICS}, far).sentences)
 
 
 def test_finetuning_is_a_gain_only_outside_the_spread():

@@ -197,9 +197,9 @@ def redrawn(judgement: Judgement, sampler: Sampler, yardstick: Yardstick) -> dic
 
 def remembered(folder: Path, judgement: Judgement, bench: Bench) -> dict[str, float]:
     """The figures of cells.MEMORY, asked of the arm's own rows; none where too few images are held out to ask."""
-    if len(bench.yardstick.test_labels) < MIN_IMAGES:
+    if min(len(bench.yardstick.test_labels), len(bench.yardstick.decoys)) < MIN_IMAGES:
         return {}
-    found = witness_of(folder, bench).judge(judgement.samples.flatten(1)).figures
+    found = witness_of(folder, bench).judge(judgement.samples).figures
     return {name: float(found[name]) for name in MEMORY}
 
 
@@ -209,7 +209,7 @@ def witness_of(folder: Path, bench: Bench) -> Witness:
     yardstick, setting = bench.yardstick, bench.yardstick.setting
     data = arm_images(folder, tuple(yardstick.real.classes))
     limits = Limits(**bench.config.evaluate.memorization.model_dump())
-    return Witness(data.pixels.flatten(1), yardstick.test_pixels.flatten(1), limits, setting.seed, setting.device)
+    return Witness(data.pixels, yardstick.decoys, limits, setting.seed, setting.device)
 
 
 def _write_samples(target: Path, judgement: Judgement) -> None:

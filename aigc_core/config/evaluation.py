@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from aigc_core.config.base import Count, Positive, Section, Share
 
@@ -40,23 +40,17 @@ class Memorization(Section):
     max_copy_rate: Share = Field(
         0.03, description="share of samples as close to a training image as the closest 1 % of held-out images"
     )
-    min_c_t: Annotated[float, Field(le=0)] = Field(
-        -3.0, description="mean over cells of the z of distances to training images; below 0 is nearer than held-out"
+    max_closest: Share = Field(
+        0.01, description="share of samples that are closer to a training image than any held-out image is"
     )
-    min_auth_gap: Annotated[float, Field(ge=-1, le=0)] = Field(
-        -0.1, description="share of authentic samples minus that of held-out images"
+    max_preference: Annotated[float, Field(ge=1)] = Field(
+        2.5,
+        description="how many times as often a training image may be the nearest real image of a sample as one that the "
+        "model never saw",
     )
-    cells: Count = Field(10, description="regions of the training images, at most; each needs 40 held-out images")
-    permutations: int = Field(2000, ge=300, description="relabellings behind the p-value of C_T")
-
-    @model_validator(mode="after")
-    def _fine_enough(self) -> Memorization:
-        if self.permutations < 3 / self.alpha:
-            raise ValueError(
-                f"{self.permutations} permutations cannot show a chance below alpha / 3 = {self.alpha / 3:g}: take at "
-                f"least {3 / self.alpha:.0f}"
-            )
-        return self
+    cells: Count = Field(
+        10, description="regions of the training images behind C_T, at most; each needs 40 held-out images"
+    )
 
 
 class Evaluate(Section):

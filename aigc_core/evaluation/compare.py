@@ -21,7 +21,7 @@ from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.features import Extractor
 from aigc_core.evaluation.floors import real_floor
 from aigc_core.evaluation.intervals import share_interval
-from aigc_core.evaluation.memorization import Limits, Memorization, Witness
+from aigc_core.evaluation.memorization import STORED, Limits, Memorization, Witness
 from aigc_core.evaluation.panel import Panel, Reading
 
 #: (labels (N,) int64, seed) to uint8 pixels (N, C, S, S).
@@ -33,7 +33,8 @@ class Real:
     """The real images of a comparison: uint8 pixels (N, C, S, S), int64 labels (N,) indices into `classes`.
 
     `seen` are the positions of the training rows that the model learnt from; None is all of them. Only memorization
-    is judged by these alone.
+    is judged by these alone. `decoys` (H, C, S, S) stand for images never seen in the questions about memorization, where the
+    test images are not of the same origin as the training images; None is the test images.
     """
 
     classes: list[str]
@@ -43,6 +44,7 @@ class Real:
     test_labels: torch.Tensor
     train_ids: list[str] = field(default_factory=list)
     seen: torch.Tensor | None = None
+    decoys: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,16 @@ class Yardstick:
         """Positions (T,) of the training rows that the model learnt from."""
         return torch.arange(len(self.real.train_labels)) if self.real.seen is None else self.real.seen
 
+    @property
+    def decoys(self) -> torch.Tensor:
+        """Images (H, C, S, S) that no model has seen, for the questions about memorization."""
+        return self.test_pixels if self.real.decoys is None else self.real.decoys
+
     def _witness(self) -> Witness | None:
         limits = self.setting.limits
         if limits is None:
             return None
-        train = self.real.train_pixels[self.seen].flatten(1)
-        return Witness(train, self.test_pixels.flatten(1), limits, self.setting.seed, self.setting.device)
+        return Witness(self.real.train_pixels[self.seen], self.decoys, limits, self.setting.seed, self.setting.device)
 
     def _accuracies(self, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         """Train the extractor's kind of classifier on these images, test it on all real test rows: right or wrong."""
@@ -144,7 +150,7 @@ class Yardstick:
         features = self.extractor.features(samples, self.dimensions)
         reading = self.panel.read(features, self.panel.labels)
         named, lines, worst = self._by_label(sampler if cas else None, samples, reading)
-        memorization = self.witness.judge(samples.flatten(1)) if self.witness else None
+        memorization = self.witness.judge(samples) if self.witness else None
         metrics = {
             **self._on_features(reading, features),
             **named,
@@ -198,8 +204,7 @@ def _remembered(memorization: Memorization | None) -> dict[str, float]:
     """The gate's figures under their names in metrics.json."""
     if memorization is None:
         return {}
-    names = (m.C_T, m.AUTHENTIC, m.real(m.AUTHENTIC), m.AUTH_GAP, m.COPY_RATE, m.real(m.COPY_RATE))
-    return {name: memorization.figures[name] for name in names} | {m.MEMORIZATION_PASSED: float(memorization.passed)}
+    return {name: memorization.figures[name] for name in STORED} | {m.MEMORIZATION_PASSED: float(memorization.passed)}
 
 
 def _choose(rows: int, n: int, seed: int) -> torch.Tensor:

@@ -1,21 +1,30 @@
-"""Is it a copy? Three questions to generated images, each asked to held-out real images too, and one verdict.
+"""Is it a copy? Three questions to generated images, each asked of real images too, and one verdict.
 
-- C_T (Meehan, Chaudhuri & Dasgupta 2020, section 3): are samples nearer to training images than held-out ones are,
-  cell by cell? A Mann-Whitney z; below 0 is nearer.
-- AuthPct (Alaa et al. 2022, section 3.3): the share of images that are farther from their nearest training image than
-  that one is from the other training images; held against the same share of held-out images.
-- Copy rate: the share of images whose distance to the nearest training image, relative to that image's own distance to
-  the other training images, is within the closest 1 % of held-out images. Real images get 1 % by construction.
+A model may be near to its training images because it copies them, or because all its samples are smooth or typical:
+then it is as near to real images that it never saw. So every question is asked twice: of the training images, and of
+held-out images, which the model could not copy. Only what is raised for the training images alone counts.
 
-All in pixel space. Given the training images, samples that come from the same distribution as the held-out ones could
-change places with them: that gives each question an exact or permuted p-value. A figure outside its limit counts only
-where chance explains it with less than a third of `alpha`, so that honest samples fail at most `alpha` of the time.
+- Copy rate: the share of samples whose distance to the nearest training image, relative to how far that one is from the
+  training images around it, is within the closest 1 % of held-out images.
+- Closest: the share of samples that are nearer to a training image, by the same measure, than any held-out image is. Few
+  copies among many honest samples raise it first.
+- Preference: how many times as often a training image as a held-out image is the nearest real image of a sample, per
+  image of each. Without memory it is 1.
 
-Legend: T = different training images, N = images asked about, H = held-out images, D = pixels, K = cells.
+Two further figures decide nothing, because smooth samples change them as copies do: C_T (Meehan, Chaudhuri & Dasgupta 2020,
+section 3), a Mann-Whitney z of distances to training images in cells, below 0 where samples are nearer than held-out
+images; and AuthPct (Alaa et al. 2022, section 3.3), the share of samples that are farther from their nearest training
+image than that one is from the others.
+
+Distances of the three questions see through shifts of a pixel, mirrors and gains (alike.py); C_T, AuthPct and the
+distances among training images are plain.
+
+Legend: T = different training images, N = samples, H = held-out images, C = channels, S = side in px, K = cells.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,53 +32,53 @@ import numpy.typing as npt
 import torch
 
 from aigc_core.errors import DataError
+from aigc_core.evaluation.alike import Gallery
 from aigc_core.evaluation.cells import assign, find_centres
-from aigc_core.evaluation.exchange import at_most, permuted_c_t
+from aigc_core.evaluation.copying import Limits, in_words, remarks
+from aigc_core.evaluation.exchange import at_most, c_t, chosen_by_chance
 from aigc_core.evaluation.neighbours import Array, Index, nearest_rows
 
+__all__ = ["MIN_IMAGES", "STORED", "Answers", "Limits", "Memorization", "Witness"]
+
+#: The figures that are stored among a model's metrics.
+STORED = (
+    "copy_rate", "copy_rate_real", "copy_rate_unseen", "closest", "closest_unseen", "preference", "c_t", "c_t_unseen", "auth_pct",
+    "auth_pct_real", "auth_gap",
+)  # fmt: skip
 #: What the copy rate of held-out images is set to.
 CALIBRATED = 0.01
+#: The share of held-out images by which it is told how typical samples are.
+WIDE = 0.05
 #: Each cell needs about this many held-out images to tell anything; there are fewer cells where there are fewer.
 ROWS_PER_CELL = 40
 #: With fewer images on either side not even a few copies among them could be told from chance.
 MIN_IMAGES = 50
-QUESTIONS = 3
-
-
-@dataclass(frozen=True)
-class Limits:
-    """See config.Memorization."""
-
-    alpha: float
-    max_copy_rate: float
-    min_c_t: float
-    min_auth_gap: float
-    cells: int
-    permutations: int
+#: How far an image is from its surroundings is the distance to this neighbour, so that a few near twins do not hide copies of it.
+NEIGHBOUR = 5
+#: Where more twins than that lie around it, half the distance to this one counts.
+FAR_NEIGHBOUR = 20
 
 
 @dataclass(frozen=True)
 class Answers:
     """What is known of each of N images: all relative to the training images."""
 
-    cell: Index
-    in_cell: Array  # squared distance to the nearest training image of the same cell
     nearest: Index  # the nearest training image, as a row of what was given
     distance: Array  # to it, root mean square over the pixels, 0 to 255
-    ratio: Array  # the same distance over that image's own distance to the other training images; 0 is a copy
+    ratio: Array  # the same distance over how far that image is from its surroundings; 0 is a copy
 
-    @property
-    def authentic(self) -> npt.NDArray[np.bool_]:
-        """Farther from the nearest training image than that one is from the others."""
-        return self.ratio > 1
+    def only(self, which: npt.NDArray[np.bool_]) -> Answers:
+        """Those of some of the images."""
+        return Answers(self.nearest[which], self.distance[which], self.ratio[which])
 
 
 @dataclass(frozen=True)
 class Memorization:
-    """The verdict: its reasons as sentences, the figures behind it, and what is known of each sample."""
+    """The verdict: its reasons as sentences, what else there is to say, the figures, and what is known of each sample."""
 
     passed: bool
     reasons: list[str]
+    remarks: list[str]
     figures: dict[str, float]
     answers: Answers
 
@@ -78,141 +87,178 @@ class Memorization:
         return np.lexsort((self.answers.distance, self.answers.ratio))[:count]
 
 
+class _Pool:
+    """Real images that samples may be near to, each once, with how far each is from the training images around it.
+
+    `training` are the rows (T, D) that say how far that is; None where this pool is made of them.
+    """
+
+    def __init__(self, images: torch.Tensor, device: str, training: torch.Tensor | None = None) -> None:
+        unique, first = np.unique(images.flatten(1).numpy(), axis=0, return_index=True)
+        self.rows, self.places, self.device = torch.from_numpy(unique), first.astype(np.int64), device
+        self.gallery = Gallery(self.rows.view(-1, *images.shape[1:]), device)
+        self.around, self.itself = (self.rows, 1) if training is None else (training, 0)
+        self._gaps = np.full((len(unique), 2), np.nan)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def ask(self, images: torch.Tensor) -> Answers:
+        """Place images (N, C, S, S) uint8 among these."""
+        index, squared = self.gallery.nearest(images)
+        nearest, distance = index[:, 0], np.sqrt(squared[:, 0])
+        ratio = distance / np.maximum(self.gaps(nearest)[:, 1], np.finfo(np.float64).tiny)
+        return Answers(self.places[nearest], distance / np.sqrt(self.rows.shape[1]), ratio)
+
+    def gaps(self, wanted: Index) -> Array:
+        """Distances (N, 2) of these images to the nearest training image, and to those around; each is measured once."""
+        missing = np.unique(wanted[np.isnan(self._gaps[wanted, 0])])
+        if len(missing):
+            far = min(FAR_NEIGHBOUR, len(self.around) - self.itself)
+            # Training images differ from each other, so that the nearest of all is the image itself.
+            rows = self.rows[torch.from_numpy(missing)]
+            found = nearest_rows(rows, self.around, far + self.itself, device=self.device)[1][:, self.itself :]
+            distance = np.sqrt(found)
+            around = np.maximum(distance[:, min(NEIGHBOUR, far) - 1], distance[:, far - 1] / 2)
+            self._gaps[missing] = np.stack([distance[:, 0], around], 1)
+        return self._gaps[wanted]
+
+    def authentic(self, rows: torch.Tensor) -> npt.NDArray[np.bool_]:
+        """Which of the rows (N, D) are farther from the nearest of these than that one is from the others."""
+        index, squared = nearest_rows(rows, self.rows, device=self.device)
+        found: npt.NDArray[np.bool_] = np.sqrt(squared[:, 0]) > self.gaps(index[:, 0])[:, 0]
+        return found
+
+
+class _Cells:
+    """Rows (M, D) in cells, and others that samples are ranked with by their distance to these: for C_T."""
+
+    def __init__(self, rows: torch.Tensor, others: torch.Tensor, centres: torch.Tensor, device: str) -> None:
+        self.rows, self.centres, self.device = rows, centres, device
+        self.cell = assign(rows, centres, device)
+        self.others = self._place(others)
+
+    def _place(self, rows: torch.Tensor) -> tuple[Index, Array]:
+        """The cell of each of the rows (N, D), and its squared distance to the nearest of the pool in the same cell."""
+        cell = assign(rows, self.centres, self.device)
+        found = np.full(len(rows), np.inf)
+        for number in np.unique(cell):
+            ours, theirs = np.flatnonzero(cell == number), np.flatnonzero(self.cell == number)
+            if len(theirs):
+                pool = self.rows[torch.from_numpy(theirs)]
+                found[ours] = nearest_rows(rows[torch.from_numpy(ours)], pool, device=self.device)[1][:, 0]
+        return cell, found
+
+    def c_t(self, rows: torch.Tensor) -> float:
+        """C_T of the rows (N, D) against the others."""
+        cells, distances = zip(self._place(rows), self.others, strict=True)
+        return c_t(np.concatenate(cells), np.concatenate(distances), len(rows))
+
+
 class Witness:
     """The training images of a model and held-out ones, ready to judge any samples.
 
-    `train` (R, D) and `held_out` (H, D) are uint8. Equal training images count once: a repeated image has no distance
-    to its twin, and its copies would look authentic. Raises DataError where there are too few to judge by.
+    `train` (R, C, S, S) and `held_out` (H, C, S, S) are uint8; the held-out ones should be like the training images in all
+    but that the model never saw them. Equal training images count once: a repeated image has no distance to its twin,
+    and its copies would look authentic. Raises DataError where there are too few to judge by.
     """
 
     def __init__(
         self, train: torch.Tensor, held_out: torch.Tensor, limits: Limits, seed: int, device: str = "cpu"
     ) -> None:
-        self.limits, self.seed, self.device = limits, seed, device
-        unique, first = np.unique(train.numpy(), axis=0, return_index=True)
-        self.train, self.rows = torch.from_numpy(unique), first.astype(np.int64)
-        if len(held_out) < MIN_IMAGES or len(unique) < 2:
+        self.limits = limits
+        self.seen = _Pool(train, device)
+        if len(held_out) < MIN_IMAGES or len(self.seen) < 2:
             raise DataError(
-                f"memorization cannot be judged with {len(held_out)} held-out and {len(unique)} different training "
+                f"memorization cannot be judged with {len(held_out)} held-out and {len(self.seen)} different training "
                 f"images: at least {MIN_IMAGES} and 2 are needed, so add data or raise split.test"
             )
-        cells = max(1, min(limits.cells, len(held_out) // ROWS_PER_CELL, len(unique) // ROWS_PER_CELL))
-        self.centres = find_centres(self.train, cells, seed)
-        self.train_cell = assign(self.train, self.centres, device)
-        self.gaps = np.full(len(unique), np.nan)
-        self.held_out_images = held_out
-        self.held_out = self.ask(held_out)
+        rows, held = self.seen.rows, held_out.flatten(1)
+        self.unseen = _Pool(held_out, device, rows)
+        self.real = np.sort(self.seen.ask(held_out).ratio)
+        self.threshold = float(self.real[int(CALIBRATED * (len(self.real) - 1))])
+        self.authentic_real = float(self.seen.authentic(held).mean())
+        cells = max(1, min(limits.cells, len(held) // ROWS_PER_CELL, len(rows) // ROWS_PER_CELL))
+        self.centres = find_centres(rows, cells, seed)
+        chosen = np.random.default_rng(seed).permutation(len(rows))[: len(held)]
+        self.cells = _Cells(rows, held, self.centres, device)
+        self.cells_unseen = _Cells(held, rows[torch.from_numpy(chosen)], self.centres, device)
 
     def ask(self, images: torch.Tensor) -> Answers:
-        """Place images (N, D) uint8 among the training images."""
-        index, squared = nearest_rows(images, self.train, device=self.device)
-        nearest, distance = index[:, 0], squared[:, 0]
-        self._measure_gaps(np.unique(nearest))
-        cell = assign(images, self.centres, self.device)
-        rms = np.sqrt(distance / images.shape[1])
-        return Answers(
-            cell, self._in_cell(images, cell), self.rows[nearest], rms, np.sqrt(distance) / self.gaps[nearest]
-        )
-
-    def _measure_gaps(self, wanted: Index) -> None:
-        """Distance from each wanted training image to the nearest other one, once."""
-        missing = wanted[np.isnan(self.gaps[wanted])]
-        if len(missing):
-            # The rows differ from each other, so of the two nearest one is the image itself.
-            squared = nearest_rows(self.train[torch.from_numpy(missing)], self.train, 2, device=self.device)[1]
-            self.gaps[missing] = np.sqrt(squared[:, 1])
-
-    def _in_cell(self, images: torch.Tensor, cell: Index) -> Array:
-        found = np.full(len(images), np.inf)
-        for number in np.unique(cell):
-            ours, theirs = np.flatnonzero(cell == number), np.flatnonzero(self.train_cell == number)
-            if len(theirs):
-                pool = self.train[torch.from_numpy(theirs)]
-                found[ours] = nearest_rows(images[torch.from_numpy(ours)], pool, device=self.device)[1][:, 0]
-        return found
+        """Place images (N, C, S, S) uint8 among the training images."""
+        return self.seen.ask(images)
 
     def judge(self, samples: torch.Tensor) -> Memorization:
-        """The verdict on samples (N, D) uint8. Raises DataError for fewer than 50."""
+        """The verdict on samples (N, C, S, S) uint8. Raises DataError for fewer than 50."""
         if len(samples) < MIN_IMAGES:
             raise DataError(
                 f"{len(samples)} samples are too few to judge memorization by, at least {MIN_IMAGES} are needed: raise "
                 "evaluate.max_samples, or add test rows"
             )
-        answers = self.ask(samples)
-        figures = {"n": float(len(samples)), "held_out": float(len(self.held_out.ratio))}
-        figures |= self._c_t(answers) | self._authenticity(answers) | self._copies(answers)
-        figures |= self._nearest_of_all(answers, samples)
-        reasons, failed = in_words(figures, self.limits)
-        return Memorization(not failed, reasons, figures, answers)
+        seen, unseen = self.ask(samples), self.unseen.ask(samples)
+        figures = {"n": float(len(samples)), "held_out": float(len(self.real))}
+        counted = _counted(samples.flatten(1), seen)
+        figures |= self._copies(*(one.only(counted) for one in (seen, unseen))) | self._preference(seen, unseen)
+        figures |= self._published(samples.flatten(1))
+        reasons = in_words(figures, self.limits)
+        return Memorization(not reasons, reasons, remarks(figures, reasons), figures, seen)
 
-    def _nearest_of_all(self, answers: Answers, samples: torch.Tensor) -> dict[str, float]:
-        """Share of samples whose nearest real image is a training image, and what it would be if none were preferred.
+    def _copies(self, seen: Answers, unseen: Answers) -> dict[str, float]:
+        """Copy rate and closest: against held-out images by their order, and beside the same with images never seen."""
+        n, real, near = len(seen.ratio), len(self.real), int((self.real <= self.threshold).sum())
+        close, close_unseen = (int((each.ratio <= self.threshold).sum()) for each in (seen, unseen))
+        first, first_unseen = (int((each.ratio < self.real[0]).sum()) for each in (seen, unseen))
+        # So many times as many training images there are, and as many times as many samples near to one by chance.
+        larger = len(self.seen) / len(self.unseen)
+        typical = self._typical(unseen, larger)
+        weight = round(n * typical)
+        return {
+            "copy_rate": close / n, "copy_rate_real": near / real, "copy_rate_unseen": min(1.0, close_unseen * larger / n),
+            "copy_threshold": self.threshold, "copy_over_unseen": (close + 0.5) / (close_unseen + 0.5) / larger,
+            # Of the closest of all images, this few or fewer are held out where both come from one distribution.
+            "copy_rate_p": at_most(near - 1, close + near - 1, real, real + weight), "typical": typical,
+            "closest": first / n, "closest_unseen": min(1.0, first_unseen * larger / n),
+            "closest_over_unseen": (first + 0.5) / (first_unseen + 0.5) / larger,
+            "closest_p": at_most(0, first, real, real + weight),
+        }  # fmt: skip
 
-        Smooth samples are near to every real image, copies to training images alone. A figure to read C_T by, without a
-        limit: every model that learnt from few images prefers those a little.
+    def _typical(self, unseen: Answers, larger: float) -> float:
+        """How many times as often as a held-out image a sample is near to a real image that the model never saw; at least 1.
+
+        Smooth and typical samples are; as many more of them come to lie near a training image without being copies. It is
+        measured at the closest 5 % of held-out images, where more samples are, and by its lower end.
         """
-        pixels = samples.shape[1]
-        held_out = np.sqrt(nearest_rows(samples, self.held_out_images, device=self.device)[1][:, 0] / pixels)
-        share = float((answers.distance < held_out).mean() + (answers.distance == held_out).mean() / 2)
+        wide = self.real[int(WIDE * (len(self.real) - 1))]
+        near = float((unseen.ratio <= wide).sum())
+        return max(1.0, (near - 2 * math.sqrt(near)) * larger / (WIDE * len(unseen.ratio)))
+
+    def _preference(self, seen: Answers, unseen: Answers) -> dict[str, float]:
+        """Whose images are the nearest ones, and the chance of that where the model knows none of the real images."""
+        rows = [len(self.seen), len(self.unseen)]
+        ours = (seen.distance < unseen.distance) + (seen.distance == unseen.distance) / 2
+        chosen = np.concatenate([
+            np.bincount(answers.nearest, share, int(pool.places.max()) + 1)[pool.places]
+            for pool, answers, share in ((self.seen, seen, ours), (self.unseen, unseen, 1 - ours))
+        ])  # fmt: skip
+        found = float(ours.sum())
+        odds = (found + 0.5) / (len(ours) - found + 0.5)
         return {
-            "train_share": share,
-            "train_share_expected": len(self.train) / (len(self.train) + len(self.held_out_images)),
-        }
+            "preference": odds * rows[1] / rows[0], "preference_p": chosen_by_chance(chosen, rows[0]),
+            "train_share": found / len(ours), "train_share_expected": rows[0] / sum(rows),
+        }  # fmt: skip
 
-    def _c_t(self, answers: Answers) -> dict[str, float]:
-        cell = np.concatenate([answers.cell, self.held_out.cell])
-        distance = np.concatenate([answers.in_cell, self.held_out.in_cell])
-        value, chance = permuted_c_t(cell, distance, len(answers.cell), self.limits.permutations, self.seed)
-        return {"c_t": value, "c_t_p": chance}
-
-    def _authenticity(self, answers: Answers) -> dict[str, float]:
-        ours, theirs = answers.authentic, self.held_out.authentic
-        copies = len(ours) - int(ours.sum())
-        either = copies + len(theirs) - int(theirs.sum())
-        # Fisher's exact test: of all that are not authentic, this few or fewer are held out.
-        chance = at_most(either - copies, either, len(theirs), len(ours) + len(theirs))
-        mine, real = float(ours.mean()), float(theirs.mean())
-        return {"auth_pct": mine, "auth_pct_real": real, "auth_gap": mine - real, "auth_gap_p": chance}
-
-    def _copies(self, answers: Answers) -> dict[str, float]:
-        held_out = np.sort(self.held_out.ratio)
-        place = int(CALIBRATED * (len(held_out) - 1))
-        threshold = held_out[place]
-        close = int((answers.ratio <= threshold).sum())
-        near = int((held_out <= threshold).sum())
-        # A precedence test: among the closest of all, this few or fewer are held out.
-        chance = at_most(near - 1, close + near - 1, len(held_out), len(held_out) + len(answers.ratio))
+    def _published(self, rows: torch.Tensor) -> dict[str, float]:
+        """C_T, also with the roles exchanged, and AuthPct: figures without a limit."""
+        mine, real = float(self.seen.authentic(rows).mean()), self.authentic_real
         return {
-            "copy_rate": close / len(answers.ratio), "copy_rate_real": near / len(held_out),
-            "copy_threshold": float(threshold), "copy_rate_p": chance,
+            "c_t": self.cells.c_t(rows), "c_t_unseen": self.cells_unseen.c_t(rows),
+            "auth_pct": mine, "auth_pct_real": real, "auth_gap": mine - real,
         }  # fmt: skip
 
 
-def in_words(figures: dict[str, float], limits: Limits) -> tuple[list[str], bool]:
-    """Sentences for a person, and whether any figure is outside its limit by more than chance."""
-    level = limits.alpha / QUESTIONS
-    copied = figures["copy_rate"] > limits.max_copy_rate and figures["copy_rate_p"] < level
-    nearer = figures["c_t"] < limits.min_c_t and figures["c_t_p"] < level
-    unauthentic = figures["auth_gap"] < limits.min_auth_gap and figures["auth_gap_p"] < level
-    reasons = []
-    if copied:
-        reasons.append(
-            f"{figures['copy_rate']:.1%} of the samples are as close to a training image as the closest "
-            f"{figures['copy_rate_real']:.1%} of held-out real images (limit {limits.max_copy_rate:.1%})"
-        )
-    if unauthentic:
-        reasons.append(
-            f"{figures['auth_pct']:.1%} of the samples are farther from their nearest training image than that one is from the "
-            f"others, of held-out real images {figures['auth_pct_real']:.1%}: the gap {figures['auth_gap']:+.3f} is "
-            f"below {limits.min_auth_gap:+.3f}"
-        )
-    if nearer:
-        sentence = f"samples lie nearer to training images than held-out real images do: C_T {figures['c_t']:.1f} is below {limits.min_c_t:.1f}"
-        if not copied:
-            sentence += (
-                "; the copy rate is not raised, so samples smoother than real ones may be the cause, and not copies: "
-                f"{figures['train_share']:.0%} of them have a training image as their nearest real image, and "
-                f"{figures['train_share_expected']:.0%} would if none were preferred"
-            )
-        reasons.append(sentence)
-    return reasons, bool(reasons)
+def _counted(rows: torch.Tensor, seen: Answers) -> npt.NDArray[np.bool_]:
+    """Which samples (N, D) count: equal ones once, because they are no further draw, but every exact copy of a training image."""
+    first = np.unique(rows.numpy(), axis=0, return_index=True)[1]
+    counted: npt.NDArray[np.bool_] = seen.distance == 0
+    counted[first] = True
+    return counted

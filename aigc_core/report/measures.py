@@ -129,24 +129,28 @@ def bound_words(metrics: Metrics) -> str:
     )
 
 
-#: Figure of memorization.json to its name and the limit that it has to keep, by its name in `limits`.
+#: Figures of memorization.json: key, name, keys of what held-out images get in the samples' place and of what samples get with
+#: images never seen in the training images' place, and the limit that it has to stay below, by its name in `limits`.
 FIGURES = (
-    ("copy_rate", "copy rate", "copy_rate_real", "max_copy_rate", "at most"),
-    ("c_t", "C_T", None, "min_c_t", "at least"),
-    ("auth_gap", "authenticity gap", None, "min_auth_gap", "at least"),
+    ("copy_rate", "copy rate", "copy_rate_real", "copy_rate_unseen", "max_copy_rate"),
+    ("closest", "closer than any held-out image", None, "closest_unseen", "max_closest"),
+    ("preference", "preference for training images", None, None, "max_preference"),
+    ("c_t", "C_T", None, "c_t_unseen", None),
+    ("auth_pct", "authentic (AuthPct)", "auth_pct_real", None, None),
 )
 
 
 def memorization_rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The gate's figures as lines: name, observed, what held-out real images have, the limit."""
+    """The gate's figures as lines: name, observed, what held-out images get, with images never seen, the limit."""
     figures, limits = report["figures"], report["limits"]
     return [
         {
             "name": name,
             "observed": f"{figures[key]:.3f}",
             "real": f"{figures[real]:.3f}" if real in figures else "",
-            "limit": f"{word} {limits[limit]:g}" if limit in limits else "",
+            "unseen": f"{figures[unseen]:.3f}" if unseen in figures else "",
+            "limit": f"at most {limits[limit]:g}" if limit in limits else "none",
         }
-        for key, name, real, limit, word in FIGURES
+        for key, name, real, unseen, limit in FIGURES
         if key in figures
     ]

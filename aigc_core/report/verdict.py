@@ -18,7 +18,7 @@ SPREADS = 2.0
 #: Bounds of the three words of `grade`: distance over floor, share of the real coverage, accuracy lost.
 CLOSE = (1.5, 0.93, 0.03)
 RELATED = (3.0, 0.75, 0.10)
-#: Samples whose median distance to training images is below this share of the held-out images' may be copies.
+#: Samples whose median distance to training images is below this share of the held-out images' are copies, or smooth.
 COPY_RATIO = 0.8
 
 NAMES = {"gan": "GAN", "vae": "VAE"}
@@ -105,11 +105,7 @@ def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str,
         )
     for family in order:
         ratio = copy_ratio((details or {}).get(family, {}))
-        if ratio is not None and ratio < COPY_RATIO:
-            sentences.append(
-                f"Caution: the {name_of(family)}'s samples lie nearer to training images than real held-out images do "
-                f"({ratio:.2f} times as far); part of its good numbers may come from copying."
-            )
+        sentences += copy_words(family, evaluations[family], ratio)
     sentences.append(
         "Each family was trained once. How much another seed would change these numbers is not measured here."
     )
@@ -156,6 +152,28 @@ def compare(best: str, other: str, evaluations: Mapping[str, Metrics]) -> str:
     return f"The {name_of(other)} is behind in this run: {factor}, and {coverage_words(second)}."
 
 
+def copy_words(family: str, metrics: Metrics, ratio: float | None) -> list[str]:
+    """What the top of the page says of nearness to training images; nothing where there is none.
+
+    `ratio` is `copy_ratio`. Only the memorization gate tells copies from samples that are merely smooth.
+    """
+    name = name_of(family)
+    if withheld(metrics):
+        rates = (
+            f": {metrics['copy_rate']:.1%} of its samples are as close to a training image as a copy, and "
+            f"{metrics['copy_rate_unseen']:.1%} to a real image that it never saw"
+            if "copy_rate_unseen" in metrics
+            else ""
+        )
+        return [f"Caution: the {name} repeats training images{rates}; part of its good numbers may come from copying."]
+    if ratio is not None and ratio < COPY_RATIO:
+        return [
+            f"The {name}'s samples lie nearer to training images than real held-out images do ({ratio:.2f} times as far), but "
+            "the memorization gate found no copies: they are smoother or more typical than real images."
+        ]
+    return []
+
+
 def copy_ratio(facts: Mapping[str, float]) -> float | None:
     """Median distance of samples to their nearest training image, over that of held-out images; None if not known."""
     generated, held_out = facts.get("nearest_rms_generated"), facts.get("nearest_rms_held_out")
@@ -167,11 +185,11 @@ def release_words(passed: Mapping[str, bool]) -> str:
     out = [name_of(family) for family, good in passed.items() if not good]
     good = [name_of(family) for family, good in passed.items() if good]
     if not out:
-        return f"Released: {' and '.join(good)}; the memorization gate found their samples no closer to training images than held-out real images are."
+        return f"Released: {' and '.join(good)}; the memorization gate found no copies of training images among their samples."
     rest = f" {' and '.join(good)} passed." if good else ""
     return (
-        f"Not released: {' and '.join(out)}. The memorization gate found samples closer to training images than held-out real "
-        f"images are, which copying does, and over-smooth samples do; the reasons are under Copies or not.{rest}"
+        f"Not released: {' and '.join(out)}. The memorization gate found samples that are closer to training images than to real images "
+        f"never seen; the reasons are under Copies or not.{rest}"
     )
 
 

@@ -133,10 +133,12 @@ def _copies(config: Config, paths: Paths, out: Path, data: ImageSet) -> Memoriza
         return None
     device = str(pick_device(config.train.device))
     limits = Limits(**config.evaluate.memorization.model_dump())
-    witness = Witness(data.pixels.flatten(1), held.pixels.flatten(1), limits, config.seed, device)
+    witness = Witness(data.pixels, held.pixels, limits, config.seed, device)
     samples = load_model(out, device=device).sample(held.labels, config.seed + 1)
-    found = witness.judge(samples.flatten(1))
-    write_copies(out, found, limits, samples, data.pixels, data.ids, torch.from_numpy(found.answers.nearest))
+    found = witness.judge(samples)
+    write_copies(
+        out, found, limits, samples, data.pixels, data.ids, torch.from_numpy(found.answers.nearest), held_out=HELD
+    )
     return found
 
 
@@ -153,6 +155,6 @@ def _write_checks(folder: Path, passed: bool, observed: str) -> None:
         "warning",
         passed,
         observed,
-        "C_T, AuthPct and copy rate inside evaluate.memorization",
+        "copy rate, closest and preference inside evaluate.memorization",
     )
     write_json(folder / "checks.json", {"checks": [asdict(check)]})

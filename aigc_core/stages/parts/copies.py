@@ -26,22 +26,28 @@ def write_copies(
     ids: list[str],
     nearest: torch.Tensor,
     suffix: str = "",
+    *,
+    held_out: str = "test",
 ) -> None:
     """memorization{suffix}.json with verdict, figures, limits and the closest pairs, and their picture.
 
-    `nearest` (N,) is the place of each sample's nearest training image in `pixels` and `ids`.
+    `nearest` (N,) is the place of each sample's nearest training image in `pixels` and `ids`; `held_out` is the split that
+    stood for images never seen.
     """
     shown = found.closest(CLOSEST_SHOWN)
     places = nearest[torch.from_numpy(shown)]
     pairs = _pairs(found, shown, [ids[place] for place in places.tolist()])
-    verdict = {"passed": found.passed, "reasons": found.reasons, "figures": found.figures, "limits": vars(limits)}
+    verdict = {
+        "passed": found.passed, "reasons": found.reasons, "remarks": found.remarks, "figures": found.figures,
+        "limits": vars(limits), "held_out": held_out,
+    }  # fmt: skip
     write_json(folder / f"memorization{suffix}.json", {**verdict, "closest": pairs})
     picture = pair_grid(
         as_pictures(samples[torch.from_numpy(shown)]),
         as_pictures(pixels[places]),
         4,
         "sample",
-        "nearest training image; below: its id, rms difference of 255",
+        "nearest training image; below: its id, rms difference of 255 at the best shift, mirror and gain",
         [f"{pair['train_id'][:10]} {pair['rms']:.0f}" for pair in pairs],
     )
     save_png(picture, folder / f"closest{suffix}.png")

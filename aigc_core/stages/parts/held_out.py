@@ -8,12 +8,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from aigc_core.data.splits import unit_hash
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.quality.reasons import DUPLICATE_EXACT, DUPLICATE_NEAR, LEAK
 
 #: Verdicts that say which other row a row looks like.
 ALIKE = (DUPLICATE_EXACT, DUPLICATE_NEAR, LEAK)
+
+
+def brings_own_test(version: Version) -> bool:
+    """Whether the source brought test rows of its own, so that they need not be like the training rows.
+
+    A split by content gives the test rows the highest hashes; rows that were called `test` by their source have any.
+    """
+    highest, lowest = (
+        [
+            unit_hash(digest or row)
+            for digest, row in zip(*(rows[name].to_pylist() for name in ("content_hash", "id")), strict=True)
+        ]
+        for rows in (version.select("reference"), version.select("test"))
+    )
+    return bool(highest and lowest) and min(lowest) < max(highest)
 
 
 def independent_test_rows(version: Version, verdicts: Path) -> set[str]:

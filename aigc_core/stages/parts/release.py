@@ -77,7 +77,7 @@ def evaluation_checks(memorization: Mapping[str, Any], alarms: list[str]) -> dic
             "warning",
             bool(memorization["passed"]),
             "; ".join(reasons) or "nothing found",
-            "C_T, AuthPct and copy rate inside evaluate.memorization",
+            "copy rate, closest and preference inside evaluate.memorization",
         ),
         Check(
             "extractors_agree",

@@ -1,0 +1,70 @@
+"""From the memorization gate's figures to its verdict: limits, reasons and remarks as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+QUESTIONS = 3
+#: So many times as many samples have to be close to training images as to images never seen, for as many of those. Where many
+#: samples are close to both, because they are smooth, chance does not reach that.
+OVER = 2.0
+#: Below this C_T samples are nearer to real images than other real images are.
+SMOOTH = -3.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """See config.Memorization."""
+
+    alpha: float
+    max_copy_rate: float
+    max_closest: float
+    max_preference: float
+    cells: int
+
+
+def in_words(figures: Mapping[str, float], limits: Limits) -> list[str]:
+    """Sentences on each figure that is outside its limit by more than chance; empty where the model passed."""
+    level = limits.alpha / QUESTIONS
+    reasons = []
+    if (
+        figures["copy_rate"] > limits.max_copy_rate
+        and figures["copy_rate_p"] < level
+        and figures["copy_over_unseen"] > OVER
+    ):
+        reasons.append(
+            f"{figures['copy_rate']:.1%} of the samples are as close to a training image as the closest "
+            f"{figures['copy_rate_real']:.1%} of held-out real images (limit {limits.max_copy_rate:.1%}), while "
+            f"{figures['copy_rate_unseen']:.1%} are as close to a real image that the model never saw"
+        )
+    if (
+        figures["closest"] > limits.max_closest
+        and figures["closest_p"] < level
+        and figures["closest_over_unseen"] > OVER
+    ):
+        reasons.append(
+            f"{figures['closest']:.1%} of the samples are closer to a training image than any held-out real image is "
+            f"(limit {limits.max_closest:.1%}), while {figures['closest_unseen']:.1%} are that close to a real image that the model never saw"
+        )
+    if figures["preference"] > limits.max_preference and figures["preference_p"] < level:
+        reasons.append(
+            f"a training image is {figures['preference']:.1f} times as often the nearest real image of a sample as one that the "
+            f"model never saw (limit {limits.max_preference:g})"
+        )
+    return reasons
+
+
+def remarks(figures: Mapping[str, float], reasons: list[str]) -> list[str]:
+    """What is said beside a model that passed: where its samples are smooth, that this is poor and no copying."""
+    if reasons or figures["c_t"] >= SMOOTH:
+        return []
+    return [
+        f"The samples lie nearer to training images than held-out real images do (C_T {figures['c_t']:.1f}), and so they do to real images "
+        f"that the model never saw (C_T {figures['c_t_unseen']:.1f}): they are smoother or more typical than real images. That makes "
+        "them poor samples, and not copies."
+        if figures["c_t_unseen"] < SMOOTH / 2
+        else f"The samples lie nearer to training images than held-out real images do (C_T {figures['c_t']:.1f}; with images never seen "
+        f"{figures['c_t_unseen']:.1f}), but no more of them are close to one than chance explains: smooth samples do that, and "
+        "a model that leans on its training images without copying them."
+    ]
