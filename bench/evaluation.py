@@ -1,6 +1,13 @@
-"""Is the evaluation quick? Beside prdc and torch-fidelity on the same features, and beside a bare forward loop.
+"""Is the evaluation quick, and does it call real images real and equal models equal?
 
     python bench/evaluation.py [--rows 10000] [--dimensions 2048] [--images 2000]
+    python bench/evaluation.py floor|fd_inf|worst|clipped [--data digits mnist] [--trials N]
+    python bench/evaluation.py seeds [--data digits mnist] [--seeds 10] [--cells FILE]
+
+The first is about time, beside prdc and torch-fidelity on the same features, and beside a bare forward loop. Of the others
+`floor` counts real images that are called worse than real or below the floor, `fd_inf` looks at its interval, `worst` counts
+real images of which a worst class is named, `clipped` plants shares of bad samples, and `seeds` trains equal models. MNIST
+is read from --mnist (a folder with mnist/).
 
 Each side runs in a process of its own, so that its peak memory is its own; features are read from one file. Times are
 of the computation alone. Every pair of numbers has to agree within 0.001 relative, or the bench fails.
@@ -19,8 +26,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from blindness import publish
+from levels import ASKED, rows_of
 from rich.console import Console
 from rich.table import Table
+from seed_spread import collect
+from seed_spread import table as seeds_table
 
 from aigc_core.evaluation import metrics
 from aigc_core.evaluation.batches import batch_images
@@ -178,9 +189,35 @@ def throughput(images: int, console: Console) -> bool:
     return met
 
 
+def levels(what: str, chosen: argparse.Namespace) -> None:
+    """Print what is asked of each data set, and put it into the page."""
+    lines: list[str] = []
+    for data in chosen.data:
+        make_lines, usual = ASKED[what]
+        lines += [*make_lines(data, rows_of(data, chosen.mnist), chosen.trials or usual), ""]
+    publish(lines[:-1], what, chosen.write)
+
+
+def equal_models(chosen: argparse.Namespace) -> None:
+    """Train, print, and put the table into the page."""
+    found = {}
+    for data in chosen.data:
+        with tempfile.TemporaryDirectory() as folder:
+            cells = chosen.cells or Path(folder) / "cells.jsonl"
+            found[data] = collect(data, chosen.seeds, cells, Path(folder))
+    publish(seeds_table(found), "training seeds", chosen.write)
+
+
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["speed", *ASKED, "seeds"], default="speed")
+    parser.add_argument("--data", nargs="+", choices=["digits", "mnist"], default=["digits", "mnist"])
+    parser.add_argument("--trials", type=int, help="instead of the usual number")
+    parser.add_argument("--seeds", type=int, default=10, help="trainings of each family")
+    parser.add_argument("--cells", type=Path, help="keep finished trainings here, and go on from them")
+    parser.add_argument("--mnist", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/metrics.md")
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--dimensions", type=int, default=2048)
     parser.add_argument("--images", type=int, default=2_000)
@@ -189,6 +226,10 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.side:
         side(chosen.side, chosen.features)
+        return
+    if chosen.what != "speed":
+        torch.set_num_threads(1)
+        equal_models(chosen) if chosen.what == "seeds" else levels(chosen.what, chosen)
         return
     console = Console(width=150)
     met = throughput(chosen.images, console)
