@@ -1,7 +1,7 @@
 """Is the evaluation quick, and does it call real images real and equal models equal?
 
     python bench/evaluation.py [--rows 10000] [--dimensions 2048] [--images 2000]
-    python bench/evaluation.py floor|fd_inf|worst|clipped [--data digits mnist] [--trials N]
+    python bench/evaluation.py floor fd_inf worst clipped [--data digits mnist] [--trials N]
     python bench/evaluation.py seeds [--data digits mnist] [--seeds 10] [--cells FILE]
 
 The first is about time, beside prdc and torch-fidelity on the same features, and beside a bare forward loop. Of the others
@@ -189,13 +189,14 @@ def throughput(images: int, console: Console) -> bool:
     return met
 
 
-def levels(what: str, chosen: argparse.Namespace) -> None:
+def levels(chosen: argparse.Namespace) -> None:
     """Print what is asked of each data set, and put it into the page."""
-    lines: list[str] = []
-    for data in chosen.data:
-        make_lines, usual = ASKED[what]
-        lines += [*make_lines(data, rows_of(data, chosen.mnist), chosen.trials or usual), ""]
-    publish(lines[:-1], what, chosen.write)
+    asked = [name for name in chosen.what if name in ASKED]
+    for data in chosen.data if asked else ():
+        rows = rows_of(data, chosen.mnist)
+        for what in asked:
+            make_lines, usual = ASKED[what]
+            publish(make_lines(data, rows, chosen.trials or usual), f"{what} {data}", chosen.write)
 
 
 def equal_models(chosen: argparse.Namespace) -> None:
@@ -211,7 +212,7 @@ def equal_models(chosen: argparse.Namespace) -> None:
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["speed", *ASKED, "seeds"], default="speed")
+    parser.add_argument("what", nargs="*", choices=["speed", *ASKED, "seeds"], default="speed")
     parser.add_argument("--data", nargs="+", choices=["digits", "mnist"], default=["digits", "mnist"])
     parser.add_argument("--trials", type=int, help="instead of the usual number")
     parser.add_argument("--seeds", type=int, default=10, help="trainings of each family")
@@ -227,9 +228,11 @@ def main() -> None:
     if chosen.side:
         side(chosen.side, chosen.features)
         return
-    if chosen.what != "speed":
+    if "speed" not in chosen.what:
         torch.set_num_threads(1)
-        equal_models(chosen) if chosen.what == "seeds" else levels(chosen.what, chosen)
+        levels(chosen)
+        if "seeds" in chosen.what:
+            equal_models(chosen)
         return
     console = Console(width=150)
     met = throughput(chosen.images, console)

@@ -270,8 +270,8 @@ def _raw(real: np.ndarray, samples: np.ndarray, radii: np.ndarray) -> list[float
 
 #: What is asked, to (lines of its table, trials by default).
 ASKED: dict[str, tuple[Callable[[str, Rows, int], list[str]], int]] = {
-    "floor": (floors, 400),
-    "fd_inf": (extrapolated, 100),
-    "worst": (worst_classes, 200),
+    "floor": (floors, 300),
+    "fd_inf": (extrapolated, 60),
+    "worst": (worst_classes, 150),
     "clipped": (planted, 20),
 }

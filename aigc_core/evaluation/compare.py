@@ -160,7 +160,7 @@ class Yardstick:
         groups = self.setting.jackknife_groups
         intervals = self.panel.intervals(reading, features, self.panel.labels, groups) if groups else {}
         for name, value in reading.values.items():
-            found |= {name: self._told(name, value), m.real(name): self._told(name, floor.values[name])}
+            found |= {name: self._told(name, value), m.real(name): 1.0 if name in m.CLIPPED else floor.values[name]}
             if name in intervals:
                 ends = [self._told(name, end) for end in intervals[name]]
                 found[m.low(name)], found[m.high(name)] = m.within_range(name, ends[0], ends[1])
