@@ -207,7 +207,7 @@ def planted(data: str, rows: Rows, trials: int) -> list[str]:
     kinds, (n, pool) = strangers(rows), POOLS[data][-1]
     lines = [
         f"| {data}, n {n} of {pool:,} | value | {' | '.join(f'{share:.0%} bad' for share in SHARES)} | largest error | "
-        "moved by 5 % strangers, most |",
+        "moved by 5 % strangers: none bad, most |",
         "| --- | --- |" + " ---: |" * (len(SHARES) + 2),
     ]
     names = list(kinds)
@@ -221,8 +221,10 @@ def planted(data: str, rows: Rows, trials: int) -> list[str]:
             clean, dirty = mean[0, :, value], mean[1, :, value]
             cells = " | ".join(f"{one:.1f} ({sd:.1f})" for one, sd in zip(clean, spread[0, :, value], strict=True))
             wrong = float(np.abs(clean - 100 * (1 - np.array(SHARES))).max())
-            moved = float(np.abs(dirty - clean).max())
-            lines.append(f"| {kind} | {name} | {cells} | {wrong:.1f} | {moved:.1f} ({names[place - 1]}) |")
+            moved = np.abs(dirty - clean)
+            lines.append(
+                f"| {kind} | {name} | {cells} | {wrong:.1f} | {moved[0]:.1f}, {moved.max():.1f} ({names[place - 1]}) |"
+            )
     return lines
 
 

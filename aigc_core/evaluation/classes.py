@@ -41,7 +41,7 @@ def lines(classes: list[str], test_labels: npt.NDArray[np.int64], table: Mapping
 def worst(found: list[Line]) -> tuple[dict[str, str], dict[str, float]]:
     """By metric: the class with the largest gap (real minus generated), and that gap under its metric's name."""
     names, gaps = {}, {}
-    for metric, gap_name in GAPS.items():
+    for metric, gap_name in _gaps_of(found):
         line = max(found, key=lambda entry: _gap(entry, metric))
         names[metric], gaps[gap_name] = str(line["label"]), _gap(line, metric)
     return names, gaps
@@ -54,7 +54,7 @@ def worst_by_chance(classes: list[str], found: list[Line], table: Mapping[str, C
     set has a binomial share. p is known from as many images only: it is drawn from its posterior (Jeffreys), set by set.
     """
     chance, told = np.random.default_rng(seed), dict[str, float]()
-    for metric, gap_name in GAPS.items():
+    for metric, gap_name in _gaps_of(found):
         labels, _, _ = table[metric]
         real = np.array([float(line[m.real(metric)]) for line in found])
         counts = np.array([int((labels == classes.index(str(line["label"]))).sum()) for line in found])
@@ -62,6 +62,11 @@ def worst_by_chance(classes: list[str], found: list[Line], table: Mapping[str, C
         largest = (real - chance.binomial(counts, p) / counts).max(axis=1)
         told[m.real(gap_name)], told[m.limit(gap_name)] = float(largest.mean()), float(np.quantile(largest, 0.95))
     return told
+
+
+def _gaps_of(found: list[Line]) -> list[tuple[str, str]]:
+    """The metrics that the lines have, each with the name of its gap."""
+    return [(metric, gap_name) for metric, gap_name in GAPS.items() if metric in found[0]]
 
 
 def _gap(line: Line, metric: str) -> float:

@@ -33,12 +33,13 @@ def told_apart(first: Metrics, second: Metrics, families: tuple[str, str]) -> bo
     """Whether one training of each family is enough to say which of the two is nearer to real images by fd.
 
     Their log fd have to differ by more than `SPREADS` standard deviations of the difference of two trainings. A model's
-    own deviation is that between seeds, or that of n samples of it where that is larger, because there are few.
+    own deviation is that between seeds, or that of n samples of it where that is larger, because there are few: at least
+    the floor's over root 2, for the pool adds no more to the floor's variance than the samples do.
     """
     if min(first["fd"], second["fd"]) <= 0:
         return first["fd"] != second["fd"]
     spreads = [
-        max(seed_spread(family), metrics["fd_floor_std"] / max(metrics["fd"], metrics["fd_floor"]))
+        max(seed_spread(family), metrics["fd_floor_std"] / math.sqrt(2) / max(metrics["fd"], metrics["fd_floor"]))
         for family, metrics in zip(families, (first, second), strict=True)
     ]
     return abs(math.log(second["fd"] / first["fd"])) > SPREADS * math.hypot(*spreads)
