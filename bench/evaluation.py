@@ -37,6 +37,7 @@ from aigc_core.evaluation import metrics
 from aigc_core.evaluation.batches import batch_images
 from aigc_core.evaluation.classifier import Classifier, to_float
 from aigc_core.evaluation.features import Extractor, Recipe
+from aigc_core.paths import FAMILIES
 
 NEIGHBOURS = 5
 CLOSE = 1e-3
@@ -205,7 +206,7 @@ def equal_models(chosen: argparse.Namespace) -> None:
     for data in chosen.data:
         with tempfile.TemporaryDirectory() as folder:
             cells = chosen.cells or Path(folder) / "cells.jsonl"
-            found[data] = collect(data, chosen.seeds, cells, Path(folder))
+            found[data] = collect(data, chosen.families, chosen.seeds, cells, Path(folder))
     publish(seeds_table(found), "training seeds", chosen.write)
 
 
@@ -215,7 +216,8 @@ def main() -> None:
     parser.add_argument("what", nargs="*", choices=["speed", *ASKED, "seeds"], default="speed")
     parser.add_argument("--data", nargs="+", choices=["digits", "mnist"], default=["digits", "mnist"])
     parser.add_argument("--trials", type=int, help="instead of the usual number")
-    parser.add_argument("--seeds", type=int, default=10, help="trainings of each family")
+    parser.add_argument("--seeds", type=int, default=10, help="trainings of each family; at least 2")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=["gan", "vae"])
     parser.add_argument("--cells", type=Path, help="keep finished trainings here, and go on from them")
     parser.add_argument("--mnist", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/metrics.md")
