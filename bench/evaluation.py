@@ -1,6 +1,13 @@
-"""Is the evaluation quick? Beside prdc and torch-fidelity on the same features, and beside a bare forward loop.
+"""Is the evaluation quick, and does it call real images real and equal models equal?
 
     python bench/evaluation.py [--rows 10000] [--dimensions 2048] [--images 2000]
+    python bench/evaluation.py floor fd_inf worst clipped [--data digits mnist] [--trials N]
+    python bench/evaluation.py seeds [--data digits mnist] [--seeds 10] [--cells FILE]
+
+The first is about time, beside prdc and torch-fidelity on the same features, and beside a bare forward loop. Of the others
+`floor` counts real images that are called worse than real or below the floor, `fd_inf` looks at its interval, `worst` counts
+real images of which a worst class is named, `clipped` plants shares of bad samples, and `seeds` trains equal models. MNIST
+is read from --mnist (a folder with mnist/).
 
 Each side runs in a process of its own, so that its peak memory is its own; features are read from one file. Times are
 of the computation alone. Every pair of numbers has to agree within 0.001 relative, or the bench fails.
@@ -19,13 +26,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from blindness import publish
+from levels import ASKED, rows_of
 from rich.console import Console
 from rich.table import Table
+from seed_spread import collect
+from seed_spread import table as seeds_table
 
 from aigc_core.evaluation import metrics
 from aigc_core.evaluation.batches import batch_images
 from aigc_core.evaluation.classifier import Classifier, to_float
 from aigc_core.evaluation.features import Extractor, Recipe
+from aigc_core.paths import FAMILIES
 
 NEIGHBOURS = 5
 CLOSE = 1e-3
@@ -178,9 +190,37 @@ def throughput(images: int, console: Console) -> bool:
     return met
 
 
+def levels(chosen: argparse.Namespace) -> None:
+    """Print what is asked of each data set, and put it into the page."""
+    asked = [name for name in chosen.what if name in ASKED]
+    for data in chosen.data if asked else ():
+        rows = rows_of(data, chosen.mnist)
+        for what in asked:
+            make_lines, usual = ASKED[what]
+            publish(make_lines(data, rows, chosen.trials or usual), f"{what} {data}", chosen.write)
+
+
+def equal_models(chosen: argparse.Namespace) -> None:
+    """Train, print, and put the table into the page."""
+    found = {}
+    for data in chosen.data:
+        with tempfile.TemporaryDirectory() as folder:
+            cells = chosen.cells or Path(folder) / "cells.jsonl"
+            found[data] = collect(data, chosen.families, chosen.seeds, cells, Path(folder))
+    publish(seeds_table(found), "training seeds", chosen.write)
+
+
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=["speed", *ASKED, "seeds"], default="speed")
+    parser.add_argument("--data", nargs="+", choices=["digits", "mnist"], default=["digits", "mnist"])
+    parser.add_argument("--trials", type=int, help="instead of the usual number")
+    parser.add_argument("--seeds", type=int, default=10, help="trainings of each family; at least 2")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=["gan", "vae"])
+    parser.add_argument("--cells", type=Path, help="keep finished trainings here, and go on from them")
+    parser.add_argument("--mnist", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/metrics.md")
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--dimensions", type=int, default=2048)
     parser.add_argument("--images", type=int, default=2_000)
@@ -189,6 +229,12 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.side:
         side(chosen.side, chosen.features)
+        return
+    if "speed" not in chosen.what:
+        torch.set_num_threads(1)
+        levels(chosen)
+        if "seeds" in chosen.what:
+            equal_models(chosen)
         return
     console = Console(width=150)
     met = throughput(chosen.images, console)

@@ -66,6 +66,9 @@ def test_compare_prints_both_or_says_why_not(tmp_path, capsys):
     write(paths.evaluation_finetune("gan"), {"tuned": METRICS, "scratch": METRICS}, {**FACTS, "n": 300})
     result = compare_results(paths, "gan", "vae")
     assert "vae is 0.200 farther from real images than gan by fd, 1.00 times the floor" in result.summary
+    assert "Training seeds alone make such a difference" in result.summary
+    write(tmp_path / "far", {**METRICS, "fd": 40.0})
+    assert "larger than training seeds make" in compare_results(paths, "gan", str(tmp_path / "far")).summary
     assert "coverage" in capsys.readouterr().out
     assert compare_results(paths, "gan-tuned", "gan-scratch").metrics["fd"] == 0
     assert compare_results(paths, str(paths.evaluation("vae")), "gan").metrics["fd"] == pytest.approx(-0.2)

@@ -85,6 +85,10 @@ def test_an_honest_sampler_is_near_the_floor_and_a_collapsed_one_is_not(yardstic
     assert good.metrics["coverage"] > 0.85 * good.metrics["coverage_real"]
     assert bad.metrics["fd"] > 10 * good.metrics["fd"]
     assert bad.metrics["coverage"] < 0.5
+    assert bad.metrics["clipped_coverage"] == pytest.approx(1 / 3, abs=0.05), "a third of the classes is there"
+    assert bad.metrics["clipped_density"] > 0.9, "what is there is good"
+    assert min(good.metrics["clipped_density"], good.metrics["clipped_coverage"]) > 0.85
+    assert good.metrics["clipped_density_real"] == good.metrics["clipped_coverage_real"] == 1
     assert bad.metrics["cas"] < 0.6
     lines = {line["label"]: line for line in bad.per_class}
     assert lines["a"]["coverage"] > 0.6 > 0.3 > lines["b"]["coverage"]
@@ -95,10 +99,16 @@ def test_metrics_are_flat_numbers_and_repeat(yardstick):
     first, second = yardstick.judge(honest).metrics, yardstick.judge(honest).metrics
     assert first == second
     expected = {f"{name}{end}" for name in WITH_INTERVAL for end in ("", "_real", "_low", "_high")}
+<<<<<<< HEAD
     expected |= {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "coverage_gap_worst",
                  "cas_gap_worst", "agreement_gap_worst", "c_t", "auth_pct", "auth_pct_real", "auth_gap", "copy_rate",
                  "copy_rate_real", "copy_rate_unseen", "closest", "closest_unseen", "preference", "c_t_unseen",
                  "memorization_passed"}  # fmt: skip
+=======
+    gaps = {f"{name}_gap_worst{end}" for name in ("coverage", "cas", "agreement") for end in ("", "_real", "_limit")}
+    expected |= gaps | {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "c_t", "auth_pct", "auth_pct_real", "auth_gap", "copy_rate",
+                 "copy_rate_real", "memorization_passed"}  # fmt: skip
+>>>>>>> h4
     assert set(first) == expected
     assert first["n"] == 150
     assert all(isinstance(value, int | float) and np.isfinite(value) for value in first.values())
@@ -113,7 +123,11 @@ def test_the_class_that_is_served_worst_is_named(yardstick):
     found = yardstick.judge(drops_b)
     assert (found.worst["coverage"], found.worst["agreement"]) == ("b", "b")
     assert found.worst["cas"] in "ab", "what is drawn as a and called b teaches both wrongly"
-    assert found.metrics["agreement_gap_worst"] > 0.8
+    assert found.metrics["agreement_gap_worst"] > 0.8 > found.metrics["agreement_gap_worst_limit"]
+    good = yardstick.judge(honest).metrics
+    for name in ("coverage", "cas", "agreement"):
+        assert 0 <= good[f"{name}_gap_worst_real"] < good[f"{name}_gap_worst_limit"]
+    assert good["coverage_gap_worst"] <= good["coverage_gap_worst_limit"]
 
 
 def test_memorization_is_a_verdict_of_its_own(yardstick):

@@ -21,6 +21,10 @@ def cloud(seed, n=400, d=6, shift=0.0, scale=1.0):
     return chance.normal(size=(n, d)) @ np.diag(np.linspace(0.5, 1.5, d)) * scale + shift
 
 
+def subsets(labels):
+    return metrics.subset_orders(labels, 0)
+
+
 def exact(mean, covariance, n, seed):
     """n rows whose sample mean and covariance are exactly these."""
     raw = np.random.default_rng(seed).normal(size=(n, len(mean)))
@@ -65,7 +69,7 @@ def test_too_few_rows_are_refused_with_the_way_out():
     with pytest.raises(DataError, match=r"6 dimensions needs 60 images .* there are 59.*to 5"):
         metrics.frechet_distance(cloud(0, n=59), cloud(1))
     with pytest.raises(DataError, match="6 dimensions needs 60 images"):
-        metrics.FrechetDistance(cloud(0)).infinite(cloud(1, n=59), np.zeros(59, dtype=np.int64), 0)
+        metrics.FrechetDistance(cloud(0)).infinite(cloud(1, n=59), subsets(np.zeros(59, dtype=np.int64)))
     assert metrics.usable_dimensions(540, 32) == 32
     assert metrics.usable_dimensions(270, 32) == 27
     with pytest.raises(DataError, match="79 held-out images"):
@@ -76,8 +80,8 @@ def test_the_extrapolation_removes_what_the_number_of_images_adds():
     real = cloud(0, n=60_000, d=16)
     few = [cloud(seed, n=400, d=16) for seed in range(1, 9)]
     plain = np.mean([metrics.frechet_distance(real, rows) for rows in few])
-    one = np.zeros(400, dtype=np.int64)
-    infinite = np.mean([metrics.FrechetDistance(real).infinite(rows, one, 0) for rows in few])
+    orders = subsets(np.zeros(400, dtype=np.int64))
+    infinite = np.mean([metrics.FrechetDistance(real).infinite(rows, orders) for rows in few])
     assert plain > 0.15
     assert abs(infinite) < 0.2 * plain
 
@@ -86,8 +90,25 @@ def test_the_extrapolation_does_not_take_class_shares_for_distance():
     """Far classes in fixed shares: subsets with random shares would put the line hundreds below zero."""
     labels = np.repeat([0, 1, 2], 100)
     centres = np.array([0.0, 30.0, 60.0])[labels][:, None]
-    found = metrics.FrechetDistance(cloud(0, n=300) + centres).infinite(cloud(1, n=300) + centres, labels, 0)
+    found = metrics.FrechetDistance(cloud(0, n=300) + centres).infinite(cloud(1, n=300) + centres, subsets(labels))
     assert abs(found) < 0.5
+
+
+def test_the_interval_of_the_extrapolation_is_as_wide_as_other_samples_lie_apart():
+    """Subsets drawn anew for every part made it almost three times as wide."""
+    panel, labels = Panel(cloud(0, n=300), np.zeros(300, dtype=np.int64), 5, 0), np.zeros(200, dtype=np.int64)
+    group = balanced_groups(labels, 10, 0)
+    values, halves, middle = [], [], []
+    for seed in range(1, 41):
+        rows = cloud(seed, n=200, shift=0.3)
+        values.append(panel.fd.infinite(rows, subsets(labels)))
+        low, high = jackknife(values[-1], panel.without_groups(rows, labels, group, 10)["fd_inf"])
+        halves.append((high - low) / 2)
+        middle.append((low, high))
+    ratio = np.mean(halves) / (scipy.stats.t.ppf(0.975, 9) * np.std(values, ddof=1))
+    assert 0.75 < ratio < 1.6
+    inside = np.mean([low <= np.mean(values) <= high for low, high in middle])
+    assert inside >= 0.85
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [7, 7, 200]])
@@ -171,6 +192,58 @@ def test_a_dropped_mode_lowers_coverage_and_recall_and_leaves_density_and_precis
     assert one.density == pytest.approx(both.density, rel=0.15)
     assert one.precision == pytest.approx(both.precision, abs=0.05)
     assert metrics.recall(real, cloud(4, n=600), 5) < 0.55 < 0.85 < metrics.recall(real, whole, 5)
+
+
+def test_clipped_values_equal_their_definition_and_lose_nothing_to_a_stranger():
+    real, generated = cloud(0, n=70), cloud(1, n=50, shift=0.4)
+    distance = np.linalg.norm(real[:, None] - real[None], axis=-1)
+    radii = np.sort(distance, axis=1)[:, 5]
+    across = np.linalg.norm(generated[:, None] - real[None], axis=-1)
+    density = np.minimum((across <= np.minimum(radii, np.median(radii))).sum(1) / 5, 1).mean()
+    coverage = np.minimum((across <= radii).sum(0) / 5, 1).mean()
+    squared = metrics.neighbour_radii(real, 5)
+    assert metrics.clipped_density(real, generated, 5, squared) == pytest.approx(density)
+    assert metrics.density_coverage(real, generated, 5, squared).clipped_coverage == pytest.approx(coverage)
+    # One real image far away has a ball that holds everything.
+    strange = np.concatenate([real, real[:1] + 50])
+    wide = metrics.neighbour_radii(strange, 5)
+    far = cloud(2, n=50, shift=20)
+    assert metrics.density_coverage(strange, far, 5, wide).density > 0.19
+    assert metrics.clipped_density(strange, far, 5, wide) == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_clipped_values_are_the_planted_share_of_good_images(share):
+    real, n = cloud(0, n=400), 400
+    squared = metrics.neighbour_radii(real, 5)
+
+    def raw(rows):
+        found = metrics.density_coverage(real, rows, 5, squared)
+        return np.array([metrics.clipped_density(real, rows, 5, squared), found.clipped_coverage])
+
+    of_real = np.mean([raw(cloud(seed, n=n)) for seed in range(100, 110)], axis=0)
+    read = []
+    for seed in range(1, 11):
+        rows = cloud(seed, n=n)
+        rows[: n - round(share * n)] += 100
+        found = raw(rows)
+        read.append(
+            [metrics.density_share(found[0], of_real[0]), metrics.coverage_share(found[1], of_real[1], 5, n, n)]
+        )
+    assert np.mean(read, axis=0) == pytest.approx([share, share], abs=0.02)
+
+
+def test_a_share_is_never_negative_and_at_most_twice_what_real_images_have():
+    assert metrics.density_share(0.5, 0.4) == pytest.approx(1.25)
+    assert 1 < metrics.coverage_share(0.72, 0.7, 5, 90, 90) < 1.2
+    assert metrics.coverage_share(1.0, 0.7, 5, 90, 90) == 2
+    assert metrics.coverage_share(-0.1, 0.7, 5, 90, 90) == pytest.approx(0, abs=1e-6)
+    assert (
+        metrics.density_share(-0.1, 0.4)
+        == metrics.density_share(0.0, 0.0)
+        == metrics.coverage_share(0, 0, 5, 9, 9)
+        == 0
+    )
 
 
 def test_neighbours_need_enough_rows():
@@ -294,14 +367,19 @@ def test_leaving_a_group_out_says_what_a_new_look_at_the_rest_says(known, monkey
     rows = np.concatenate([cloud(1, n=60, shift=0.4), np.repeat(cloud(2, n=4), 5, axis=0)])
     panel, group = Panel(real, np.arange(90) % 2, 5, 0), balanced_groups(labels, 4, 0)
     found = panel.without_groups(rows, labels, group, 4)
+    orders = subsets(labels)
     for each in range(4):
         alone = panel.read(rows[group != each], labels[group != each]).values
         said = {name: values[each] for name, values in found.items()}
         for name in ("mmd", "kid"):
             assert said.pop(name) == pytest.approx(alone.pop(name), rel=1e-9)
+        kept = [order[group[order] != each] for order in orders]
+        alone["fd_inf"] = panel.fd.infinite(rows, kept, least=1)
         assert said == alone
     assert len(set(found["recall"])) > 1
     assert len(set(found["coverage"])) > 1
+    assert len(set(found["clipped_density"])) > 1
+    assert len(set(found["clipped_coverage"])) > 1
 
 
 def test_too_few_images_without_a_group_are_refused():
@@ -325,13 +403,25 @@ def test_the_floor_is_what_real_data_gets():
     panel = Panel(test, few, 5, 0)
     floor = real_floor(panel, train, many, draws=8, seed=0)
     assert 0 < floor.fd < metrics.frechet_distance(test, cloud(2, n=300, shift=0.5))
-    assert 0 < floor.fd_std < floor.fd
+    assert 0 < floor.spread["fd"] < floor.fd_std < floor.fd
+    assert floor.pool == 900
     assert floor.coverage > 0.9
     assert floor.covered.mean() == pytest.approx(floor.coverage)
     assert floor.density == pytest.approx(1, abs=0.15)
     assert set(floor.values) == set(metrics.ON_FEATURES) == set(floor.spread)
     assert floor.values["diversity"] == pytest.approx(metrics.diversity(test, few, panel.within), rel=0.1)
     assert floor.values == real_floor(panel, train, many, draws=8, seed=0).values
+
+
+def test_a_pool_that_is_one_draw_leaves_the_floor_its_chance():
+    """Every draw is the same then, and the spread over draws 0: real images would be called worse than real."""
+    test, labels = cloud(1, n=300), np.zeros(300, dtype=np.int64)
+    panel = Panel(test, labels, 5, 0)
+    floor = real_floor(panel, cloud(0, n=300), labels, draws=4, seed=0)
+    assert floor.spread["fd"] == pytest.approx(0, abs=1e-9)
+    fresh = np.array([panel.fd(cloud(seed, n=300)) for seed in range(2, 42)])
+    assert 0.7 * np.std(fresh) < floor.fd_std / np.sqrt(2) < 2 * np.std(fresh)
+    assert np.mean(np.abs(fresh - floor.fd) > 2 * floor.fd_std) < 0.1
 
 
 def test_a_draw_has_the_labels_of_the_test_images():

@@ -1,6 +1,7 @@
 """The page: complete, self-contained, the same bytes for the same outs, and no bolder than its numbers."""
 
 import json
+import math
 import re
 import struct
 from html.parser import HTMLParser
@@ -25,12 +26,12 @@ from aigc_core.records import (
     TRUTH_SCHEMA,
     VERDICT_SCHEMA,
 )
-from aigc_core.report import curves, facts, groups, page, verdict
+from aigc_core.report import curves, facts, groups, measures, page, seeds, verdict
 from aigc_core.stages.report import gather, report
 
 METRICS = {
     "fd": 0.40, "fd_floor": 0.35, "fd_floor_std": 0.03, "fd_over_floor": 0.40 / 0.35, "fd_real": 0.35, "fd_dimensions": 32,
-    "fd_low": 0.36, "fd_high": 0.45, "coverage_gap_worst": 0.31, "coverage": 0.90, "coverage_real": 0.95, "density": 1.0, "density_real": 1.0, "cas": 0.94, "cas_real": 0.96, "n": 500,
+    "fd_low": 0.36, "fd_high": 0.45, "coverage_gap_worst": 0.31, "coverage_gap_worst_limit": 0.084, "coverage": 0.90, "coverage_real": 0.95, "density": 1.0, "density_real": 1.0, "cas": 0.94, "cas_real": 0.96, "n": 500,
 }  # fmt: skip
 
 
@@ -178,7 +179,7 @@ def write_outs(paths):
         write_json(
             details / "facts.json",
             {"reference_hash": "r" * 64, "nearest_rms_generated": 20.0, "nearest_rms_held_out": 21.0,
-             "worst_class": {"coverage": "b<"}},
+             "worst_class": {"coverage": "b<"}, "train_rows": 900},
         )  # fmt: skip
         write_beside(details, family)
         (details / "per_class.csv").write_text("label,test_rows,coverage\nb<,12,0.91666\n")
@@ -313,7 +314,8 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     assert "VAE: pixel_pca &lt;hardly&gt; sees it." in text
     assert "pixel_pca ranks VAE before GAN, the domain extractor the other way round" in text
     assert "0.360 to 0.450" in text
-    assert "Served worst: class b&lt; by coverage (31 points below real images of it)." in text
+    assert "Served worst: class b&lt; by coverage (31 points below real images of it; by chance" in text
+    assert "The 900 training images are too few" in text
     assert "moves with n" in text
     assert text.count("x/1.png") == len(FAMILIES), "the nearest only, of each way"
     assert "distance, extrapolated" not in text, "a measure that was not taken has no row"
@@ -513,12 +515,50 @@ def test_the_worst_measure_sets_the_word(changes, word):
     assert verdict.grade(metrics(**changes)) == word
 
 
-def test_families_that_are_too_close_are_not_ranked():
-    near = verdict.judge({"gan": metrics(fd=0.40), "vae": metrics(fd=0.45)})
+def apart(families, spreads):
+    """A factor between two distances, in standard deviations of the difference of two trainings."""
+    return math.exp(spreads * math.hypot(*(seeds.seed_spread(family) for family in families)))
+
+
+def test_families_that_training_seeds_could_bring_so_far_apart_are_not_ranked():
+    factor = apart(("gan", "vae"), 1.9)
+    assert 0.40 * factor - 0.40 > 2 * METRICS["fd_floor_std"], "the floor's spread alone would rank them"
+    near = verdict.judge({"gan": metrics(fd=0.40), "vae": metrics(fd=0.40 * factor)})
     assert any("too close for one run to rank" in sentence for sentence in near.sentences)
-    clear = verdict.judge({"gan": metrics(fd=0.90), "vae": metrics(fd=0.45)})
+    clear = verdict.judge({"gan": metrics(fd=0.40 * apart(("gan", "vae"), 2.1)), "vae": metrics(fd=0.40)})
     assert clear.headline.startswith("The VAE")
     assert any("The GAN is behind in this run" in sentence for sentence in clear.sentences)
+
+
+def test_few_samples_widen_what_one_training_can_tell():
+    first, second = metrics(fd=0.40, fd_floor_std=0.0), metrics(fd=0.40 * apart(("gan", "gan"), 2.1), fd_floor_std=0.0)
+    assert seeds.told_apart(first, second, ("gan", "gan"))
+    few = {"fd_floor_std": 3 * seeds.seed_spread("gan") * 0.40}
+    assert not seeds.told_apart({**first, **few}, {**second, **few}, ("gan", "gan"))
+    assert not seeds.told_apart(first, first, ("gan", "gan"))
+    assert seeds.told_apart({**first, "fd": 0.0}, second, ("gan", "gan"))
+
+
+def test_an_unknown_family_has_the_widest_spread_between_seeds():
+    assert seeds.seed_spread("other") == max(seeds.SEED_SPREAD.values())
+    low, high = seeds.seed_range("gan", METRICS)
+    assert low * high == pytest.approx(METRICS["fd_over_floor"] ** 2)
+    assert f"{low:.2f} to {high:.2f}" in verdict.judge({"gan": METRICS}).headline
+
+
+def test_a_small_pool_is_named_with_the_way_out():
+    assert verdict.pool_words(METRICS, 1000) == ""
+    said = verdict.pool_words(METRICS, 999)
+    assert "999" in said
+    assert "evaluate.max_samples: 499" in said
+
+
+def test_a_worst_class_is_named_only_where_real_images_do_not_get_there():
+    worst = {"coverage": "b"}
+    assert "class b" in measures.worst_words(METRICS, worst)
+    usual = measures.worst_words(metrics(coverage_gap_worst=0.08), worst)
+    assert usual.startswith("No class stands out")
+    assert measures.worst_words(METRICS, {}) == ""
 
 
 def test_accuracy_within_what_the_test_images_can_tell_is_called_that():
@@ -542,11 +582,12 @@ def test_only_what_the_gate_withheld_is_a_caution_and_smooth_samples_are_called_
     assert "times as far" not in " ".join(verdict.judge({"gan": METRICS}, far).sentences)
 
 
-def test_finetuning_is_a_gain_only_outside_the_spread():
-    assert "no difference" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=0.43))
-    assert "pre-training helped" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=0.90, cas=0.8))
-    assert "pre-training hurt" in verdict.judge_finetune("gan", metrics(fd=0.90, cas=0.8), metrics(fd=0.40))
-    assert "the other way" in verdict.judge_finetune("gan", metrics(fd=0.40, cas=0.7), metrics(fd=0.90, cas=0.9))
+def test_finetuning_is_a_gain_only_outside_the_spread_between_seeds():
+    near, far = 0.40 * apart(("gan", "gan"), 1.9), 0.40 * apart(("gan", "gan"), 2.1)
+    assert "no difference" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=near))
+    assert "pre-training helped" in verdict.judge_finetune("gan", metrics(fd=0.40), metrics(fd=far, cas=0.8))
+    assert "pre-training hurt" in verdict.judge_finetune("gan", metrics(fd=far, cas=0.8), metrics(fd=0.40))
+    assert "the other way" in verdict.judge_finetune("gan", metrics(fd=0.40, cas=0.7), metrics(fd=far, cas=0.9))
 
 
 def test_the_release_is_told_in_one_sentence():

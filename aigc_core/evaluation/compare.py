@@ -166,11 +166,18 @@ class Yardstick:
         groups = self.setting.jackknife_groups
         intervals = self.panel.intervals(reading, features, self.panel.labels, groups) if groups else {}
         for name, value in reading.values.items():
-            found |= {name: value, m.real(name): floor.values[name]}
+            found |= {name: self._told(name, value), m.real(name): 1.0 if name in m.CLIPPED else floor.values[name]}
             if name in intervals:
-                found[m.low(name)], found[m.high(name)] = m.within_range(name, *intervals[name])
+                ends = [self._told(name, end) for end in intervals[name]]
+                found[m.low(name)], found[m.high(name)] = m.within_range(name, ends[0], ends[1])
         over = found[m.FD] / max(floor.fd, 1e-12)
         return found | {m.FD_FLOOR: floor.fd, m.FD_FLOOR_STD: floor.fd_std, m.FD_OVER_FLOOR: over}
+
+    def _told(self, name: str, value: float) -> float:
+        """A value as it is told: the clipped ones as shares of good images, by what real images have."""
+        if name not in m.CLIPPED:
+            return value
+        return self.panel.share_of_good(name, value, self.floor.values[name], self.n)
 
     def _by_label(
         self, sampler: Sampler | None, samples: torch.Tensor, reading: Reading
@@ -188,7 +195,8 @@ class Yardstick:
         agreement = self._agreement(samples, self.test_labels)
         table[m.AGREEMENT] = (chosen, agreement, self.agreement_real)
         lines = by_class.lines(self.real.classes, whole, table)
-        worst, gaps = by_class.worst(lines) if sampler is not None else ({}, {})
+        worst, gaps = by_class.worst(lines)
+        gaps |= by_class.worst_by_chance(self.real.classes, lines, table, self.setting.seed)
         shares |= _share(m.AGREEMENT, agreement, self.agreement_real)
         return {**shares, **gaps}, lines, worst
 

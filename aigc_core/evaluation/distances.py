@@ -5,7 +5,7 @@ Legend: N = real images, M = generated images, d = feature dimensions. Arrays ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 
 import numpy as np
@@ -28,6 +28,7 @@ MEDIAN_ROWS = 1000
 
 #: Inner products (p, q), squared norms (p, 1) and (1, q), to kernel values (p, q) in the inner products' place.
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Order = npt.NDArray[np.int64]
 
 
 def usable_dimensions(n: int, dimensions: int) -> int:
@@ -65,20 +66,19 @@ class FrechetDistance:
         self._refuse_few(len(generated), least)
         return self._to(Moments.of(generated))
 
-    def infinite(
-        self, generated: Array, labels: npt.NDArray[np.int64], seed: int, *, least: int = ROWS_PER_DIMENSION
-    ) -> float:
+    def infinite(self, generated: Array, orders: Sequence[Order], *, least: int = ROWS_PER_DIMENSION) -> float:
         """The distance at infinitely many generated images, by a line over 1/M; may fall below 0 by noise.
 
         Chong & Forsyth 2020, algorithm 1, with random subsets of M/2 to M images, always against all real images:
-        what the finite number of real images adds stays in it. Subsets keep the class shares, by labels (M,): images
-        of a class that is there too often by chance would grow the distance of small subsets alone, and tilt the
-        line. Raises DataError for N or M < `least` d.
+        what the finite number of real images adds stays in it. Each of the `orders` of M rows of `generated` gives one
+        subset, its beginning; see `subset_orders`. Raises DataError for N or M < `least` d.
         """
-        self._refuse_few(len(generated), least)
-        chance = np.random.default_rng(seed)
-        sizes = np.linspace(len(generated) // 2, len(generated), SIZES).astype(np.int64)
-        values = [self._to(Moments.of(generated[balanced_order(labels, chance)[:size]])) for size in sizes.tolist()]
+        count = len(orders[0])
+        self._refuse_few(count, least)
+        sizes = np.linspace(count // 2, count, len(orders)).astype(np.int64)
+        values = [
+            self._to(Moments.of(generated[order[:size]])) for order, size in zip(orders, sizes.tolist(), strict=True)
+        ]
         return float(np.polyfit(1 / sizes, values, 1)[1])
 
     def _refuse_few(self, generated: int, least: int) -> None:
@@ -94,6 +94,16 @@ class FrechetDistance:
         cross = np.sqrt(np.clip(np.linalg.eigvalsh(self.root @ other.covariance @ self.root), 0, None)).sum()
         total = np.trace(self.real.covariance) + np.trace(other.covariance)
         return max(0.0, float(gap @ gap + total - 2 * cross))
+
+
+def subset_orders(labels: npt.NDArray[np.int64], seed: int) -> list[Order]:
+    """`SIZES` random orders (M,) of the images with these labels (M,), for `FrechetDistance.infinite`.
+
+    Every beginning keeps the class shares: images of a class that is there too often by chance would grow the distance
+    of small subsets alone, and tilt the line.
+    """
+    chance = np.random.default_rng(seed)
+    return [balanced_order(labels, chance) for _ in range(SIZES)]
 
 
 def matrix_root(matrix: Array) -> Array:

@@ -1,7 +1,11 @@
-"""What real data gets: the same measures with real training images in the generated images' place, at the same n."""
+"""What real data gets: the same measures with real training images in the generated images' place, at the same n.
+
+Legend: n = test images, N = training images (the pool), d = feature dimensions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,26 +13,33 @@ import numpy.typing as npt
 from rich.progress import track
 
 from aigc_core.evaluation import metrics as m
+from aigc_core.evaluation.intervals import balanced_groups, jackknife_spread
 from aigc_core.evaluation.panel import Labels, Panel
+
+#: From a pool of at least this many times n, by at least this many draws, the spread over draws is used.
+WIDE_POOL, MANY_DRAWS = 1.5, 10
+#: Parts of a draw that are left out in turn, and draws that are looked at in that way, where it is not.
+GROUPS, DRAWS = 20, 5
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Mean and spread over the draws by metric, and how often each test image (n,) was covered, in [0, 1]."""
+    """Mean and spread over the draws by metric, and how often each test image (n,) was covered, in [0, 1].
+
+    `fd_std` is by how much the distance of n fresh real images differs from the floor, as a standard deviation. `pool`
+    is N.
+    """
 
     values: dict[str, float]
     spread: dict[str, float]
     covered: m.Array
+    fd_std: float
+    pool: int
 
     @property
     def fd(self) -> float:
         """The mean distance between two sets of real images."""
         return self.values[m.FD]
-
-    @property
-    def fd_std(self) -> float:
-        """Its standard deviation over the draws."""
-        return self.spread[m.FD]
 
     @property
     def coverage(self) -> float:
@@ -46,20 +57,39 @@ def real_floor(panel: Panel, train: m.Array, train_labels: Labels, *, draws: int
 
     A draw is without replacement and has the labels of the test images, as samples of a model have; otherwise the
     floor would also pay for class shares that differ by chance, and a model would not. Where a class has too few
-    training rows, other rows fill its place. The training features must hold at least n rows. The spread is that
-    of the draws alone, with the test images and the pool fixed: of other pools it would be wider.
+    training rows, other rows fill its place. The training features must hold at least n rows. `spread` is that
+    of the draws alone, with the test images and the pool fixed; draws overlap, so that fresh images differ by more.
     """
     chance = np.random.default_rng(seed)
-    readings = []
-    for _ in track(range(draws), "what real images get", transient=True):
-        chosen = matching_draw(train_labels, panel.labels, chance)
-        readings.append(panel.read(train[chosen], train_labels[chosen]))
+    chosen = [matching_draw(train_labels, panel.labels, chance) for _ in range(draws)]
+    readings = [
+        panel.read(train[rows], train_labels[rows]) for rows in track(chosen, "what real images get", transient=True)
+    ]
     table = {name: [reading.values[name] for reading in readings] for name in m.ON_FEATURES}
     return Floor(
         {name: float(np.mean(values)) for name, values in table.items()},
         {name: float(np.std(values)) for name, values in table.items()},
         np.mean([reading.covered for reading in readings], axis=0),
+        fresh_spread(panel, [train[rows] for rows in chosen], table[m.FD], len(train)),
+        len(train),
     )
+
+
+def fresh_spread(panel: Panel, draws: Sequence[m.Array], distances: Sequence[float], pool: int) -> float:
+    """The standard deviation of (distance of n fresh real images) - (mean distance of the draws (n, d) from a pool of N).
+
+    The spread s over draws is too small: two draws from one pool have n/N of their images in common. With v the
+    variance of fresh images' distance, s^2 is about v (1 - n/N), and the pool's own mean has about v n/N, because it is
+    one set of N images: s^2 (1 + n/N) / (1 - n/N). Towards n = N nothing is left of s; there v is taken from the
+    jackknife of a draw, which is up to four times too large.
+    """
+    share = len(panel.labels) / pool
+    if pool >= WIDE_POOL * len(panel.labels) and len(draws) >= MANY_DRAWS:
+        return float(np.std(distances, ddof=1) * np.sqrt((1 + share) / (1 - share)))
+    groups = balanced_groups(panel.labels, GROUPS, panel.seed)
+    parts = [[panel.fd(rows[groups != each], least=1) for each in range(GROUPS)] for rows in draws[:DRAWS]]
+    variance = float(np.mean([jackknife_spread(values) ** 2 for values in parts]))
+    return float(np.sqrt(variance * (1 + share)))
 
 
 def matching_draw(pool: Labels, wanted: Labels, chance: np.random.Generator) -> npt.NDArray[np.int64]:

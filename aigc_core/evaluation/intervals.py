@@ -34,19 +34,25 @@ def balanced_order(labels: npt.NDArray[np.int64], chance: np.random.Generator) -
 
 
 def jackknife(estimate: float, left_out: npt.ArrayLike) -> tuple[float, float]:
-    """The 95 % interval around `estimate` by the delete-a-group jackknife.
+    """The 95 % interval around `estimate` by the delete-a-group jackknife: t distribution with G - 1 degrees of freedom.
 
-    `left_out` (G,) holds the value without each group in turn. Variance (G - 1)/G sum (v_g - mean)^2, Kott 2001 eq. (2)
-    after Quenouille and Tukey, t distribution with G - 1 degrees of freedom. The values are shifted by having fewer samples, all
-    alike, which is why they are centred on their own mean. Raises ValueError for fewer than two groups.
+    `left_out` (G,) holds the value without each group in turn. Raises ValueError for fewer than two groups.
+    """
+    reach = float(special.stdtrit(np.size(left_out) - 1, 0.5 + LEVEL / 2)) * jackknife_spread(left_out)
+    return estimate - reach, estimate + reach
+
+
+def jackknife_spread(left_out: npt.ArrayLike) -> float:
+    """The standard deviation of a value over other samples, from the values (G,) without each group in turn.
+
+    Variance (G - 1)/G sum (v_g - mean)^2, Kott 2001 eq. (2) after Quenouille and Tukey. The values are shifted by having
+    fewer samples, all alike, which is why they are centred on their own mean. Raises ValueError for fewer than two groups.
     """
     values: Array = np.asarray(left_out, dtype=np.float64)
     count = len(values)
     if count < 2:
         raise ValueError(f"a jackknife needs two groups and there is {count}")
-    spread = float(np.sqrt((count - 1) / count * np.square(values - values.mean()).sum()))
-    reach = float(special.stdtrit(count - 1, 0.5 + LEVEL / 2)) * spread
-    return estimate - reach, estimate + reach
+    return float(np.sqrt((count - 1) / count * np.square(values - values.mean()).sum()))
 
 
 def share_interval(share: float, count: int) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aigc_core.evaluation.neighbours import Array, Index, inside_balls, nearest_rows
-from aigc_core.evaluation.support import Support, neighbour_radii, refuse_few
+from aigc_core.evaluation.support import Support, clipped_radii, full, neighbour_radii, refuse_few
 
 #: Neighbours that are known of each image, as a multiple of k: with so many, k of them are nearly always kept.
 KNOWN = 3
@@ -35,8 +35,17 @@ def supports(
         covered = whole > hit.by_ball
         density = (balls - int(hit.by_point.sum())) / (neighbours * left)
         precision = (real_ones - np.count_nonzero(hit.by_point)) / left
-        found.append(Support(density, float(covered.mean()), precision, covered))
+        clipped = float(full(whole - hit.by_ball, neighbours).mean())
+        found.append(Support(density, float(covered.mean()), precision, covered, clipped))
     return found
+
+
+def clipped_densities(
+    real: Array, generated: Array, neighbours: int, radii: Array, group: Index, groups: int, *, device: str = "cpu"
+) -> list[float]:
+    """`clipped_density` of generated images (M, d) without each of G groups; group (M,), radii (N,) of the real."""
+    shares = full(inside_balls(generated, real, clipped_radii(radii), device=device).by_point, neighbours)
+    return [float(shares[group != each].mean()) for each in range(groups)]
 
 
 def recalls(

@@ -13,12 +13,21 @@ from aigc_core.evaluation.distances import (
     cubic_kernel,
     frechet_distance,
     rbf_kernel,
+    subset_orders,
     usable_dimensions,
 )
 from aigc_core.evaluation.diversity import diversity, vendi_score
 from aigc_core.evaluation.neighbours import inside_balls, nearest_rows
 from aigc_core.evaluation.statistics import Array, Moments
-from aigc_core.evaluation.support import Support, density_coverage, neighbour_radii, recall
+from aigc_core.evaluation.support import (
+    Support,
+    clipped_density,
+    coverage_share,
+    density_coverage,
+    density_share,
+    neighbour_radii,
+    recall,
+)
 
 FD = "fd"
 FD_FLOOR = "fd_floor"
@@ -32,10 +41,13 @@ PRECISION = "precision"
 RECALL = "recall"
 COVERAGE = "coverage"
 DENSITY = "density"
+CLIPPED_DENSITY = "clipped_density"
+CLIPPED_COVERAGE = "clipped_coverage"
 DIVERSITY = "diversity"
 AGREEMENT = "agreement"
 CAS = "cas"
-#: Real minus generated, of the class that is served worst.
+#: Real minus generated, of the class that is served worst. NAME_real and NAME_limit are the mean and the upper 95 % of
+#: the same maximum over classes where the images are real: the largest of several chances is never 0.
 COVERAGE_GAP = "coverage_gap_worst"
 AGREEMENT_GAP = "agreement_gap_worst"
 CAS_GAP = "cas_gap_worst"
@@ -46,8 +58,10 @@ COPY_RATE = "copy_rate"
 MEMORIZATION_PASSED = "memorization_passed"
 N = "n"
 
+#: Raw from `Panel`, and as shares of good images where they are told.
+CLIPPED = (CLIPPED_DENSITY, CLIPPED_COVERAGE)
 #: Measured on feature arrays alone, in the order in which they are told.
-ON_FEATURES = (FD, FD_INF, MMD, KID, PRECISION, RECALL, DENSITY, COVERAGE, DIVERSITY)
+ON_FEATURES = (FD, FD_INF, MMD, KID, PRECISION, RECALL, DENSITY, COVERAGE, CLIPPED_DENSITY, CLIPPED_COVERAGE, DIVERSITY)
 #: With value, real value and interval.
 WITH_INTERVAL = (*ON_FEATURES, AGREEMENT, CAS)
 
@@ -62,6 +76,11 @@ def real(name: str) -> str:
     return f"{name}_real"
 
 
+def limit(name: str) -> str:
+    """Name of what real images exceed by chance in one case of twenty."""
+    return f"{name}_limit"
+
+
 def low(name: str) -> str:
     """Name of the lower end of the interval."""
     return f"{name}_low"
@@ -73,7 +92,7 @@ def high(name: str) -> str:
 
 
 #: Values that can be neither below 0 nor, of shares, above 1; the others have no bounds.
-NOT_NEGATIVE = (FD, DENSITY, DIVERSITY)
+NOT_NEGATIVE = (FD, DENSITY, *CLIPPED, DIVERSITY)
 SHARES = (PRECISION, RECALL, COVERAGE)
 
 
@@ -90,8 +109,11 @@ __all__ = [
     "KernelDistance",
     "Moments",
     "Support",
+    "clipped_density",
+    "coverage_share",
     "cubic_kernel",
     "density_coverage",
+    "density_share",
     "diversity",
     "frechet_distance",
     "inside_balls",
@@ -99,6 +121,7 @@ __all__ = [
     "neighbour_radii",
     "rbf_kernel",
     "recall",
+    "subset_orders",
     "usable_dimensions",
     "vendi_score",
 ]

@@ -5,6 +5,7 @@ Legend: N = held-out images, M = images held against them, d = feature dimension
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,10 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reading:
-    """Values by name (`metrics.ON_FEATURES`), and which held-out images (N,) are covered."""
+    """Values by name (`metrics.ON_FEATURES`), and which held-out images (N,) are covered.
+
+    The two clipped values are raw, not yet calibrated by what real images get.
+    """
 
     values: dict[str, float]
     covered: npt.NDArray[np.bool_]
@@ -42,13 +46,17 @@ class Panel:
     def read(self, features: m.Array, labels: Labels) -> Reading:
         """Hold images (M, d) with labels (M,) against the held-out ones. Raises DataError for M < 10 d."""
         support = m.density_coverage(self.features, features, self.neighbours, self.radii, device=self.device)
-        values = self._one_by_one(features, labels, m.ROWS_PER_DIMENSION) | {
+        clipped = m.clipped_density(self.features, features, self.neighbours, self.radii, device=self.device)
+        orders = m.subset_orders(labels, self.seed)
+        values = self._one_by_one(features, labels, np.arange(len(labels)), orders, m.ROWS_PER_DIMENSION) | {
             m.MMD: self.mmd(features),
             m.KID: self.kid(features),
             m.PRECISION: support.precision,
             m.RECALL: m.recall(self.features, features, self.neighbours, device=self.device),
             m.DENSITY: support.density,
             m.COVERAGE: support.coverage,
+            m.CLIPPED_DENSITY: clipped,
+            m.CLIPPED_COVERAGE: support.clipped_coverage,
         }
         return Reading({name: values[name] for name in m.ON_FEATURES}, support.covered)
 
@@ -59,8 +67,18 @@ class Panel:
         parts = self.without_groups(features, labels, balanced_groups(labels, groups, self.seed), groups)
         return {name: jackknife(value, parts[name]) for name, value in reading.values.items()}
 
+    def share_of_good(self, name: str, raw: float, of_real: float, count: int) -> float:
+        """A clipped value of `count` images as a share of good images (real ones have 1), by what real images have."""
+        if name == m.CLIPPED_DENSITY:
+            return m.density_share(raw, of_real)
+        return m.coverage_share(raw, of_real, self.neighbours, len(self.features), count)
+
     def without_groups(self, features: m.Array, labels: Labels, group: Labels, groups: int) -> dict[str, list[float]]:
-        """By name, what `read` would say of images (M, d) without each of G groups (M,) in turn."""
+        """By name, what `read` would say of images (M, d) without each of G groups (M,) in turn.
+
+        `fd_inf` keeps the subsets of the whole, each without the group: subsets that were drawn anew for every part
+        would add their own chance, which a jackknife multiplies by G - 1.
+        """
         at, device = (features, group, groups), self.device
         supports = left_out.supports(self.features, features, self.neighbours, self.radii, group, groups, device=device)
         found = {
@@ -70,22 +88,31 @@ class Panel:
             m.RECALL: left_out.recalls(self.features, features, self.neighbours, group, groups, device=device),
             m.DENSITY: [support.density for support in supports],
             m.COVERAGE: [support.coverage for support in supports],
+            m.CLIPPED_DENSITY: left_out.clipped_densities(
+                self.features, features, self.neighbours, self.radii, group, groups, device=device
+            ),
+            m.CLIPPED_COVERAGE: [support.clipped_coverage for support in supports],
         }
+        orders = m.subset_orders(labels, self.seed)
         rest = [
-            self._one_by_one(features[group != each], labels[group != each])
+            self._one_by_one(
+                features, labels, np.flatnonzero(group != each), [order[group[order] != each] for order in orders]
+            )
             for each in track(range(groups), "intervals", transient=True)
         ]
         return found | {name: [part[name] for part in rest] for name in rest[0]}
 
-    def _one_by_one(self, features: m.Array, labels: Labels, least: int = 1) -> dict[str, float]:
-        """The values that have to be measured anew for every part of the images (M, d).
+    def _one_by_one(
+        self, features: m.Array, labels: Labels, kept: Labels, orders: Sequence[Labels], least: int = 1
+    ) -> dict[str, float]:
+        """The values that have to be measured anew for every part of the images (M, d): rows `kept`, in these orders.
 
         A part may be smaller than the whole has to be: only the differences between parts are used.
         """
         return {
-            m.FD: self.fd(features, least=least),
-            m.FD_INF: self.fd.infinite(features, labels, self.seed, least=least),
-            m.DIVERSITY: m.diversity(features, labels, self.within),
+            m.FD: self.fd(features[kept], least=least),
+            m.FD_INF: self.fd.infinite(features, orders, least=least),
+            m.DIVERSITY: m.diversity(features[kept], labels[kept], self.within),
         }
 
 

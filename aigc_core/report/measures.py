@@ -48,6 +48,17 @@ MEASURES = (
         "coverage", "coverage", "higher",
         "The share of test images that have a generated image near them. It falls when kinds of images are left out.",
     ),
+    Measure(
+        "clipped_density", "share like real ones (clipped density)", "near real",
+        "The share of good images that would give what is seen: generated images that lie nowhere near real ones lower it in "
+        "proportion, and strangers among the test images do not raise it. Real images have 1; more means that typical images are "
+        "repeated too often.",
+    ),
+    Measure(
+        "clipped_coverage", "share of the variety (clipped coverage)", "higher",
+        "The share of good images that would reach as much of the test images as is reached. Coverage is content with one "
+        "image in five; this one falls in proportion. Real images have 1.",
+    ),
     Measure("diversity", "diversity", "near real", "How many different images there are within a class, by the spectrum of their likeness."),
     Measure("agreement", "label agreement", "higher", "How often the measuring network sees the class that was asked for."),
     Measure(
@@ -101,15 +112,24 @@ def _real(measure: Measure, metrics: Metrics) -> str:
 
 
 def worst_words(metrics: Metrics, worst: Mapping[str, str]) -> str:
-    """Which class is served worst by coverage, accuracy and agreement, and by how much; empty where that is not known."""
-    named = [(key, name) for key, name in (("coverage", "coverage"), ("cas", "accuracy"), ("agreement", "agreement"))]
+    """Which class is served worse than chance explains, by coverage, accuracy and agreement; empty where that is not known."""
+    named = {"coverage": "coverage", "cas": "accuracy", "agreement": "agreement"}
+    gaps = {key: (metrics[f"{key}_gap_worst"], metrics[f"{key}_gap_worst_limit"]) for key in named if key in worst}
     parts = [
-        f"{worst[key]} by {name} ({100 * metrics[f'{key}_gap_worst']:.0f} points below real images of it)"
-        for key, name in named
-        # Below half a point nobody is served badly.
-        if key in worst and metrics.get(f"{key}_gap_worst", 0.0) >= 0.005
+        f"{worst[key]} by {named[key]} ({100 * gap:.0f} points below real images of it; "
+        f"by chance the worst class of real images reaches {100 * most:.0f})"
+        for key, (gap, most) in gaps.items()
+        if gap > most
     ]
-    return f"Served worst: class {', class '.join(parts)}." if parts else ""
+    if parts:
+        return f"Served worst: class {', class '.join(parts)}."
+    listed = "; ".join(f"{named[key]} {100 * gap:.0f} of {100 * most:.0f} points" for key, (gap, most) in gaps.items())
+    return (
+        "No class stands out: the largest distance of a class from real images of it is not above what the worst "
+        f"class of real images reaches by chance in one case of twenty ({listed})."
+        if gaps
+        else ""
+    )
 
 
 #: The importance-weighted bound of a likelihood with k draws: iw_bound_bernoulli_k500.

@@ -1,8 +1,8 @@
 """From numbers to sentences: what one run allows to be said, and no more. Pure functions, no files.
 
 A distance (`fd`) is read against its floor: what real training images get in the samples' place, over several
-draws. `fd_floor_std` is the spread of those draws. It knows nothing of how much another training seed would change
-the model, so that even a difference outside of it is called a difference of this run.
+draws. `fd_floor_std` is by how much other real images would differ from it. How much another training seed would
+change a model is no part of it: two trainings are ranked by the spread between seeds (`seeds.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Metrics = Mapping[str, float]
+from aigc_core.report.seeds import SPREADS, Metrics, seed_range, seed_spread, told_apart
 
-#: Differences below this many standard deviations are called indistinguishable.
-SPREADS = 2.0
+#: With fewer training images than this many times n, the floor is known less well than the samples' distance.
+LEAST_POOL = 2
 #: Bounds of the three words of `grade`: distance over floor, share of the real coverage, accuracy lost.
 CLOSE = (1.5, 0.93, 0.03)
 RELATED = (3.0, 0.75, 0.10)
@@ -43,12 +43,12 @@ def withheld(metrics: Metrics) -> bool:
 
 
 def at_floor(metrics: Metrics) -> bool:
-    """Whether the distance lies inside the spread of the floor, where one run cannot tell it from real data."""
+    """Whether other real images could have this distance: then it does not tell these samples from real data."""
     return metrics["fd"] - metrics["fd_floor"] <= SPREADS * metrics["fd_floor_std"]
 
 
 def below_floor(metrics: Metrics) -> bool:
-    """Whether the distance is smaller than what real training images get, by more than the floor's spread."""
+    """Whether the distance is smaller than what real images get, by more than other real images would differ."""
     return metrics["fd_floor"] - metrics["fd"] > SPREADS * metrics["fd_floor_std"]
 
 
@@ -95,7 +95,9 @@ def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str,
     order = sorted(evaluations, key=lambda family: (withheld(evaluations[family]), evaluations[family]["fd"], family))
     best = order[0]
     found = evaluations[best]
-    headline = f"{OPENING[grade(found)].format(name=name_of(best))}: {distance_words(found)}."
+    headline = (
+        f"{OPENING[grade(found)].format(name=name_of(best))}: {distance_words(found)} ({seed_words(best, found)})."
+    )
     sentences = [f"{coverage_words(found).capitalize()}, and {accuracy_words(found)}."]
     sentences += [compare(best, other, evaluations) for other in order[1:]]
     if any(below_floor(found) for found in evaluations.values()):
@@ -105,9 +107,19 @@ def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str,
         )
     for family in order:
         ratio = copy_ratio((details or {}).get(family, {}))
+<<<<<<< HEAD
         sentences += copy_words(family, evaluations[family], ratio)
+=======
+        if ratio is not None and ratio < COPY_RATIO:
+            sentences.append(
+                f"Caution: the {name_of(family)}'s samples lie nearer to training images than real held-out images do "
+                f"({ratio:.2f} times as far); part of its good numbers may come from copying."
+            )
+    spreads = ", ".join(f"{name_of(family)} {seed_spread(family):.0%}" for family in order)
+>>>>>>> h4
     sentences.append(
-        "Each family was trained once. How much another seed would change these numbers is not measured here."
+        f"Each family was trained once. What another training seed would change is taken from digits and MNIST (standard "
+        f"deviation of the distance between seeds: {spreads}; docs/metrics.md), not measured on these images."
     )
     return Verdict(headline, sentences)
 
@@ -120,6 +132,24 @@ def distance_words(metrics: Metrics) -> str:
     if at_floor(metrics):
         return f"their distance is {ratio}, so close that one run cannot tell them apart by it"
     return f"their distance is {ratio}"
+
+
+def seed_words(family: str, metrics: Metrics) -> str:
+    """Where other training seeds would lie."""
+    low, high = seed_range(family, metrics)
+    return f"another training seed would give {low:.2f} to {high:.2f} times"
+
+
+def pool_words(metrics: Metrics, train_rows: int) -> str:
+    """What is to be said where the floor comes from too few training images; empty where they are enough."""
+    n = int(metrics["n"])
+    if train_rows >= LEAST_POOL * n:
+        return ""
+    return (
+        f"The {train_rows:,} training images are too few to tell closely what {n:,} real images get, fewer than twice as many: "
+        f"distances within {SPREADS * metrics['fd_floor_std'] / metrics['fd_floor']:.0%} of the floor are not told from it. More training "
+        f"images narrow that, and so does evaluate.max_samples: {max(train_rows // LEAST_POOL, 1)}, at the price of a higher floor."
+    )
 
 
 def coverage_words(metrics: Metrics) -> str:
@@ -145,9 +175,8 @@ def accuracy_words(metrics: Metrics) -> str:
 def compare(best: str, other: str, evaluations: Mapping[str, Metrics]) -> str:
     """One sentence on a family that came out behind the best by distance."""
     first, second = evaluations[best], evaluations[other]
-    spread = SPREADS * max(first["fd_floor_std"], second["fd_floor_std"])
     factor = f"{second['fd_over_floor']:.2f} times the floor"
-    if second["fd"] - first["fd"] <= spread:
+    if not told_apart(first, second, (best, other)):
         return f"The {name_of(other)} ({factor}) and the {name_of(best)} are too close for one run to rank."
     return f"The {name_of(other)} is behind in this run: {factor}, and {coverage_words(second)}."
 
@@ -196,12 +225,11 @@ def release_words(passed: Mapping[str, bool]) -> str:
 def judge_finetune(family: str, tuned: Metrics, scratch: Metrics) -> str:
     """What pre-training bought on the small target, as far as one run can tell."""
     gain = scratch["fd"] - tuned["fd"]
-    spread = SPREADS * max(tuned["fd_floor_std"], scratch["fd_floor_std"])
     both = (
         f"{tuned['fd_over_floor']:.2f} times the floor after pre-training, {scratch['fd_over_floor']:.2f} from scratch"
     )
-    if abs(gain) <= spread:
-        return f"{name_of(family)}: no difference that one run could tell ({both})."
+    if not told_apart(tuned, scratch, (family, family)):
+        return f"{name_of(family)}: no difference that one training each could tell ({both})."
     won = "pre-training helped" if gain > 0 else "pre-training hurt"
     mixed = "cas" in tuned and (gain > 0) != (tuned["cas"] >= scratch["cas"])
     other = " by distance, though the accuracy points the other way" if mixed else ""

@@ -120,6 +120,7 @@ def _family(
         "samples": page.picture(trained["samples"]),
         "metrics": evaluated["metrics"],
         "distance": verdict.distance_words(evaluated["metrics"]),
+        "pool": verdict.pool_words(evaluated["metrics"], evaluated["facts"]["train_rows"]),
         "facts": evaluated["facts"],
         "copy_ratio": verdict.copy_ratio(evaluated["facts"]),
         "per_class": evaluated["per_class"],
