@@ -99,16 +99,10 @@ def test_metrics_are_flat_numbers_and_repeat(yardstick):
     first, second = yardstick.judge(honest).metrics, yardstick.judge(honest).metrics
     assert first == second
     expected = {f"{name}{end}" for name in WITH_INTERVAL for end in ("", "_real", "_low", "_high")}
-<<<<<<< HEAD
-    expected |= {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "coverage_gap_worst",
-                 "cas_gap_worst", "agreement_gap_worst", "c_t", "auth_pct", "auth_pct_real", "auth_gap", "copy_rate",
-                 "copy_rate_real", "copy_rate_unseen", "closest", "closest_unseen", "preference", "c_t_unseen",
-                 "memorization_passed"}  # fmt: skip
-=======
     gaps = {f"{name}_gap_worst{end}" for name in ("coverage", "cas", "agreement") for end in ("", "_real", "_limit")}
-    expected |= gaps | {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "c_t", "auth_pct", "auth_pct_real", "auth_gap", "copy_rate",
-                 "copy_rate_real", "memorization_passed"}  # fmt: skip
->>>>>>> h4
+    expected |= gaps | {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "c_t", "auth_pct", "auth_pct_real",
+                        "auth_gap", "copy_rate", "copy_rate_real", "copy_rate_unseen", "closest", "closest_unseen",
+                        "preference", "c_t_unseen", "memorization_passed"}  # fmt: skip
     assert set(first) == expected
     assert first["n"] == 150
     assert all(isinstance(value, int | float) and np.isfinite(value) for value in first.values())

@@ -107,16 +107,8 @@ def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str,
         )
     for family in order:
         ratio = copy_ratio((details or {}).get(family, {}))
-<<<<<<< HEAD
         sentences += copy_words(family, evaluations[family], ratio)
-=======
-        if ratio is not None and ratio < COPY_RATIO:
-            sentences.append(
-                f"Caution: the {name_of(family)}'s samples lie nearer to training images than real held-out images do "
-                f"({ratio:.2f} times as far); part of its good numbers may come from copying."
-            )
     spreads = ", ".join(f"{name_of(family)} {seed_spread(family):.0%}" for family in order)
->>>>>>> h4
     sentences.append(
         f"Each family was trained once. What another training seed would change is taken from digits and MNIST (standard "
         f"deviation of the distance between seeds: {spreads}; docs/metrics.md), not measured on these images."
