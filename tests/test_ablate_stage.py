@@ -154,6 +154,34 @@ def test_a_cell_that_diverges_is_in_the_ledger_the_checks_and_the_page(tmp_path,
     assert "loss is nan at step 3" in (paths.ablation / "ledger.html").read_text()
 
 
+def test_a_confirmed_study_shows_the_decision_that_leads_and_no_other(tmp_path, monkeypatch):
+    paths = data.build(Paths(tmp_path))
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))
+    values = data.settings(confirm=1, decisions=["curate", "deduplicate"]).model_dump()
+    values["train"]["vae"]["steps"] = 9
+    config = Config.model_validate(values)
+    result = ablate(config, paths)
+    cells = pq.read_table(paths.ablation / "cells.parquet").to_pylist()
+    later = {line["decision"] for line in cells if line["kind"] == "confirmation"}
+    assert len(later) == 2
+    assert None in later
+    assert result.metrics["cells"] == 7 * 3 + 2
+    pictures = {path.stem for path in (paths.ablation / "samples").iterdir()}
+    assert pictures == {line["arm"] for line in cells}
+    other = ({"curate", "deduplicate"} - later).pop()
+    stray = next(line for line in read_json(paths.ablation / "plan.json")["cells"]
+                 if line["arm"] == f"full_budget_without_{other}")  # fmt: skip
+    known = paths.work / "ablation" / "cells"
+    for suffix in (".json", ".npy"):  # as another study would have left it
+        some = known / (cells[0]["cell"] + suffix)
+        (known / (stray["cell"] + suffix)).write_bytes(
+            some.read_bytes().replace(cells[0]["cell"].encode(), stray["cell"].encode())
+        )
+    before = outs(paths)
+    ablate(config, paths)
+    assert outs(paths) == before
+
+
 def test_switched_off_it_says_so_in_every_out(tmp_path):
     paths = Paths(tmp_path)
     result = ablate(data.settings(enabled=False), paths)

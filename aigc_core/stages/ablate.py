@@ -127,9 +127,8 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
         layout = resolve(_with(config, fitting), paths)
     cost = estimate.past_cost(layout.plan, paths)
     if cost is None:
-        console.print(
-            "no cell of this study has run here yet: measuring what real images get, then timing a short training"
-        )
+        told = "no cell of this study has run here yet: measuring what real images get, then timing a short training"
+        console.print(told, highlight=False, soft_wrap=True)
         yardstick = runner.make_yardstick(layout, paths, config)
         with live.busy(console, f"timing {estimate.PILOT_STEPS} steps of training and two evaluations"):
             cost = estimate.pilot(layout, paths, runner.make_bench(layout, paths, config, yardstick))
