@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 #: Level of the intervals, error rate of the verdicts, power of what "could have been seen".
 LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
 #: Chance that the bound of a spread, with which power is told, lies above the true one. With it an effect that "would have
-#: been seen four times out of five" is seen in 74 to 87 % of second studies; the spread itself, without a bound, told less.
+#: been seen four times out of five" is seen in 78 to 89 % of second studies (docs/verdicts.md).
 SPREAD_LEVEL = 0.7
 #: Nobody counts further than this.
 MOST_SEEDS = 1000
