@@ -20,8 +20,10 @@ from aigc_core.ablation.arms import Recipe
 from aigc_core.ablation.confirm import confirming_cells, expected_cells
 from aigc_core.ablation.family import evaluated_distance
 from aigc_core.ablation.known import FAR, distance_of, known_spread
+from aigc_core.ablation.pairs import PAIRED
 from aigc_core.ablation.plan import Layout, Plan
 from aigc_core.ablation.runner import Line, known_cells, one_thread
+from aigc_core.ablation.spread import borrowed
 from aigc_core.ablation.statistics import ALPHA, MOST_SEEDS, seeds_needed, smallest_visible
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, arm_images, train
@@ -127,7 +129,7 @@ def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, process
     if measured is not None:
         spread, told = measured, "the upper end of what the finished cells show"
     asked = max(1, sum(arm["kind"] == columns.TREATMENT for arm in plan.arms))
-    seeds = seeds_needed(math.log1p(plan.smallest_effect), spread, ALPHA / asked)
+    seeds = seeds_needed(math.log1p(plan.smallest_effect), spread, ALPHA / asked, per_seed=_per_seed(plan))
     distance = distance_of(plan, known)
     distance = evaluated_distance(paths, plan.model) if distance is None else distance
     return Outlook(
@@ -165,7 +167,14 @@ def _left(plan: Plan, known: Collection[str], steps: int | None = None) -> list[
 def visible(spread: float, seeds: int, plan: Plan) -> float:
     """Smallest relative change that so many seeds see with power .8, corrected for the decisions that are measured."""
     asked = sum(arm["kind"] == columns.TREATMENT for arm in plan.arms)
-    return math.expm1(min(smallest_visible(seeds, spread, ALPHA / max(1, asked)), MOST_LOG))
+    freedom = _per_seed(plan) * (seeds - 1)
+    return math.expm1(min(smallest_visible(seeds, spread, ALPHA / max(1, asked), freedom=freedom), MOST_LOG))
+
+
+def _per_seed(plan: Plan) -> float:
+    """Degrees of freedom that come with every seed after the first: the arms of a study share their spread."""
+    kinds = [arm["kind"] for arm in plan.arms]
+    return borrowed(sum(kind in PAIRED for kind in kinds), sum(kind == columns.TREATMENT for kind in kinds))
 
 
 def seconds_of(text: str) -> float:

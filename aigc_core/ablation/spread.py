@@ -68,7 +68,7 @@ def pool(table: Array, decisions: int) -> Pool:
     kept = _alike(own, free)
     used, free, own = used[kept], free[kept], own[kept]
     variance = max(float((free * own).sum() / free.sum()), 2 * _residual(table[[0, *used]]))
-    return Pool(math.sqrt(variance), float(free.mean()) * _borrowed(len(used), decisions), len(used))
+    return Pool(math.sqrt(variance), float(free.mean()) * borrowed(len(used), decisions), len(used))
 
 
 def _alike(variances: Array, free: Array) -> Array:
@@ -89,7 +89,7 @@ def _alike(variances: Array, free: Array) -> Array:
     return kept
 
 
-def _borrowed(arms: int, decisions: int) -> float:
+def borrowed(arms: int, decisions: int) -> float:
     """Degrees of freedom per seed after the first: those of the arms, and of two only where one decision is asked about.
 
     A single decision may be the very one whose arm spreads more; of several, Holm's correction leaves the one less room.

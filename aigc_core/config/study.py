@@ -47,8 +47,8 @@ class Ablation(Section):
     seeds: Annotated[int, Field(ge=3)] = Field(4, description="trainings per arm: 4 screen, 10 decide, 20 claim")
     subsample: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
-        description="share of an arm's training rows that a seed draws, the same rows in every arm: intervals then cover which "
-        "images happened to be collected; 1 trains on all of them",
+        description="share of an arm's training rows that a seed draws, the same rows in every arm: effects are then no matter of "
+        "a few rows of these; 1 trains on all of them",
     )
     steps: Count | None = Field(800, description="training steps of every cell; null takes train.<model>.steps")
     confirm: Annotated[int, Field(ge=0)] = Field(

@@ -25,7 +25,7 @@ IDENTITY = {
 #: Keys of metrics.json that measure nothing: a count, and a verdict.
 NO_MEASURE = ("n", "memorization_passed")
 #: Suffixes that stand beside a metric and are none themselves.
-BESIDE = ("_real", "_floor", "_floor_std", "_low", "_high", "_over_floor", "_dimensions", "_limit")
+BESIDE = ("_real", "_floor", "_floor_std", "_low", "_high", "_over_floor", "_dimensions", "_limit", "_unseen")
 
 
 def identity(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -214,8 +214,7 @@ def write(study: Study, plan: Plan, paths: Paths) -> None:
         )
         page.write(facts, pictures, folder)
     # Seconds and earlier studies are no part of an out; this page beside it has them.
-    looks = {decision: len(plans) for decision, plans in asked.earlier(plan, paths).items()}
-    timed = {**study.to_dict(timing=True), "looks": looks}
+    timed = {**study.to_dict(timing=True), "looks": asked.in_words(plan, paths)}
     page.write_timed(timed, paths.ablation, paths.work / "ablation" / "ledger.html")
 
 
