@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from study_cells import ARMS, FLOOR, PLAN, ROWS, SIZES, cells, on, study, with_bought, with_confirmation
 
+from aigc_core.ablation import headline as headline_of
 from aigc_core.ablation import verdicts as v
 from aigc_core.ablation import words
+from aigc_core.ablation.scaling import Band
 from aigc_core.ablation.spread import ALONE
 from aigc_core.ablation.study import Study
 from aigc_core.errors import DataError
@@ -434,3 +436,9 @@ def test_other_metrics_are_corrected_over_decisions_and_metrics():
     assert effects["curate", "fd"].asked == 3
     assert effects["curate", "cas"].asked == 9
     assert effects["deduplicate", "cas"].adjusted == pytest.approx(min(1, 9 * effects["deduplicate", "cas"].gain.p))
+
+
+@pytest.mark.parametrize(("value", "warned"), [(19.9, False), (20.1, True)])
+def test_a_recipe_far_from_real_images_is_warned_of(value: float, warned: bool):
+    sentence = headline_of._distance_words(Band(value, value, value))
+    assert ("ablation.steps" in sentence) == warned

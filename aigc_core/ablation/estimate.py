@@ -19,7 +19,8 @@ from aigc_core.ablation import cells as columns
 from aigc_core.ablation.arms import Recipe
 from aigc_core.ablation.confirm import confirming_cells, expected_cells
 from aigc_core.ablation.family import evaluated_distance
-from aigc_core.ablation.known import FAR, distance_of, known_spread
+from aigc_core.ablation.headline import FAR
+from aigc_core.ablation.known import distance_of, known_spread
 from aigc_core.ablation.pairs import PAIRED
 from aigc_core.ablation.plan import Layout, Plan
 from aigc_core.ablation.runner import Line, known_cells, one_thread

@@ -22,6 +22,8 @@ ACTIONS = {"curate": CLEAN, "deduplicate": CLEAN, "fix_labels": CLEAN, "augment"
 CALLS = {CLEAN: "Clean", AUGMENT: "Augment", PRETRAIN: "Pre-train"}
 #: This one speaks of the amount of data, and is evidence for collecting only.
 AMOUNT = "half_the_data"
+#: A full recipe that is farther from real images than this, in floors, is warned of.
+FAR = 20.0
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ def _about_more(more: str, fit: Fit, scale: Scale) -> str:
 
 def _distance_words(distance: Band) -> str:
     ends = "one seed" if distance.low != distance.low else f"{distance.low:.2f} to {distance.high:.2f}"
-    return f"The full recipe stands at {distance.value:.2f} times what real images get ({ends})."
+    far = " What data does to a model that is this far away says little of a good one: train for more steps (ablation.steps), or take another family (ablation.model)."
+    return f"The full recipe stands at {distance.value:.2f} times what real images get ({ends}).{far if distance.value > FAR else ''}"
 
 
 def _data_words(fit: Fit, scale: Scale) -> list[str]:

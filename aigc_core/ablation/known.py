@@ -19,8 +19,6 @@ Line = dict[str, Any]
 LEAST_PAIRS = 3
 #: A spread of few seeds is itself uncertain: plans go by the value that it is below in four cases of five.
 UPPER = 0.8
-#: A full recipe that is farther from real images than this, in floors, is warned of.
-FAR = 20.0
 
 
 def known_spread(plan: Plan, known: dict[str, Line]) -> float | None:
