@@ -102,7 +102,7 @@ def test_metrics_are_flat_numbers_and_repeat(yardstick):
     gaps = {f"{name}_gap_worst{end}" for name in ("coverage", "cas", "agreement") for end in ("", "_real", "_limit")}
     expected |= gaps | {"fd_floor", "fd_floor_std", "fd_over_floor", "fd_dimensions", "n", "c_t", "auth_pct", "auth_pct_real",
                         "auth_gap", "copy_rate", "copy_rate_real", "copy_rate_unseen", "closest", "closest_unseen",
-                        "preference", "c_t_unseen", "memorization_passed"}  # fmt: skip
+                        "preference", "c_t_unseen", "memorization_passed", "cas_chance"}  # fmt: skip
     assert set(first) == expected
     assert first["n"] == 150
     assert all(isinstance(value, int | float) and np.isfinite(value) for value in first.values())

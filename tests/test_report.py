@@ -561,6 +561,16 @@ def test_a_worst_class_is_named_only_where_real_images_do_not_get_there():
     assert measures.worst_words(METRICS, {}) == ""
 
 
+def test_accuracy_steps_back_where_looks_hardly_tell_the_labels():
+    learnt = metrics(cas=0.20, cas_real=0.60, cas_chance=0.125)
+    hardly = metrics(cas=0.20, cas_real=0.28, cas_chance=0.125)
+    assert verdict.grade(learnt) == "far"
+    assert verdict.grade(hardly) != "far"
+    assert "says nothing" not in verdict.accuracy_words(learnt)
+    assert "says nothing" in verdict.accuracy_words(hardly)
+    assert "28.0%" in verdict.accuracy_words(hardly)
+
+
 def test_accuracy_within_what_the_test_images_can_tell_is_called_that():
     assert "within what 500 test images can tell" in verdict.accuracy_words(metrics())
     assert "can tell" not in verdict.accuracy_words(metrics(cas=0.80))

@@ -23,7 +23,7 @@ IDENTITY = {
     "resize": "resizing",
 }
 #: Keys of metrics.json that measure nothing: a count, and a verdict.
-NO_MEASURE = ("n", "memorization_passed")
+NO_MEASURE = ("n", "memorization_passed", "cas_chance")
 #: Suffixes that stand beside a metric and are none themselves.
 BESIDE = ("_real", "_floor", "_floor_std", "_low", "_high", "_over_floor", "_dimensions", "_limit", "_unseen")
 

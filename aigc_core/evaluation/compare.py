@@ -192,6 +192,7 @@ class Yardstick:
             right = self._accuracies(sampler(self.real.train_labels, self.setting.seed + 2), self.real.train_labels)
             table[m.CAS] = (whole, right, self.cas_real)
             shares |= _share(m.CAS, right, self.cas_real)
+            shares[m.CAS_CHANCE] = float(np.bincount(whole).max() / len(whole))
         agreement = self._agreement(samples, self.test_labels)
         table[m.AGREEMENT] = (chosen, agreement, self.agreement_real)
         lines = by_class.lines(self.real.classes, whole, table)

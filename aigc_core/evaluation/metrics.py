@@ -46,6 +46,8 @@ CLIPPED_COVERAGE = "clipped_coverage"
 DIVERSITY = "diversity"
 AGREEMENT = "agreement"
 CAS = "cas"
+#: Accuracy of naming the commonest class of the test images every time: what labels that looks do not tell come to.
+CAS_CHANCE = "cas_chance"
 #: Real minus generated, of the class that is served worst. NAME_real and NAME_limit are the mean and the upper 95 % of
 #: the same maximum over classes where the images are real: the largest of several chances is never 0.
 COVERAGE_GAP = "coverage_gap_worst"

@@ -18,6 +18,9 @@ LEAST_POOL = 2
 #: Bounds of the three words of `grade`: distance over floor, share of the real coverage, accuracy lost.
 CLOSE = (1.5, 0.93, 0.03)
 RELATED = (3.0, 0.75, 0.10)
+#: Where real images teach a classifier less than this share of the way from naming the commonest class to naming all rightly,
+#: its accuracy says nothing of generated ones.
+LEARNABLE = 0.25
 #: Samples whose median distance to training images is below this share of the held-out images' are copies, or smooth.
 COPY_RATIO = 0.8
 
@@ -62,6 +65,14 @@ def accuracy_lost(metrics: Metrics) -> float:
     return metrics["cas_real"] - metrics["cas"]
 
 
+def labels_learnable(metrics: Metrics) -> bool:
+    """Whether labels can be told by looks well enough for an accuracy to say anything; False where there is none."""
+    if "cas" not in metrics:
+        return False
+    chance = metrics.get("cas_chance", 0.0)
+    return metrics["cas_real"] - chance >= LEARNABLE * (1 - chance)
+
+
 def accuracy_told_apart(metrics: Metrics) -> bool:
     """Whether n test images are enough to tell the two accuracies apart (two binomial standard errors)."""
     spread = sum(metrics[key] * (1 - metrics[key]) for key in ("cas", "cas_real")) / max(metrics["n"], 1)
@@ -69,8 +80,8 @@ def accuracy_told_apart(metrics: Metrics) -> bool:
 
 
 def grade(metrics: Metrics) -> str:
-    """close, related or far: the worst of distance, coverage and, where there are classes, accuracy: each is blind to something."""
-    lost = accuracy_lost(metrics) if "cas" in metrics else 0.0
+    """close, related or far: the worst of distance, coverage and, where labels can be learnt, accuracy: each is blind to something."""
+    lost = accuracy_lost(metrics) if labels_learnable(metrics) else 0.0
     values = (metrics["fd_over_floor"], -share_covered(metrics), lost)
     for word, (distance, coverage, accuracy) in (("close", CLOSE), ("related", RELATED)):
         if all(value <= bound for value, bound in zip(values, (distance, -coverage, accuracy), strict=True)):
@@ -153,6 +164,11 @@ def accuracy_words(metrics: Metrics) -> str:
     """What a classifier learns from samples alone."""
     if "cas" not in metrics:
         return "without labels of at least two classes there is no accuracy to learn from them"
+    if not labels_learnable(metrics):
+        return (
+            f"a classifier taught by real images names only {metrics['cas_real']:.1%} of test images right (always naming the commonest "
+            f"class: {metrics['cas_chance']:.1%}), so that accuracy says nothing here"
+        )
     lost = accuracy_lost(metrics)
     scores = f"{metrics['cas']:.1%} of test images right (taught by real ones {metrics['cas_real']:.1%})"
     if accuracy_told_apart(metrics):
@@ -223,7 +239,7 @@ def judge_finetune(family: str, tuned: Metrics, scratch: Metrics) -> str:
     if not told_apart(tuned, scratch, (family, family)):
         return f"{name_of(family)}: no difference that one training each could tell ({both})."
     won = "pre-training helped" if gain > 0 else "pre-training hurt"
-    mixed = "cas" in tuned and (gain > 0) != (tuned["cas"] >= scratch["cas"])
+    mixed = labels_learnable(tuned) and (gain > 0) != (tuned["cas"] >= scratch["cas"])
     other = " by distance, though the accuracy points the other way" if mixed else ""
     return f"{name_of(family)}: in this run {won}{other} ({both})."
 
