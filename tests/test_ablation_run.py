@@ -14,7 +14,7 @@ import pytest
 import study_data as data
 
 from aigc_core import ablation
-from aigc_core.ablation import confirm, estimate, known, live, runner, worker
+from aigc_core.ablation import confirm, estimate, headline, known, live, runner, worker
 from aigc_core.ablation.cells import MEMORY, METRICS, to_frame, to_table
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.runner import known_cells, run_cells, samples
@@ -329,9 +329,9 @@ def test_finished_cells_tell_the_spread_and_how_far_the_full_recipe_is(finished,
     assert known.distance_of(layout.plan, {}) is None
     cost = estimate.Cost(0.01, 2.0, 1.0, "made up")
     outlook = estimate.look_ahead(layout.plan, paths, data.settings().ablation, cost, 2)
-    far = replace(outlook, distance=known.FAR + 1)
+    far = replace(outlook, distance=headline.FAR + 1)
     assert "warning" in estimate.in_words(layout.plan, far)
-    assert "warning" not in estimate.in_words(layout.plan, replace(outlook, distance=known.FAR - 1))
+    assert "warning" not in estimate.in_words(layout.plan, replace(outlook, distance=headline.FAR - 1))
     assert (outlook.left, outlook.known, outlook.seconds) == ([], 15, 0.0)
     assert outlook.seeds >= 2
 

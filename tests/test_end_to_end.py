@@ -43,7 +43,7 @@ def make_checkout(folder: Path, **changes: object) -> Path:
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     quick = {
         "extractor__steps": 100, "train__vae__steps": 40, "train__gan__steps": 40, "train__grid_every": 20,
-        "pretrain__steps": 20, "finetune__steps": 20, "evaluate__floor_draws": 3, "ablation__seeds": 2, "ablation__steps": 20,
+        "pretrain__steps": 20, "finetune__steps": 20, "evaluate__floor_draws": 3, "ablation__seeds": 3, "ablation__steps": 20,
         "evaluate__memorization__cells": 4, "evaluate__jackknife_groups": 5,
     }  # fmt: skip
     parameters = yaml.safe_load((folder / "params.yaml").read_text())

@@ -66,10 +66,11 @@ def ablate(
         return _not_run(paths, NOT_RUN)
     changes = {"seeds": seeds, "sizes": sizes}
     config = _with(config, {name: value for name, value in changes.items() if value is not None})
+    if paths.curated.exists():  # before what else is missing: no stage that could be run would help
+        why = needs_classes(Version.open(paths.curated).card.classes, "the study, which also judges labels,")
+        if why is not None:
+            return _not_run(paths, why)
     _ready(paths)
-    why = needs_classes(Version.open(paths.curated).card.classes, "the study, which also judges labels,")
-    if why is not None:
-        return _not_run(paths, why)
     layout = check_unchanged(Plan.load(plan), paths) if plan else resolve(config, paths)
     if not plan_only:
         runner.warm_up(runner.workers(config, len(runner.missing_cells(layout.plan, paths))))
