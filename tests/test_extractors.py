@@ -9,6 +9,7 @@ from torch_fidelity import feature_extractor_inceptionv3 as home
 
 from aigc_core.errors import DataError
 from aigc_core.evaluation import opinions
+from aigc_core.evaluation.classifier import Classifier
 from aigc_core.evaluation.extractors import catalogue
 from aigc_core.evaluation.extractors.dinov2 import Dinov2, open_dinov2, prepare
 from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, open_frame, random_convolutions, save_frame
@@ -258,3 +259,11 @@ def test_an_alarm_sounds_for_the_opposite_order_outside_the_spread():
     assert alarms(0.3, 0.5) == []
     assert alarms(0.31, 0.30) == [], "inside the spread of the floor"
     assert alarms(0.5, 0.3, mark="other") == [], "other instruments do not compare"
+
+
+@pytest.mark.parametrize(("size", "layout"), [(8, torch.contiguous_format), (32, torch.channels_last)])
+def test_a_classifier_holds_nothing_that_another_process_may_not_know(size, layout):
+    model = Classifier(size, 1, 2, 4)
+    assert model.layout is layout
+    # A layout of torch is pickled by the name of any module that holds one, which another process may not have.
+    assert not any(isinstance(value, torch.memory_format) for value in vars(model).values())

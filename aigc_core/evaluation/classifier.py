@@ -51,13 +51,18 @@ class Classifier(nn.Module):
     def __init__(self, size: int, channels: int, n_classes: int, dimensions: int) -> None:
         super().__init__()
         self.body = _mlp(size, channels) if size <= MLP_SIDE else _convolutions(size, channels)
-        self.layout = torch.contiguous_format
-        if size > MLP_SIDE:  # convolutions of few channels are a quarter quicker with the channels last
-            self.layout = torch.channels_last
+        self.channels_last = size > MLP_SIDE  # convolutions of few channels are a quarter quicker so
+        if self.channels_last:
             self.to(memory_format=self.layout)
         width = MLP_WIDTH if size <= MLP_SIDE else CONV_WIDTHS[-1] * POOLED**2
         self.penultimate = nn.Linear(width, dimensions)
         self.head = nn.Linear(dimensions, n_classes)
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """The order of an image's numbers in memory; no attribute, because one could not be sent to another process for certain:
+        it is pickled by the name of whichever module happens to hold it."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Features (N, D) of images (N, C, S, S) float in [-1, 1]; the penultimate layer before its nonlinearity."""
