@@ -19,7 +19,7 @@ from aigc_core.evaluation import damages
 from aigc_core.evaluation.cells import assign, find_centres
 from aigc_core.evaluation.distances import FrechetDistance, usable_dimensions
 from aigc_core.evaluation.extractors.frozen import small_pixels
-from aigc_core.evaluation.intervals import balanced_groups
+from aigc_core.evaluation.intervals import balanced_groups, balanced_order
 from aigc_core.evaluation.statistics import Array
 
 #: Images in each half; more make the distances a little surer and cost time.
@@ -100,10 +100,10 @@ class Trial:
 
     def __init__(self, pixels: torch.Tensor, labels: npt.NDArray[np.int64], seed: int, *, by_class: bool) -> None:
         """Of uint8 pixels (M, C, S, S) and labels (M,). `by_class`: classes go missing, else groups of look-alikes."""
-        side = balanced_groups(labels, 2, seed)
-        n = min(MOST_ROWS, int((side == 0).sum()), int((side == 1).sum()))
-        order = np.random.default_rng(seed).permutation(len(labels))
-        first, second = (np.sort(order[side[order] == half][:n]) for half in (0, 1))
+        side, chance = balanced_groups(labels, 2, seed), np.random.default_rng(seed)
+        n = min(MOST_ROWS, len(labels) // 2)
+        halves = [np.flatnonzero(side == half) for half in (0, 1)]
+        first, second = (half[np.sort(balanced_order(labels[half], chance)[:n])] for half in halves)
         self.pixels, self.other, self.seed = pixels[torch.from_numpy(first)], pixels[torch.from_numpy(second)], seed
         self.by_class = by_class and len(np.unique(labels[first])) >= LEAST_GROUPS
         self.groups = labels[first] if self.by_class else self._look_alikes()
