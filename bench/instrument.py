@@ -37,8 +37,8 @@ from aigc_core.evaluation.extractors.frozen import RAW, fit_frame
 from aigc_core.evaluation.features import Recipe, train_extractor
 from aigc_core.evaluation.fitness import Fitness, Instrument, Trial
 from aigc_core.evaluation.memorization import Limits, Witness
-from aigc_core.models.zoo import SampleModel
 from aigc_core.modalities import image
+from aigc_core.models.zoo import SampleModel
 from aigc_core.paths import FAMILIES
 from aigc_core.tracking import NullTracker
 from aigc_core.training.loop import Schedule, fit
@@ -170,7 +170,9 @@ def training_answers(world: World, config: Config, seeds: int, steps: int) -> tu
 def samples_of(world: World, config: Config, family: str, seed: int, steps: int) -> torch.Tensor:
     """As many samples as held-out images, with their labels, of a model trained for so many steps."""
     rows, held = world.parts["train"], world.parts["held"]
-    data = ImageSet(rows.pixels, rows.labels, [f"{n:05d}" for n in range(len(rows.labels))], rows.classes or [UNLABELLED])
+    data = ImageSet(
+        rows.pixels, rows.labels, [f"{n:05d}" for n in range(len(rows.labels))], rows.classes or [UNLABELLED]
+    )
     shape = {"size": data.pixels.shape[-1], "channels": data.pixels.shape[1]}
     spec = spec_of(config, family, shape, data.classes)
     trainer = build(spec, config.train, torch.device("cpu"), seed)
@@ -188,7 +190,10 @@ def counts(lines: list[dict[str, float]], name: str) -> str:
 def table(found: Mapping[str, list[dict[str, float]]], notes: Mapping[str, str], note: str) -> list[str]:
     """A line per set, a column per candidate, and the sum."""
     lines = [f"| set | {note} | {' | '.join(CANDIDATES)} |", "| --- | --- |" + " ---: |" * len(CANDIDATES)]
-    lines += [f"| {name} | {notes[name]} | {' | '.join(counts(own, one) for one in CANDIDATES)} |" for name, own in found.items()]
+    lines += [
+        f"| {name} | {notes[name]} | {' | '.join(counts(own, one) for one in CANDIDATES)} |"
+        for name, own in found.items()
+    ]
     everything = [line for own in found.values() for line in own]
     return [*lines, f"| all | | {' | '.join(counts(everything, one) for one in CANDIDATES)} |"]
 
@@ -221,7 +226,10 @@ def main() -> None:
         world = prepare(name, chosen.data, config)
         notes[name] = told_words(world.choice)
         damaged[name] = damage_answers(world)
-        print(f"{name}: {notes[name]}; {counts(damaged[name], 'chosen')} damages, choice {world.seconds:.0f} s", flush=True)
+        print(
+            f"{name}: {notes[name]}; {counts(damaged[name], 'chosen')} damages, choice {world.seconds:.0f} s",
+            flush=True,
+        )
         trained[name], out = training_answers(world, config, chosen.seeds, chosen.steps)
         left[name] = f"{out} left out for copies" if out else ""
     publish(

@@ -290,7 +290,9 @@ def test_labels_that_looks_do_not_tell_are_not_learnt_and_evaluate_says_what_jud
     extractor_stage(made_up_config(), paths)
     assert (paths.extractor / "extractor.json").read_bytes() == before, "the same bytes again"
     monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
-    monkeypatch.setattr("aigc_core.stages.parts.beside.unfit_words", lambda instrument: f"judged by {instrument['learnt_from']}")
+    monkeypatch.setattr(
+        "aigc_core.stages.parts.beside.unfit_words", lambda instrument: f"judged by {instrument['learnt_from']}"
+    )
     found = evaluate_stage.evaluate(made_up_config(), paths, "gan")
     assert "judged by views" in found.summary
     assert found.metrics["agreement_real"] < 0.6, "the classifier of the training images cannot tell them either"

@@ -91,7 +91,7 @@ def choose(
     images, and ConfigError where labels are asked for that cannot be learnt.
     """
     known, found, fitness = None, dict[str, Extractor](), dict[str, Fitness]()
-    for way in _ways(reference, recipe, learn):
+    for way in _ways(reference, learn):
         if way == "views" and recipe.perturb > 0 and known is not None:
             raise ConfigError(_no_adversary(recipe, known))
         classes = reference.classes if way == "labels" else []
@@ -113,7 +113,7 @@ def choose(
     return Choice(found[best], learn, fitness, known)
 
 
-def _ways(reference: Rows, recipe: Recipe, learn: Learn) -> list[str]:
+def _ways(reference: Rows, learn: Learn) -> list[str]:
     suffice = bool(reference.classes) and labels_suffice(reference.labels, reference.classes)
     if learn == "labels" and not suffice:
         few = len(rare_classes(reference.labels, reference.classes))

@@ -51,9 +51,7 @@ def noisy(pixels: torch.Tensor, strength: int, seed: int) -> torch.Tensor:
 def coarse(pixels: torch.Tensor, strength: int) -> torch.Tensor:
     """Images (N, C, S, S) uint8, reduced and enlarged again."""
     side = pixels.shape[-1]
-    small = F.interpolate(
-        pixels.float(), max(1, round(side * RESOLUTION[strength])), mode="bilinear", antialias=True
-    )
+    small = F.interpolate(pixels.float(), max(1, round(side * RESOLUTION[strength])), mode="bilinear", antialias=True)
     return _bytes(F.interpolate(small, side, mode="bilinear"))
 
 
@@ -106,7 +104,9 @@ def strangers(count: int, channels: int, side: int, seed: int) -> torch.Tensor:
     return _bytes(torch.from_numpy(found))
 
 
-def _shape(kind: int, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], chance: np.random.Generator) -> npt.NDArray[np.float64]:
+def _shape(
+    kind: int, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], chance: np.random.Generator
+) -> npt.NDArray[np.float64]:
     """Weights (S, S) in [0, 1] of the first of two colours, at places x and y (S, S) in [0, 1]."""
     angle, waves = chance.uniform(0, np.pi), chance.uniform(1.5, 4)
     along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
@@ -123,9 +123,7 @@ def _shape(kind: int, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], ch
     return np.asarray(((x - middle[0]) ** 2 + (y - middle[1]) ** 2 < radius**2).astype(np.float64))
 
 
-def without_groups(
-    pixels: torch.Tensor, groups: npt.NDArray[np.int64], strength: int, seed: int
-) -> torch.Tensor:
+def without_groups(pixels: torch.Tensor, groups: npt.NDArray[np.int64], strength: int, seed: int) -> torch.Tensor:
     """Images (N, C, S, S) uint8 in which other images, of groups (N,) that are left, stand for those of the missing groups."""
     chance = np.random.default_rng([seed, 2])
     names = chance.permutation(np.unique(groups))

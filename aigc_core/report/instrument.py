@@ -22,7 +22,11 @@ def label_words(instrument: Facts) -> str:
     )
     from_labels = instrument["learnt_from"] == "labels"
     if labels["by_looks"]:
-        return figures if from_labels else f"{figures}, but it failed the test of known damages, so the instrument learnt from views of the images"
+        return (
+            figures
+            if from_labels
+            else f"{figures}, but it failed the test of known damages, so the instrument learnt from views of the images"
+        )
     if from_labels:
         return f"{figures}: looks hardly tell these labels, and the instrument learnt from them only because extractor.learn says so"
     return f"{figures}: looks hardly tell these labels, so the instrument learnt from views of the images"
