@@ -145,9 +145,12 @@ def mixture(pixels: torch.Tensor, groups: npt.NDArray[np.int64], seed: int) -> t
     """Samples (N, C, S, S) uint8 of one Gaussian per group (N,), fitted to the first principal axes of the pixels."""
     rows = pixels.flatten(1).double()
     mean = rows.mean(0)
-    _, _, axes = torch.linalg.svd(rows - mean, full_matrices=False)
-    axes = axes[:AXES].T
-    places = ((rows - mean) @ axes).numpy()
+    away = rows - mean
+    # The axes from the products of images with each other: there are fewer images than pixels.
+    values, vectors = torch.linalg.eigh(away @ away.T)
+    kept = (values > 1e-6 * values[-1].clamp(min=1)).nonzero().flatten()[-AXES:]
+    axes = away.T @ vectors[:, kept] / values[kept].sqrt()
+    places = (away @ axes).numpy()
     centred = places.copy()
     for group in np.unique(groups):
         centred[groups == group] -= places[groups == group].mean(0)

@@ -22,8 +22,8 @@ from aigc_core.evaluation.extractors.frozen import small_pixels
 from aigc_core.evaluation.intervals import balanced_groups, balanced_order
 from aigc_core.evaluation.statistics import Array
 
-#: Images in each half; more make the distances a little surer and cost time.
-MOST_ROWS = 400
+#: Images in each half; more make the distances a little surer and cost time. Of large images there are fewer, so many values in all.
+MOST_ROWS, LEAST_ROWS, MOST_VALUES = 400, 160, 400 * 3 * 64 * 64
 #: An instrument is fit where it puts all pairs but this share, rounded, in order: 17 of 18, for example.
 MISSED_SHARE = 0.05
 #: Groups of look-alikes where there are no classes that looks can tell, and the fewest of which three numbers can be missing.
@@ -101,7 +101,7 @@ class Trial:
     def __init__(self, pixels: torch.Tensor, labels: npt.NDArray[np.int64], seed: int, *, by_class: bool) -> None:
         """Of uint8 pixels (M, C, S, S) and labels (M,). `by_class`: classes go missing, else groups of look-alikes."""
         side, chance = balanced_groups(labels, 2, seed), np.random.default_rng(seed)
-        n = min(MOST_ROWS, len(labels) // 2)
+        n = min(MOST_ROWS, max(LEAST_ROWS, MOST_VALUES // pixels[0].numel()), len(labels) // 2)
         halves = [np.flatnonzero(side == half) for half in (0, 1)]
         first, second = (half[np.sort(balanced_order(labels[half], chance)[:n])] for half in halves)
         self.pixels, self.other, self.seed = pixels[torch.from_numpy(first)], pixels[torch.from_numpy(second)], seed
