@@ -147,9 +147,8 @@ def mixture(pixels: torch.Tensor, groups: npt.NDArray[np.int64], seed: int) -> t
     mean = rows.mean(0)
     away = rows - mean
     # The axes from the products of images with each other: there are fewer images than pixels.
-    values, vectors = torch.linalg.eigh(away @ away.T)
-    kept = (values > 1e-6 * values[-1].clamp(min=1)).nonzero().flatten()[-AXES:]
-    axes = away.T @ vectors[:, kept] / values[kept].sqrt()
+    axes = away.T @ torch.linalg.eigh(away @ away.T)[1][:, -AXES:]
+    axes = axes / axes.norm(dim=0).clamp(min=1e-3)  # directions without any spread stay next to nothing
     places = (away @ axes).numpy()
     centred = places.copy()
     for group in np.unique(groups):
