@@ -473,6 +473,13 @@ def test_values_that_are_all_words_for_splits_are_splits(make, name, told):
     assert "label_not_folder" not in codes
 
 
+def test_a_table_of_splits_may_say_reference(make):
+    said = dict(zip(SIX, ["train", "test", "Reference"] * 2, strict=True))
+    found, told = splits(make, SIX, {"splits.json": json.dumps(said)})
+    assert found == {key: word.casefold() for key, word in said.items()}
+    assert told == {}
+
+
 def test_classes_that_are_called_like_held_out_rows_stay_classes(make):
     found, told = read(make, AB, {"labels.csv": "file_name,label\na.png,val\nb.png,test\n"})
     assert found == {"a.png": ("val", None), "b.png": ("test", None)}

@@ -29,7 +29,7 @@ from table_makers import (
 
 from aigc_core.data.sources.split_words import file_splits
 from aigc_core.data.sources.tally import Tally
-from aigc_core.data.splits import cell_split, said_splits, settled, split_name
+from aigc_core.data.splits import cell_split, is_split_word, said_splits, settled, split_name
 from aigc_core.errors import SourceError
 from aigc_core.modalities import image
 
@@ -135,6 +135,8 @@ class TestSplitWords:
     @pytest.mark.parametrize("name", ["reference", " Reference "])
     def test_a_cell_may_say_reference(self, name):
         assert cell_split(name) == "reference"
+        assert is_split_word(name)
+        assert not is_split_word(f"{name} sheet")
         assert cell_split("the reference") is None
 
     @pytest.mark.parametrize(

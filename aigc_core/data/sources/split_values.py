@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from aigc_core.data.sources.column_names import MAYBE_SPLIT, plain
-from aigc_core.data.splits import REFERENCE, SPLIT_NAMES, cell_split, held_out_first, is_split_word
+from aigc_core.data.splits import SPLIT_NAMES, cell_split, held_out_first, is_split_word
 from aigc_core.records import Split
 
 _YES = frozenset({"1", "1.0", "true", "yes", "y", "t"})
@@ -68,7 +68,7 @@ def by_name(name: str) -> SplitColumn | None:
 
 def word(value: str) -> Split | None:
     """The split that a value says if it says nothing else."""
-    return cell_split(value) if is_split_word(value) or value.casefold() == REFERENCE else None
+    return cell_split(value) if is_split_word(value) else None
 
 
 def _flag(value: str, word: str) -> Split | None:
