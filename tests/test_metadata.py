@@ -513,6 +513,22 @@ def test_columns_of_splits_under_other_names(make, columns, values, expected):
     assert "columns_not_read" not in told
 
 
+@pytest.mark.parametrize("called", ["subset,a,b,a", "partition,0,1,2", "split,,,"])
+@pytest.mark.parametrize("name", ["phase", "Usage", "label", "partition", "whatever"])
+def test_a_column_that_is_only_called_like_a_split_hides_no_other(make, called, name):
+    names = ["1.png", "2.png", "3.png"]
+    column, *values = called.split(",")
+    said = ["train", "test", "train"]
+    rows = "".join(",".join(row) + "\n" for row in zip(names, values, said, strict=True))
+    found, told = splits(make, names, {"metadata.csv": f"file_name,{column},{name}\n{rows}"})
+    assert list(found.values()) == said
+    assert told["split_guessed"] == 1
+    beside = "1.png,train,test\n2.png,test,train\n3.png,,test\n"
+    found, told = splits(make, names, {"metadata.csv": f"file_name,{column},{name}\n{beside}"})
+    assert list(found.values()) == ["train", "test", None]
+    assert "split_guessed" not in told
+
+
 @pytest.mark.parametrize(
     ("column", "values"),
     [("set", ["75192", "10179", "21325"]), ("set", ["Train", "Train", "Train"]), ("phase", ["train", "test", "liquid"]), ("fold", "123"), ("is_test", ["0", "1", "maybe"]), ("is_valid", "111"), ("whatever", ["test", "test", ""]),
