@@ -50,7 +50,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 GROUP_OF = {suffix: group for group, suffixes in GROUPS.items() for suffix in suffixes}
 ARCHIVES = frozenset(GROUPS["archives"])
-#: Those that no reader opens; of a .tar the packed form is read.
+#: Those that are read where they pack a .tar.
+TAR_READ = frozenset({".gz", ".bz2", ".xz"})
+#: Those that no reader opens but where they pack a .tar.
 PACKED = ARCHIVES - {".zip", ".tar", ".gz", ".tgz", ".tbz2", ".txz"}
 PARQUET = frozenset({".parquet", ".pq"})
 #: The same of files that may turn out to be images.
