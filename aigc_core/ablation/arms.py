@@ -4,7 +4,7 @@ The full recipe is what the pipeline trains on with every listed decision on. `w
 (a decision, a group of rows, or a pair `A_and_B` of decisions); `random_X` has as many rows as X's removal leaves, but chance chose them; `placebo` is the full recipe without a few rows
 that chance chose once, the same for every seed; `blanks_2` is the full recipe with blank images planted; `size_0.32` a
 class-stratified share. `full_budget` and `full_budget_without_X` are `full` and `without_X` trained for as many steps as
-the released model. Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
+the released model; `third_rate` and `third_rate_without_X` are trained in another way (variations.py). Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
 nested.
 """
 
@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from aigc_core.ablation import cells
+from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.pool import Pool
+from aigc_core.ablation.variations import VARIATIONS, Variation
 from aigc_core.config import Ablation, Augment, OwnDecision
 from aigc_core.data.splits import unit_hash
 from aigc_core.errors import DataError
@@ -32,7 +34,6 @@ REASONS = {
     "fix_labels": frozenset({"label_conflict", "label_suspect"}),
 }
 SEEDS_APART = 1_000_000
-FULL_BUDGET = "full_budget"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Arm:
     recipe: Recipe
     seeds: tuple[int, ...]
     members: tuple[str, ...] = ()  # the two decisions of a pair
+    variation: Variation | None = None  # the way of training; None is the study's own
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,14 @@ def _without(*decisions: str) -> Recipe:
 def arms_of(settings: Ablation, seed: int, confirm: bool = False, groups: Iterable[str] = ()) -> list[Arm]:
     """Every arm that the settings ask for, in the order in which they are run: the controls come early.
 
-    `confirm` adds the arms at the full budget, which come last: which of them are run follows from the others. `groups`
-    are the names of groups of rows.
+    `confirm` adds the arms at the full budget. They and the variations come last: which of them are run follows from the
+    others. `groups` are the names of groups of rows.
     """
     first = seed * SEEDS_APART
     seeds = tuple(range(first, first + settings.seeds))
     asked = questions(settings, groups)
     arms = [
-        Arm("full", cells.BASELINE, None, Recipe(), seeds),
+        Arm(FULL, cells.BASELINE, None, Recipe(), seeds),
         Arm("placebo", cells.PLACEBO, None, Recipe(placebo=settings.placebo), seeds),
         Arm(f"blanks_{100 * settings.blanks:g}", cells.POSITIVE_CONTROL, None, Recipe(blanks=settings.blanks), seeds),
     ]
@@ -143,7 +145,22 @@ def arms_of(settings: Ablation, seed: int, confirm: bool = False, groups: Iterab
         arms += [
             Arm(f"{FULL_BUDGET}_without_{one.name}", cells.CONFIRMATION, one.name, one.recipe, few) for one in asked
         ]
-    return arms
+    return arms + [arm for one in VARIATIONS for arm in _varied(one, asked, seeds[: settings.variations])]
+
+
+def _varied(variation: Variation, asked: list[Question], seeds: tuple[int, ...]) -> list[Arm]:
+    """The arms of one variation; none without seeds or questions."""
+    if not seeds or not asked:
+        return []
+    base = (
+        []
+        if variation.base is None
+        else [Arm(variation.base, cells.VARIATION, None, Recipe(), seeds, variation=variation)]
+    )
+    return base + [
+        Arm(variation.without(one.name), cells.VARIATION, one.name, one.recipe, seeds, variation=variation)
+        for one in asked
+    ]
 
 
 @dataclass

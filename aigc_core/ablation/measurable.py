@@ -15,7 +15,7 @@ from aigc_core.errors import ConfigError, DataError
 #: Fewer rows of a class than this teach a class-conditional model nothing of it.
 LEAST_CLASS_ROWS = 2
 #: Kinds of arms that say something beside the arm without the same decision, and nothing where that is not run.
-DEPENDENT = (cells.RANDOM_CONTROL, cells.CONFIRMATION)
+DEPENDENT = (cells.RANDOM_CONTROL, *cells.LATER)
 
 
 def choose_arms(
@@ -35,7 +35,7 @@ def choose_arms(
         needed = arm.members or ([arm.decision] if arm.kind in DEPENDENT else [])
         lacking = [f"without_{name}" for name in needed if f"without_{name}" in gone]
         if lacking:
-            if arm.kind != cells.CONFIRMATION:
+            if arm.kind not in cells.LATER:
                 skipped.append({"arm": arm.name, "why": f"{lacking[0]} is not run, and nothing else needs it"})
             continue
         try:

@@ -12,12 +12,12 @@ import pandas as pd
 
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import spread
+from aigc_core.ablation.cells import FULL
 from aigc_core.ablation.failures import Failures
 from aigc_core.ablation.spread import Pool
 from aigc_core.ablation.statistics import Array
 from aigc_core.ablation.verdicts import METRICS, PRIMARY
 
-FULL, FULL_BUDGET = "full", "full_budget"
 #: Arms that are paired with the full recipe by seed: all of them tell the spread of such a difference.
 PAIRED = (c.TREATMENT, c.RANDOM_CONTROL, c.PLACEBO, c.POSITIVE_CONTROL)
 #: Distances in floors are not told apart below this.

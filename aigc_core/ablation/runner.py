@@ -23,8 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aigc_core.ablation.cells import CELL_SCHEMA
-from aigc_core.ablation.confirm import confirming_cells, expected_cells, first_cells, leading
+from aigc_core.ablation.confirm import collect, expected_cells, first_cells, later_cells, leading
 from aigc_core.ablation.plan import Layout, Plan
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, Task, run_cell
@@ -112,7 +111,7 @@ def run_cells(
     layout: Layout, paths: Paths, config: Config, watch: Watcher | None = None, yardstick: Yardstick | None = None
 ) -> list[Line]:
     """Run what is missing and return one line per cell, as CELL_SCHEMA has it (failed cells too): all cells at the study's
-    own steps, then those at the full budget of the decision that leads.
+    own steps, then those of the decision that leads, at the full budget and under other training recipes.
 
     `config` says on which device and in how many processes; what decides figures is in the plan. `yardstick`
     saves making it again.
@@ -121,7 +120,7 @@ def run_cells(
     plan = layout.plan
     crew = _Crew(layout, paths, config, watch or _unseen, yardstick)
     lines = crew.finish(first_cells(plan))
-    lines += crew.finish(confirming_cells(plan, leading(plan, lines) if plan.confirm_steps else []))
+    lines += crew.finish(later_cells(plan, leading(plan, lines)))
     checkpoint.forget(_states(paths))
     return lines
 
@@ -168,17 +167,18 @@ def _tasks(layout: Layout, paths: Paths, missing: list[dict[str, Any]]) -> list[
     """A task per missing cell; its arm is written as a dataset version first."""
     writer = ArmWriter(layout.pool, paths, layout.plan.config, layout.plan.code)
     arms = {arm.name: arm for arm in layout.arms}
-    later = {line["training"] for line in confirming_cells(layout.plan, layout.plan.decisions)}
+    longer = {line["training"] for line in layout.plan.cells if line["steps"] > layout.plan.steps}
     tasks: dict[str, Task] = {}
     for line in missing:
         arm, seed = arms[line["arm"]], line["seed"]
         selection = layout.selections[arm.name, seed]
         if line["cell"] not in tasks:
             folder = writer.write(arm, selection, seed)
-            state = _states(paths) / line["training"] if line["training"] in later else None
+            resumes = line["training"] in longer and line["steps"] >= layout.plan.steps
+            state = _states(paths) / line["training"] if resumes else None
             out = cell_file(paths, line["cell"])
             tasks[line["cell"]] = Task(
-                line["cell"], folder, seed, line["steps"], line["cas"], selection.start, state, out
+                line["cell"], folder, seed, line["steps"], line["rate"], line["cas"], selection.start, state, out
             )
     return list(tasks.values())
 
@@ -272,20 +272,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def collect(plan: Plan, wanted: list[dict[str, Any]], done: dict[str, Line]) -> list[Line]:
-    """One line per planned cell that is wanted: the arm's facts, the cell's figures, and its seconds for display."""
-    arms = {arm["name"]: arm for arm in plan.arms}
-    lines = []
-    for planned in wanted:
-        cell, arm = done[planned["cell"]], arms[planned["arm"]]
-        lines.append({
-            **dict.fromkeys(CELL_SCHEMA.names), **{name: planned[name] for name in ("cell", "arm", "seed", "steps", "rows")}, "kind": arm["kind"], "decision": arm["decision"],
-            "share": arm["share"], "rows_touched": arm["rows_touched"], **cell["metrics"], "error": cell["error"],
-            "seconds": cell["seconds"]["all"],
-        })  # fmt: skip
-    return lines
 
 
 def samples(plan: Plan, paths: Paths) -> dict[str, npt.NDArray[np.uint8]]:

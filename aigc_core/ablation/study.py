@@ -20,13 +20,15 @@ from aigc_core.ablation import budgets, controls, display, gates, ledger, memory
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.budgets import Confirmation
+from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.failures import LESS_WITHOUT, UNTRAINABLE, Failures
 from aigc_core.ablation.gates import Control
 from aigc_core.ablation.headline import Finding, Headline, headline, leader
 from aigc_core.ablation.memory import Memory
-from aigc_core.ablation.pairs import FULL, FULL_BUDGET, Pairs, in_order, rounding
+from aigc_core.ablation.pairs import Pairs, in_order, rounding
 from aigc_core.ablation.scaling import Band, Fit, Worth
 from aigc_core.ablation.statistics import Estimate
+from aigc_core.ablation.variations import VARIATIONS, Robustness, vary
 from aigc_core.ablation.verdicts import METRICS, PRIMARY, Effect
 from aigc_core.ablation.words import Scale
 from aigc_core.errors import DataError
@@ -235,6 +237,21 @@ class Study:
                 found[decision] = budgets.compare(decision, steps, effect.gain, full)
         return found
 
+    @cached_property
+    def robustness(self) -> dict[str, Robustness]:
+        """Decision to whether its gain keeps its sign under other training recipes; empty where none was tried."""
+        found, tried = {}, set(self.cells["arm"])
+        for decision in self.decisions:
+            effect = self.effects.get((decision, PRIMARY))
+            asked = [one for one in VARIATIONS if one.without(decision) in tried]
+            if effect and asked:
+                pool = self.pairs.pool(PRIMARY)
+                pairs = [self.pairs.gains(one.without(decision), base=one.base or FULL) for one in asked]
+                gains = [pool.interval(own) if len(own) else None for own in pairs]
+                varied = [vary(one, effect.gain, gain) for one, gain in zip(asked, gains, strict=True)]
+                found[decision] = Robustness(decision, effect.gain, tuple(varied))
+        return found
+
     def _steps(self, arm: str) -> int:
         return int(self.cells.loc[self.cells["arm"] == arm, "steps"].max())
 
@@ -249,15 +266,14 @@ class Study:
         return replace(found, sentence=f"{about} {found.sentence}")
 
     @property
-    def leader(self) -> str | None:
+    def leader(self) -> Finding | None:
         """The decision that is worth the full budget; None where nothing was measured, or nothing may be believed."""
-        first = None if self.void else leader(self._findings, self.scale)
-        return None if first is None else first.decision
+        return None if self.void else leader(self._findings, self.scale)
 
     @cached_property
     def _findings(self) -> list[Finding]:
         return [
-            Finding(name, self.effects[name, PRIMARY], self.confirmations.get(name))
+            Finding(name, self.effects[name, PRIMARY], self.confirmations.get(name), self.robustness.get(name))
             for name in self.decisions
             if (name, PRIMARY) in self.effects
         ]
