@@ -1,4 +1,4 @@
-"""Which extractor may judge: learnt from labels where looks tell them, from views where not, and none untested where there are rows to test it.
+"""Which extractor may judge: learnt from labels where looks tell them, else from views, else not learnt; the first that passes the test.
 
 Legend: N = images, C = channels, S = side in px.
 """
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from aigc_core.errors import ConfigError
-from aigc_core.evaluation.classifier import accuracy
 from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
 from aigc_core.evaluation.features import (
     MIN_PER_CLASS,
     Extractor,
     Recipe,
+    fixed_extractor,
     labels_suffice,
     rare_classes,
     train_extractor,
@@ -94,10 +94,7 @@ def choose(
     for way in _ways(reference, learn):
         if way == "views" and recipe.perturb > 0 and known is not None:
             raise ConfigError(_no_adversary(recipe, known))
-        classes = reference.classes if way == "labels" else []
-        extractor = train_extractor(
-            reference.pixels, reference.labels, classes, recipe, seed=seed, device=device, told=told
-        )
+        extractor = _learn(way, reference, recipe, seed, device, told)
         if way == "labels":
             known = _told(extractor, held)
             if learn == "auto" and not known.by_looks:
@@ -123,13 +120,23 @@ def _ways(reference: Rows, learn: Learn) -> list[str]:
         )
     if learn != "auto":
         return [learn]
-    return ["labels", "views"] if suffice else ["views"]
+    return ["labels", "views", "nothing"] if suffice else ["views", "nothing"]
+
+
+def _learn(way: str, reference: Rows, recipe: Recipe, seed: int, device: str, told: str | None) -> Extractor:
+    if way == "nothing":
+        return fixed_extractor(reference.pixels, recipe)
+    classes = reference.classes if way == "labels" else []
+    return train_extractor(reference.pixels, reference.labels, classes, recipe, seed=seed, device=device, told=told)
 
 
 def _told(extractor: Extractor, held: Rows) -> Told:
     share = float(np.bincount(held.labels.numpy(), minlength=1).max() / max(len(held.labels), 1))
-    right = accuracy(extractor.model, held.pixels, held.labels) if len(held.labels) else 0.0
-    return Told(right, share, len(held.labels))
+    if len(held.labels) == 0:
+        return Told(0.0, share, 0)
+    wanted = [held.classes[label] for label in held.labels.tolist()]
+    right = [seen == want for seen, want in zip(extractor.predict(held.pixels), wanted, strict=True)]
+    return Told(float(np.mean(right)), share, len(right))
 
 
 def _enough(held: Rows, extractor: Extractor) -> bool:

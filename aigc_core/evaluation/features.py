@@ -1,4 +1,4 @@
-"""The frozen domain extractor: a small network's penultimate layer, scaled, rotated to principal axes, and hashed.
+"""The frozen domain extractor: a small network's penultimate layer, or fixed features, scaled, rotated to principal axes, and hashed.
 
 The network learns to tell the labels apart; without labels, or with one class, it learns to give two views of one
 image the same features (evaluation/invariance.py).
@@ -25,6 +25,7 @@ from safetensors.torch import load, save
 from aigc_core.config.evaluation import Extractor as Section
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.classifier import Classifier, accuracy, default_steps, fit_classifier
+from aigc_core.evaluation.fixed import Fixed
 from aigc_core.evaluation.invariance import fit_invariant
 from aigc_core.evaluation.statistics import principal_axes
 from aigc_core.files import atomic_file, read_json, sha256_file, write_json
@@ -82,21 +83,23 @@ class Recipe:
 
 @dataclass
 class Extractor:
-    """A frozen network and the frame in which its features are read; `classes` is empty where it learnt without."""
+    """A frozen network, or fixed features, and the frame in which they are read; `classes` is empty where none were learnt."""
 
-    model: Classifier
+    model: Classifier | Fixed
     recipe: Recipe
     size: int
     channels: int
     classes: list[str]
     scale: float  # root mean square of the reference features
-    axes: torch.Tensor  # (D, D) float64, orthonormal columns in order of falling variance of the reference
+    axes: (
+        torch.Tensor
+    )  # (F, D) float64, orthonormal columns in order of falling variance of the reference; F is D for a network
     hash: str = ""  # sha256 of the weights file, known once saved
 
     @property
     def dimensions(self) -> int:
         """D."""
-        return self.recipe.dimensions
+        return self.axes.shape[1]
 
     def features(self, pixels: torch.Tensor, dimensions: int | None = None) -> Features:
         """Features (N, d) float64 of uint8 pixels (N, C, S, S); d is D unless told.
@@ -114,12 +117,14 @@ class Extractor:
 
     @property
     def learnt_from(self) -> str:
-        """`labels`, or `views` where there were none to learn from."""
+        """`labels`, `views`, or `nothing`."""
+        if isinstance(self.model, Fixed):
+            return "nothing"
         return "labels" if self.classes else "views"
 
     def predict(self, pixels: torch.Tensor) -> list[str]:
         """Class name of each image. Raises DataError where the extractor learnt without labels."""
-        if not self.classes:
+        if not self.classes or isinstance(self.model, Fixed):
             raise DataError(
                 "the extractor learnt without labels and cannot name a class: give the source labels of at least two "
                 "classes (class sub-folders or metadata.csv) and run `aigc extractor` again"
@@ -160,10 +165,21 @@ def train_extractor(
         model, known = recipe.fit(pixels, labels, len(classes), seed, device, told), classes
     else:
         model, known = _from_views(pixels, recipe, seed, device, told), []
-    raw = model.cpu().features(pixels).double()
+    return _in_frame(model.cpu(), pixels, known, recipe)
+
+
+def fixed_extractor(pixels: torch.Tensor, recipe: Recipe) -> Extractor:
+    """Features that are not learnt, in the frame of reference rows: uint8 pixels (N, C, S, S)."""
+    return _in_frame(Fixed.fit(pixels), pixels, [], replace(recipe, steps=recipe.steps_at(pixels.shape[-1])))
+
+
+def _in_frame(model: Classifier | Fixed, pixels: torch.Tensor, known: list[str], recipe: Recipe) -> Extractor:
+    raw = model.features(pixels).double()
     scale, centred = float(raw.square().mean().sqrt()), raw - raw.mean(0)
     _, axes = principal_axes(centred.T @ centred / max(len(raw) - 1, 1))
-    return Extractor(model, recipe, pixels.shape[-1], pixels.shape[1], known, scale, axes)
+    return Extractor(
+        model, recipe, pixels.shape[-1], pixels.shape[1], known, scale, axes[:, : recipe.dimensions].contiguous()
+    )
 
 
 def _from_views(pixels: torch.Tensor, recipe: Recipe, seed: int, device: str, told: str | None) -> Classifier:
@@ -220,11 +236,16 @@ def load_extractor(folder: Path, device: str = "cpu") -> Extractor:
         )
     tensors = load((folder / WEIGHTS).read_bytes())
     recipe = Recipe(**card["recipe"])
-    model = Classifier(card["size"], card["channels"], max(len(card["classes"]), 1), recipe.dimensions)
-    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
-    model.eval().requires_grad_(False).to(device)
+    own = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    model = Fixed.of(own) if card["learnt_from"] == "nothing" else _network(card, recipe, own, device)
     scale = float(tensors["scale"])
     return Extractor(model, recipe, card["size"], card["channels"], card["classes"], scale, tensors["axes"], found)
+
+
+def _network(card: dict[str, Any], recipe: Recipe, tensors: dict[str, torch.Tensor], device: str) -> Classifier:
+    model = Classifier(card["size"], card["channels"], max(len(card["classes"]), 1), recipe.dimensions)
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False).to(device)
 
 
 __all__ = ["Extractor", "Features", "Recipe", "accuracy", "load_extractor", "save_extractor", "train_extractor"]

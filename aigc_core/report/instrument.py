@@ -7,8 +7,12 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
-#: How the page names what an extractor learnt from.
-WAYS = {"labels": "learnt from labels", "views": "learnt from views of the images"}
+#: How the page names the features of an extractor, by what it learnt from.
+WAYS = {
+    "labels": "features learnt from labels",
+    "views": "features learnt from views of the images",
+    "nothing": "features that are not learnt: fixed random convolutions and principal components of pixels",
+}
 
 
 def label_words(instrument: Facts) -> str:
@@ -20,16 +24,16 @@ def label_words(instrument: Facts) -> str:
         f"a classifier that learnt from the labels names {labels['accuracy']:.1%} of {labels['rows']:,} training images rightly, which it did "
         f"not learn from, and always naming the commonest class {labels['chance']:.1%}"
     )
-    from_labels = instrument["learnt_from"] == "labels"
+    way = instrument["learnt_from"]
     if labels["by_looks"]:
         return (
             figures
-            if from_labels
-            else f"{figures}, but it failed the test of known damages, so the instrument learnt from views of the images"
+            if way == "labels"
+            else f"{figures}, but it failed the test of known damages, so the instrument has {WAYS[way]}"
         )
-    if from_labels:
+    if way == "labels":
         return f"{figures}: looks hardly tell these labels, and the instrument learnt from them only because extractor.learn says so"
-    return f"{figures}: looks hardly tell these labels, so the instrument learnt from views of the images"
+    return f"{figures}: looks hardly tell these labels, so the instrument has {WAYS[way]}"
 
 
 def test_words(instrument: Facts) -> str:
@@ -81,7 +85,7 @@ def damage_rows(judge: Facts) -> list[dict[str, Any]]:
     A distance that does not rise is marked; a damage of one strength has empty places.
     """
     rows = []
-    for name, values in judge["distances"].items():
+    for name, values in sorted(judge["distances"].items(), key=lambda line: (-len(line[1]), line[0])):
         before, cells = judge["undamaged"], []
         for value in values:
             cells.append({"value": f"{value / max(judge['undamaged'], 1e-12):.2f}\u00d7", "missed": value <= before})

@@ -50,8 +50,9 @@ def extractor(config: Config, paths: Paths) -> StageResult:
         digest = save_extractor(learnt, folder, facts)
     of = f" of {len(learnt.classes)} classes" if learnt.classes else ""
     told = _without_labels(reference, chosen.learn) if chosen.told is None else label_words(instrument) + _rare(facts)
+    way = "took" if learnt.learnt_from == "nothing" else "learnt"
     summary = (
-        f"learnt {learnt.dimensions} features from {len(reference):,} reference images{of}; {told}; {test_words(instrument)}; "
+        f"{way} {learnt.dimensions} features from {len(reference):,} reference images{of}; {told}; {test_words(instrument)}; "
         f"extractor {digest[:12]}"
     )
     return StageResult(summary, metrics, {"hash": digest})
