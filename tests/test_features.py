@@ -1,12 +1,14 @@
 """The extractor: what it may and may not depend on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import accuracy, fit_classifier
-from aigc_core.evaluation.features import Recipe, load_extractor, save_extractor, train_extractor
+from aigc_core.evaluation.features import Recipe, fixed_extractor, load_extractor, save_extractor, train_extractor
 
 RECIPE = Recipe(dimensions=8, steps=60, batch_size=32, learning_rate=0.003)
 
@@ -109,6 +111,26 @@ def test_with_one_class_or_none_it_learns_from_the_images(classes, tmp_path):
     assert np.array_equal(loaded.features(pixels), blind.features(pixels))
     with pytest.raises(DataError, match="learnt without labels and cannot name a class"):
         loaded.predict(pixels)
+
+
+def test_features_that_are_not_learnt_are_saved_with_all_that_decides_them(tmp_path):
+    pixels, _ = bars()
+    fixed = fixed_extractor(pixels, RECIPE)
+    assert (fixed.classes, fixed.learnt_from, fixed.dimensions) == ([], "nothing", 8)
+    digest = save_extractor(fixed, tmp_path)
+    loaded = load_extractor(tmp_path)
+    assert (loaded.learnt_from, loaded.hash) == ("nothing", digest)
+    other = bars(seed=4)[0]
+    assert np.array_equal(loaded.features(other), fixed.features(other))
+    assert np.array_equal(loaded.features(other, 3), fixed.features(other)[:, :3]) or np.allclose(
+        loaded.features(other, 3), fixed.features(other)[:, :3]
+    )
+    assert np.sqrt(np.mean(fixed.model.features(pixels).numpy() ** 2) / fixed.scale**2) == pytest.approx(1)
+    assert save_extractor(fixed_extractor(other, RECIPE), tmp_path) != digest
+    with pytest.raises(DataError, match="learnt without labels and cannot name a class"):
+        loaded.predict(pixels)
+    many = fixed_extractor(pixels, replace(RECIPE, dimensions=250))
+    assert many.features(other).shape == (120, many.dimensions), "no more than there are"
 
 
 def test_too_few_images_without_labels_are_refused():

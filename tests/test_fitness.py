@@ -111,11 +111,13 @@ def test_labels_that_looks_tell_are_learnt_as_before(tmp_path):
     assert save_extractor(found.extractor, tmp_path) == save_extractor(plain, tmp_path), "the same weights"
 
 
-def test_labels_in_a_random_order_are_not_learnt():
+@pytest.mark.parametrize("fit", [True, False])
+def test_labels_in_a_random_order_are_not_learnt_but_views_and_where_those_are_unfit_nothing(monkeypatch, fit):
+    monkeypatch.setattr(fitness.Trial, "judge", lambda self, extractor: made_up(blur=[2.0, 3.0, 4.0 if fit else 1.0]))
     found = chosen(shuffled=True)
-    assert found.extractor.learnt_from == "views"
-    assert not found.told.by_looks
-    assert list(found.fitness) == ["views"]
+    assert found.extractor.learnt_from == "views", "the first of equals"
+    assert (found.extractor.classes, found.told.by_looks) == ([], False)
+    assert list(found.fitness) == (["views"] if fit else ["views", "nothing"])
     said = words.label_words(found.facts())
     assert f"{found.told.accuracy:.1%}" in said
     assert f"{found.told.chance:.1%}" in said
@@ -139,10 +141,18 @@ def test_labels_that_cannot_be_learnt_are_refused_where_they_are_asked_for():
         chosen(recipe=adversarial, shuffled=True)
 
 
-@pytest.mark.parametrize(("labels", "views", "judge", "fit"), [(5, 0, "labels", True), (2, 5, "views", True), (2, 1, "labels", False),
-                                                               (1, 2, "views", False)])  # fmt: skip
-def test_the_first_that_is_fit_judges_and_else_the_best(monkeypatch, labels, views, judge, fit):
-    right = {"labels": labels, "views": views}
+@pytest.mark.parametrize(
+    ("labels", "views", "nothing", "judge", "fit"),
+    [
+        (5, 0, 0, "labels", True),
+        (2, 5, 5, "views", True),
+        (2, 1, 5, "nothing", True),
+        (2, 1, 2, "labels", False),
+        (1, 3, 2, "views", False),
+    ],
+)
+def test_the_first_that_is_fit_judges_and_else_the_best(monkeypatch, labels, views, nothing, judge, fit):
+    right = {"labels": labels, "views": views, "nothing": nothing}
 
     def judged(self, extractor):
         good = right[extractor.learnt_from]
@@ -152,8 +162,11 @@ def test_the_first_that_is_fit_judges_and_else_the_best(monkeypatch, labels, vie
     found = chosen()
     assert (found.extractor.learnt_from, found.judge.fit) == (judge, fit)
     facts = found.facts()
-    assert bool(words.unfit_words(facts)) is not fit
     assert facts["fit"] is fit
+    warning = words.unfit_words(facts)
+    assert bool(warning) is not fit
+    assert warning in words.test_words(facts)
+    assert (words.WAYS[judge] in words.label_words(facts)) is (judge != "labels")
 
 
 def test_few_rows_say_nothing_of_labels_or_instruments():

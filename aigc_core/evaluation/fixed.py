@@ -39,7 +39,7 @@ class Fixed:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All numbers of the frames; those of the convolutions follow from their seed."""
-        found = {}
+        found = dict[str, torch.Tensor]()
         for name, frame in self.frames.items():
             scale = torch.tensor(frame.scale, dtype=torch.float64)
             found |= {f"{name}.mean": frame.mean, f"{name}.axes": frame.axes, f"{name}.scale": scale}

@@ -28,7 +28,7 @@ class Measure:
 MEASURES = (
     Measure(
         "fd", "distance (fd)", "lower",
-        "How differently generated and real images are spread, as seen by a small network that learnt from the reference images "
+        "How differently generated and real images are spread, as seen by the measuring instrument, which knows the reference images "
         "alone. Two sets of real images are not at zero either: what they get is the floor.",
     ),
     Measure("fd_inf", "distance, extrapolated (fd_inf)", "lower", "The same, extrapolated to endlessly many images."),
@@ -60,7 +60,7 @@ MEASURES = (
         "image in five; this one falls in proportion. Real images have 1.",
     ),
     Measure("diversity", "diversity", "near real", "How many different images there are within a class, by the spectrum of their likeness."),
-    Measure("agreement", "label agreement", "higher", "How often the measuring network sees the class that was asked for."),
+    Measure("agreement", "label agreement", "higher", "How often the measuring network, or a classifier where it knows no classes, sees the class that was asked for."),
     Measure(
         "cas", "classifier accuracy (cas)", "higher",
         "A classifier learns from generated images only and is tested on real ones. It falls when labels are wrong or classes "

@@ -13,7 +13,7 @@ from aigc_core.evaluation.features import MIN_PER_CLASS, Recipe, rare_classes, s
 from aigc_core.files import atomic_folder
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.report.instrument import label_words, test_words
+from aigc_core.report.instrument import WAYS, label_words, test_words
 
 #: Training images that the extractor is tried on. So many give its accuracy to within two hundredths; its test takes fewer.
 TRIED = 2000
@@ -49,7 +49,7 @@ def extractor(config: Config, paths: Paths) -> StageResult:
         facts["alarms"] = {name: save_frame(fit_frame(name, reference.pixels), name, folder) for name in sorted(RAW)}
         digest = save_extractor(learnt, folder, facts)
     of = f" of {len(learnt.classes)} classes" if learnt.classes else ""
-    told = _without_labels(reference, chosen.learn) if chosen.told is None else label_words(instrument) + _rare(facts)
+    told = _without_labels(reference, instrument) if chosen.told is None else label_words(instrument) + _rare(facts)
     way = "took" if learnt.learnt_from == "nothing" else "learnt"
     summary = (
         f"{way} {learnt.dimensions} features from {len(reference):,} reference images{of}; {told}; {test_words(instrument)}; "
@@ -81,15 +81,17 @@ def _rows(images: ImageSet) -> Rows:
     return Rows(images.pixels, images.labels, images.classes)
 
 
-def _without_labels(reference: ImageSet, learn: str) -> str:
-    if learn == "views":
-        return "it learnt from views of the images, as extractor.learn asks"
+def _without_labels(reference: ImageSet, instrument: dict[str, Any]) -> str:
+    """Why nothing learnt from labels, and what judges instead."""
+    way = WAYS[instrument["learnt_from"]]
+    if instrument["learn"] == "views":
+        return f"the instrument has {way}, as extractor.learn asks"
     if len(reference.classes) < 2:
-        return "there are no two classes to tell apart, so it learnt from views of the images"
+        return f"there are no two classes to tell apart, so the instrument has {way}"
     few = len(rare_classes(reference.labels, reference.classes))
     return (
         f"{few} of {len(reference.classes)} classes have fewer than {MIN_PER_CLASS} reference images, too few to learn from "
-        "labels, so it learnt from views of the images"
+        f"labels, so the instrument has {way}"
     )
 
 
