@@ -118,7 +118,7 @@ def run_cells(
     Raises TrainingError where a worker process was killed; the cells that are done stay done.
     """
     plan = layout.plan
-    crew = _Crew(layout, paths, config, watch or _unseen, yardstick)
+    crew = Crew(layout, paths, config, watch or _unseen, yardstick)
     lines = crew.finish(first_cells(plan))
     lines += crew.finish(later_cells(plan, leading(plan, lines)))
     checkpoint.forget(_states(paths))
@@ -131,7 +131,7 @@ def _states(paths: Paths) -> Path:
 
 
 @dataclass
-class _Crew:
+class Crew:
     """What runs cells of one study, some of them after others."""
 
     layout: Layout
