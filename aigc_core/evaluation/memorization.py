@@ -105,8 +105,8 @@ class _Pool:
 
     def ask(self, images: torch.Tensor) -> Answers:
         """Place images (N, C, S, S) uint8 among these."""
-        index, squared = self.gallery.nearest(images)
-        nearest, distance = index[:, 0], np.sqrt(squared[:, 0])
+        nearest, squared = self.gallery.nearest(images)
+        distance = np.sqrt(squared)
         ratio = distance / np.maximum(self.gaps(nearest)[:, 1], np.finfo(np.float64).tiny)
         return Answers(self.places[nearest], distance / np.sqrt(self.rows.shape[1]), ratio)
 
@@ -243,9 +243,9 @@ class Witness:
         found = float(ours.sum())
         odds = (found + 0.5) / (len(ours) - found + 0.5)
         return {
-            "preference": odds * rows[1] / rows[0], "preference_p": chosen_by_chance(chosen, rows[0]),
-            "train_share": found / len(ours), "train_share_expected": rows[0] / sum(rows),
-        }  # fmt: skip
+            "preference": odds * rows[1] / rows[0],
+            "preference_p": chosen_by_chance(chosen, rows[0]),
+        }
 
     def _published(self, rows: torch.Tensor) -> dict[str, float]:
         """C_T, also with the roles exchanged, and AuthPct: figures without a limit."""
