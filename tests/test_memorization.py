@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 
 from aigc_core.config import Config, parse
-from aigc_core.errors import ConfigError, DataError
+from aigc_core.errors import ConfigError, DataError, TooFewImages
 from aigc_core.evaluation import alike
 from aigc_core.evaluation.alike import Gallery
 from aigc_core.evaluation.cells import find_centres
@@ -187,6 +187,21 @@ def test_a_few_copies_among_honest_samples_are_enough(witness, count):
     assert found.answers.distance[:count].max() == 0
 
 
+@pytest.mark.parametrize("change", ["mirror", "shift", "gain"])
+def test_a_held_out_image_that_is_a_copy_itself_does_not_hide_copies(change):
+    train, held, samples = TRAIN.clone(), HELD.clone(), patches(400, 2)
+    # The border is repeated and a gain is rounded: only with an even border, or multiples, nothing is left of a distance.
+    train[5, 0, [0, 1, -2, -1]] = train[5, 0, :, [0, 1, -2, -1]] = 100
+    train[5] = train[5] // 4 * 4
+    held[0] = {"mirror": train[5:6].flip(3), "shift": shifted(train[5:6]), "gain": train[5:6] // 4 * 3}[change][0]
+    samples[:10] = train[:10]
+    found = Witness(train, held, LIMITS, 0).judge(samples)
+    assert not found.passed
+    assert (found.figures["held_out"], found.figures["held_out_copies"]) == (399, 1)
+    assert found.figures["closest"] >= 10 / 400
+    assert Witness(TRAIN, HELD, LIMITS, 0).judge(samples).figures["held_out_copies"] == 0
+
+
 @pytest.mark.parametrize("twins", [1, 9])
 def test_copies_of_images_with_near_twins_are_seen(twins):
     marked = TRAIN[:30]
@@ -212,6 +227,10 @@ def test_smooth_samples_are_no_copies(witness):
     found = witness.judge(patches(400, 4, noise=0))
     assert found.figures["c_t"] < -3
     assert found.figures["c_t_unseen"] < -1.5
+    # It is the second question that clears them: they are typical, and as often near to images never seen.
+    assert found.figures["typical"] > 2
+    assert found.figures["copy_over_unseen"] < 1
+    assert found.figures["copy_rate_p"] > 0.01
     assert (found.passed, found.reasons) == (True, [])
     assert len(found.remarks) == 1
 
@@ -271,6 +290,10 @@ def test_smooth_samples_are_remarked_where_nothing_was_copied():
 def test_too_little_to_judge_by_is_an_error_with_the_remedy(witness):
     with pytest.raises(DataError, match=r"30 held-out .* raise split\.test"):
         Witness(TRAIN, patches(30, 1), LIMITS, 0)
+    held = patches(55, 1)
+    held[:6] = TRAIN[:6]
+    with pytest.raises(TooFewImages, match=r"49 held-out .* 6 more are copies"):
+        Witness(TRAIN, held, LIMITS, 0)
     with pytest.raises(DataError, match=r"49 samples .* evaluate\.max_samples"):
         witness.judge(patches(49, 2))
     for gone in ("min_c_t", "min_auth_gap", "permutations"):

@@ -113,7 +113,8 @@ def write_beside(details, family):
     reasons = ["Copies <galore>."] if failed else []
     write_json(details / "memorization.json", {"passed": not failed, "reasons": reasons,
                "remarks": [] if failed else ["They are <smooth>."], "held_out": "reference" if failed else "test",
-               "figures": {"c_t": -9.0 if failed else 0.5, "copy_rate": 0.02, "copy_rate_real": 0.01},
+               "figures": {"c_t": -9.0 if failed else 0.5, "copy_rate": 0.02, "copy_rate_real": 0.01,
+                           "held_out_copies": 3.0 if failed else 0.0},
                "limits": {"max_copy_rate": 0.03}})  # fmt: skip
     opinion = {"hash": "h" * 64, "n": 500, "dimensions": 16, "fd": 0.4, "fd_floor": 0.1, "fd_floor_std": 0.01,
                "fd_over_floor": 4.0, "warning": None}  # fmt: skip
@@ -142,7 +143,7 @@ def write_final(paths):
                "memorization": "failed", "reasons": ["Twins <here>."], "evaluated": METRICS})  # fmt: skip
     write_json(
         paths.final / "memorization.json",
-        {"passed": False, "figures": {"c_t": -4.25}, "limits": {"max_copy_rate": 0.03}},
+        {"passed": False, "figures": {"c_t": -4.25, "held_out_copies": 1.0}, "limits": {"max_copy_rate": 0.03}},
     )
     Image.new("L", (30, 30), 90).save(paths.final / "closest.png")
 
@@ -308,6 +309,7 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     assert "Copies &lt;galore&gt;." in text
     assert "They are &lt;smooth&gt;." in text
     assert text.count("reference images,\nwhich come from the same place") == 1
+    assert re.findall(r"<p>(\d) held-out images? (?:is|are) the same", text) == ["3", "1"], "of the VAE and of the final model"
     assert re.search(
         r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td class=\"n\"></td><td>none</td>", text
     )

@@ -17,7 +17,7 @@ import torch
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, classes_of, load_splits
 from aigc_core.data.store import Version
-from aigc_core.errors import DataError
+from aigc_core.errors import DataError, TooFewImages
 from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.memorization import MIN_IMAGES, Limits, Memorization, Witness
 from aigc_core.files import atomic_folder, read_json, write_json
@@ -129,11 +129,12 @@ def _copies(config: Config, paths: Paths, out: Path, data: ImageSet) -> Memoriza
     reference = load_splits(version, [HELD], ids=independent, **_frame(version))
     order = np.random.default_rng(config.seed).permutation(len(reference))[: config.evaluate.max_samples]
     held = reference.subset(torch.from_numpy(np.sort(order)))
-    if len(held) < MIN_IMAGES:
-        return None
     device = str(pick_device(config.train.device))
     limits = Limits(**config.evaluate.memorization.model_dump())
-    witness = Witness(data.pixels, held.pixels, limits, config.seed, device)
+    try:
+        witness = Witness(data.pixels, held.pixels, limits, config.seed, device)
+    except TooFewImages:
+        return None
     samples = load_model(out, device=device).sample(held.labels, config.seed + 1)
     found = witness.judge(samples)
     write_copies(

@@ -129,6 +129,7 @@ def _family(
         "latent_pictures": {name: page.picture(place) for name, place in evaluated["latent_pictures"].items()},
         "bound": measures.bound_words(evaluated["metrics"]),
         "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
+        "memorization_left_out": measures.left_out_words(evaluated["memorization"]),
         "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
         **_finetuned(family, models, finetunings[family]),
     }
@@ -165,6 +166,7 @@ def _final(found: dict[str, Any]) -> dict[str, Any]:
         "samples": page.picture(found["samples"]),
         "closest": page.picture(found["closest"]) if found["closest"] else None,
         "memorization_rows": measures.memorization_rows(copies) if copies else [],
+        "memorization_left_out": measures.left_out_words(copies) if copies else "",
     }
 
 
