@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy import special
+from scipy import special, stats
 from verdict_pools import sets
 
 from aigc_core.ablation import gates as gate
@@ -227,8 +227,8 @@ def _gates(values: Array, smallest: float) -> tuple[gate.Control, gate.Control]:
 
 def _void_before(values: Array) -> bool:
     """The former gates: an A/A difference at 99 %, and damage above 0 at 99 % from its own pairs."""
-    null = s.welch_interval(values[3], values[0], 0.99)
-    return null.excludes_zero() or not s.mean_interval(values[4] - values[0], 0.99).low > 0
+    null = stats.ttest_ind(values[3], values[0], equal_var=False).confidence_interval(0.99)
+    return not null.low <= 0 <= null.high or not s.mean_interval(values[4] - values[0], 0.99).low > 0
 
 
 # -- words -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from aigc_core.ablation import estimate, worker
 from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config
 from aigc_core.errors import ConfigError, TrainingError
-from aigc_core.files import read_json, sha256_file
+from aigc_core.files import read_json, sha256_file, write_json
 from aigc_core.paths import Paths
 from aigc_core.stages.ablate import NOT_RUN, ablate
 
@@ -73,6 +73,20 @@ def test_a_second_run_writes_the_same_bytes_without_running_a_cell(study, capsys
     ablate(config, paths)
     assert "15 cells are done, 0 are left" in capsys.readouterr().out
     assert outs(paths) == before
+
+
+def test_a_question_that_was_asked_before_is_said_on_the_page_that_is_no_out(study):
+    paths, config, _ = study
+    asked = read_json(paths.work / "ablation" / "asked.json")
+    assert [line["plan"] for line in asked] == [read_json(paths.ablation / "plan.json")["digest"]]
+    earlier = {**asked[0], "plan": "f" * 64, "seeds": [7, 8, 9]}
+    write_json(paths.work / "ablation" / "asked.json", [earlier, *asked])
+    before = outs(paths)
+    ablate(config, paths)
+    assert "was asked of these images before" in (paths.work / "ablation" / "ledger.html").read_text()
+    assert "was asked of these images before" not in (paths.ablation / "ledger.html").read_text()
+    assert outs(paths) == before
+    write_json(paths.work / "ablation" / "asked.json", asked)
 
 
 def test_mlflow_has_a_parent_with_a_child_for_every_cell(study):

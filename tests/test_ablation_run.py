@@ -321,9 +321,9 @@ def test_finished_cells_tell_the_spread_and_how_far_the_full_recipe_is(finished,
     assert known.known_spread(layout.plan, few) is None  # two pairs tell no spread
     fd = {(line["arm"], line["seed"]): line["fd"] for line in lines}
     pooled = [np.var([np.log(fd["full", seed] / fd[arm, seed]) for seed in range(3)], ddof=1)
-              for arm in ("placebo", "without_curate", "random_curate")]  # fmt: skip
-    # The 20 % point of chi-squared with six degrees of freedom is 3.07.
-    assert known.known_spread(layout.plan, done) == pytest.approx(np.sqrt(6 * np.mean(pooled) / 3.07), rel=1e-3)
+              for arm in ("placebo", "without_curate", "random_curate", "blanks_2")]  # fmt: skip
+    # The 20 % point of chi-squared with eight degrees of freedom is 4.594.
+    assert known.known_spread(layout.plan, done) == pytest.approx(np.sqrt(8 * np.mean(pooled) / 4.594), rel=1e-3)
     floors = [line["fd"] / line["fd_floor"] for line in lines if line["arm"] == "full"]
     assert known.distance_of(layout.plan, done) == pytest.approx(np.mean(floors))
     assert known.distance_of(layout.plan, {}) is None

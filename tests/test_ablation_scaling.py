@@ -1,6 +1,7 @@
 """The scaling curve: found where there is one, refused where there is none, with an interval that covers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,17 @@ def test_no_forecast_goes_below_what_real_images_get():
     bounded = fit_curve(ROWS, table, least=1.0)
     assert bounded.forecast(2).value == pytest.approx(1.0)
     assert bounded.gain(2).value == pytest.approx(math.log(1.1), abs=0.01)
+    drawn = bounded.band(2 * ROWS[-1:])
+    assert [float(line[0]) for line in drawn] == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_where_a_flat_curve_is_possible_a_decision_that_helps_is_not_worth_less_than_nothing():
+    found = fit_curve(ROWS, np.tile(curve(ROWS), (3, 1)))
+    draws = np.arange(len(found.curves.b)) % 10 == 1  # a tenth of them
+    flat = replace(found, curves=replace(found.curves, b=np.where(draws, 0.0, found.curves.b)))
+    gained = worth(flat, sure(0.2))
+    assert gained.images == pytest.approx(worth(found, sure(0.2)).images)
+    assert gained.low > 0
 
 
 @pytest.mark.parametrize("shape", [{}, {"a": 0.5, "b": 1.8, "c": 0.3}])

@@ -207,7 +207,7 @@ def test_failed_cells_are_named_and_nothing_is_dropped():
     assert (arm["failed"], arm["errors"]) == (2, ["the loss is not finite"])
 
 
-def test_an_arm_without_any_finished_cell_has_no_verdict():
+def test_an_arm_without_any_finished_cell_cannot_be_trained_without_the_decision():
     frame = cells()
     frame.loc[frame.arm == "without_curate", "fd"] = np.nan
     frame.loc[frame.arm == "without_curate", "error"] = "class 7 has fewer rows than it needs"
@@ -215,6 +215,8 @@ def test_an_arm_without_any_finished_cell_has_no_verdict():
     assert line.verdict == "cannot be trained without it"
     assert "5 of 5 trainings without it failed, and 0 of 25 with it" in line.sentence
     assert "class 7 has fewer rows" in on(study(frame), "curate", "cas").sentence
+    assert study(frame).headline.action == "keep"
+    assert "Keep curation: trainings fail without" in study(frame).headline.sentence
     few = frame[frame.seed == 0]
     assert on(study(few), "curate").verdict == v.NO_VERDICT, "one failure is no conclusion"
 
@@ -232,7 +234,26 @@ def test_failures_in_one_arm_more_than_in_the_others_are_the_conclusion():
     everywhere = broken(lambda frame: (frame.arm != "without_augment") & (frame.seed < 4))
     assert on(everywhere, "augment").verdict == "trains less reliably with it"
     assert on(everywhere, "curate").verdict not in ("trains less reliably without it", "trains less reliably with it")
-    assert "Drop augmentation" in everywhere.headline.sentence
+    assert "Drop augmentation (trainings fail more often with it)" in everywhere.headline.sentence
+
+
+def test_an_arm_that_lacks_another_decision_too_says_nothing_of_how_trainings_fail_with_this_one():
+    pair = {"without_curate_and_augment": ("treatment", "curate_and_augment", 3.0, 0.9, 1.0)}
+    arms = [{"name": "without_curate_and_augment", "recipe": {"off": ["curate", "augment"]}}]
+    frame = cells(**pair)
+    broken = frame.arm.isin(["without_curate", "without_curate_and_augment"]) & (frame.seed < 3)
+    frame.loc[broken, ["fd", "error"]] = [np.nan, "the loss is not finite"]
+    assert "3 of 5 trainings without it failed, and 0 of 25 with it" in on(study(frame, arms=arms), "curate").sentence
+
+
+def test_the_decision_that_leads_is_that_of_the_headline():
+    assert study().leader == "curate", "augmentation has the larger effect, and hurts"
+    half = cells(without_half_the_data=("treatment", "half_the_data", 9.0, 0.9, 1.0))
+    assert study(half).leader == "curate", "how much data there is leads only where nothing else was asked"
+    alone = half[~half.decision.isin(["curate", "augment", "deduplicate"])]
+    assert study(alone).leader == "half_the_data"
+    assert study(cells(without_curate=None, without_deduplicate=None)).leader == "augment"
+    assert study(cells(blanks_2=("positive_control", None, 1.0, 0.9, 1.0))).leader is None, "void"
 
 
 def test_one_seed_gives_no_verdict():
@@ -414,8 +435,12 @@ def test_one_pair_at_the_full_budget_is_shown_and_decides_nothing():
 
 
 def test_a_study_of_another_family_says_so_first():
-    assert study(model="vae", family_released=False).headline.sentence.startswith("This is about the VAE, which is not")
-    assert study(model="vae", family_released=True).headline.sentence.startswith("Clean")
+    why = "the gan is the family that is released"
+    other = study(model="vae", family_released=False, family_why=why).headline
+    assert other.sentence.startswith(f"This is about the VAE: {why}. Clean")
+    same = study(model="gan", family_released=True, family_why=why).headline
+    assert same.sentence.startswith("Clean")
+    assert f"{words.upper(why)}." in same.evidence
 
 
 def test_shares_have_at_least_the_spread_of_rounding():

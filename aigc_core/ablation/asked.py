@@ -32,11 +32,11 @@ def earlier(plan: Plan, paths: Paths) -> dict[str, list[dict[str, Any]]]:
 
     Decisions that nobody asked before are left out, and so are plans that differ in nothing else.
     """
-    own = _entry(plan)
+    own, known = _entry(plan), _known(paths)
     found: dict[str, list[dict[str, Any]]] = {}
     for decision in own["decisions"]:
         seen = [_way(own)]
-        for line in _known(paths):
+        for line in known:
             if line["data"] == own["data"] and decision in line["decisions"] and _way(line) not in seen:
                 seen.append(_way(line))
                 found.setdefault(decision, []).append(line)

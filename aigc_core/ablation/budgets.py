@@ -32,7 +32,12 @@ class Confirmation:
 
 
 def compare(decision: str, steps: tuple[int, int], proxy: Estimate, full: Estimate) -> Confirmation:
-    """The gain at the proxy budget against that at the full one; `steps` are of both. Their errors are independent."""
+    """The gain at the proxy budget against that at the full one; `steps` are of both.
+
+    Their errors are taken as independent. Both budgets share seeds and rows, and the longer training goes on from the shorter one:
+    what they have in common makes the difference look less sure than it is. The spread of the full budget is the larger of
+    its own pairs' and of that which the arms at the proxy budget share.
+    """
     mean = full.mean - proxy.mean
     if math.isnan(proxy.error) or math.isnan(full.error):
         nothing = Estimate(mean, math.nan, math.nan, math.nan, min(proxy.n, full.n), math.nan)

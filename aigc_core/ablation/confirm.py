@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from aigc_core.ablation.cells import CONFIRMATION, to_frame
-from aigc_core.ablation.plan import PRIMARY, Plan
+from aigc_core.ablation.plan import Plan
 from aigc_core.errors import DataError
 
 Line = dict[str, Any]
@@ -40,21 +40,14 @@ def expected_cells(plan: Plan, known: Collection[str] = ()) -> list[Line]:
 
 
 def leading(plan: Plan, lines: list[Line]) -> list[str]:
-    """The decision that leads the headline, by the finished `lines` at the study's own steps; none where nothing was measured.
-
-    It is the one with the largest effect among those that are told from 0, and where none is the one with the largest mean.
-    """
-    from aigc_core.ablation.statistics import ALPHA  # here, because worker processes need neither these nor pandas
-    from aigc_core.ablation.study import Study
+    """The decision that leads the headline, by the finished `lines` at the study's own steps; see `Study.leader`."""
+    from aigc_core.ablation.study import Study  # here, because worker processes need neither this nor pandas
 
     try:
-        study = Study(plan.to_dict(), to_frame(lines))
+        found = Study(plan.to_dict(), to_frame(lines)).leader
     except DataError:  # no cell of the full recipe was finished
         return []
-    effects = {name: study.effects[name, PRIMARY] for name in study.decisions if (name, PRIMARY) in study.effects}
-    told = {name: effect for name, effect in effects.items() if effect.adjusted < ALPHA}
-    asked = told or effects
-    return [max(asked, key=lambda name: abs(asked[name].gain.mean))] if asked else []
+    return [] if found is None else [found]
 
 
 def _at_full_budget(plan: Plan) -> dict[str, str | None]:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 #: Facts of the plan that are shown.
 PLAN = (
-    "digest", "model", "steps", "samples_seen", "seeds", "confirm_steps", "family_released", "family_why", "placebo",
-    "sizes", "skipped", "test_rows",
+    "digest", "model", "steps", "samples_seen", "seeds", "confirm_steps", "sizes", "skipped", "test_rows",
 )  # fmt: skip
 #: Kinds of arms that judge the study, and what their rows in the forest plot are called.
 KIND_ROWS = {c.PLACEBO: "placebo", c.POSITIVE_CONTROL: "planted"}
@@ -42,6 +41,7 @@ def study_dict(study: Study, timing: bool) -> dict[str, Any]:
         "checks": [asdict(check) for check in study.checks], "ledger": ledger.to_dict("records"),
         "titles": {name: words.title(name) for name in study.decisions}, "arms": _arms(study), "gains": _gains(study),
         "scaling": _scaling(study), "distance": asdict(study.distance), "cells": len(study.cells), "failed": failed,
+        "confirming": int((study.cells["kind"] == c.CONFIRMATION).sum()),
         "memory": {name: [asdict(one) for one in figures] for name, figures in study.memory.items()},
     }))  # fmt: skip
 

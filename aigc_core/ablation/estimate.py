@@ -70,7 +70,7 @@ class Outlook:
     known: int
     spread: float  # of paired differences of log fd
     spread_from: str
-    visible: float  # smallest relative change that these seeds see with power .8
+    visible: float  # smallest relative change that these seeds see with power 0.8
     seeds: int  # that would see the smallest effect that matters
     distance: float | None  # of the full recipe in floors: of cells that are done, else of the evaluated model
 
@@ -166,7 +166,7 @@ def _left(plan: Plan, known: Collection[str], steps: int | None = None) -> list[
 
 
 def visible(spread: float, seeds: int, plan: Plan) -> float:
-    """Smallest relative change that so many seeds see with power .8, corrected for the decisions that are measured."""
+    """Smallest relative change that so many seeds see with power 0.8, corrected for the decisions that are measured."""
     asked = sum(arm["kind"] == columns.TREATMENT for arm in plan.arms)
     freedom = _per_seed(plan) * (seeds - 1)
     return math.expm1(min(smallest_visible(seeds, spread, ALPHA / max(1, asked), freedom=freedom), MOST_LOG))
@@ -186,12 +186,10 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def fit_budget(
-    plan: Plan, known: Collection[str], cost: Cost, processes: int, budget: float, least: int = LEAST_SEEDS
-) -> tuple[int, int]:
+def fit_budget(plan: Plan, known: Collection[str], cost: Cost, processes: int, budget: float) -> tuple[int, int]:
     """Seeds and steps whose study fits `budget` seconds: as many of the plan's seeds as possible, then fewer steps.
 
-    Cells that are `known` cost nothing; with fewer steps all cells are new. There are never fewer than `least` seeds, unless
+    Cells that are `known` cost nothing; with fewer steps all cells are new. There are never fewer than LEAST_SEEDS seeds, unless
     the plan itself has fewer. Raises ConfigError where the smallest study does not fit.
     """
 
@@ -200,7 +198,7 @@ def fit_budget(
         left = [line for line in _left(plan, done, steps) if line["seed"] in kept]
         return START_S + cost.wall(left, processes) if left else 0.0
 
-    fewest = min(least, len(plan.seeds))
+    fewest = min(LEAST_SEEDS, len(plan.seeds))
     for seeds in range(len(plan.seeds), fewest - 1, -1):
         if wall(seeds, known, plan.steps) <= budget:
             return seeds, plan.steps
@@ -210,8 +208,8 @@ def fit_budget(
         smallest = min(wall(fewest, (), fewest_steps), wall(fewest, known, plan.steps))
         raise ConfigError(
             f"--budget: {budget:.0f} s are too few for {len(first_arms(plan))} arms x {fewest} seeds; the smallest study of these "
-            f"arms takes about {smallest:.0f} s on this machine: allow more time, list fewer decisions and sizes, or set "
-            "ablation.confirm to 0"
+            f"arms takes about {smallest:.0f} s on this machine: allow more time"
+            f"{', set ablation.confirm to 0' if plan.confirm_steps else ''} or list fewer decisions and sizes"
         )
     return fewest, fewer
 

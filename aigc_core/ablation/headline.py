@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aigc_core.ablation.budgets import Confirmation
-from aigc_core.ablation.failures import LESS_WITH, LESS_WITHOUT, UNTRAINABLE
+from aigc_core.ablation.failures import LESS_WITH
 from aigc_core.ablation.scaling import MULTIPLE, Band, Fit
+from aigc_core.ablation.statistics import ALPHA
 from aigc_core.ablation.verdicts import COPYING, HURTS, PAYS, PRIMARY, Effect
 from aigc_core.ablation.words import Scale, brief, nearer, reach, times, title
 
@@ -45,6 +46,8 @@ class Finding:
 
     def words(self) -> str:
         """`curation (1.36 times nearer)`."""
+        if self.effect.verdict == LESS_WITH:
+            return f"{title(self.decision)} (trainings fail more often with it)"
         gain = self.effect.gain.mean
         how = ", by copying" if self.effect.verdict == COPYING else ""
         return f"{title(self.decision)} ({times(gain)} times {'farther' if gain < 0 else 'nearer'}{how})"
@@ -55,9 +58,26 @@ class Finding:
         return verdict in (COPYING, LESS_WITH) or (verdict == HURTS and self.effect.gain.mean <= -scale.log)
 
 
+def leader(findings: Sequence[Finding], scale: Scale) -> Finding | None:
+    """The decision that the headline leads with; where none pays, the one with the largest effect, told from nothing if any is.
+
+    How much data there is leads only where nothing else was asked.
+    """
+    asked = [one for one in findings if one.decision != AMOUNT] or list(findings)
+    told = [one for one in asked if one.effect.adjusted < ALPHA] or asked
+    return next(iter(_paying(asked, scale)), None) or max(told, key=lambda one: abs(one.effect.gain.mean), default=None)
+
+
+def _paying(findings: Sequence[Finding], scale: Scale) -> list[Finding]:
+    """Decisions that gain at least what matters, the largest gain first."""
+    found = [one for one in findings if one.effect.verdict == PAYS and one.effect.gain.mean >= scale.log]
+    return sorted(found, key=lambda one: (-one.effect.gain.mean, one.decision))
+
+
 def headline(
     void: Sequence[str],
     findings: Sequence[Finding],
+    needed: Sequence[str],
     fit: Fit,
     distance: Band,
     scale: Scale,
@@ -65,19 +85,15 @@ def headline(
 ) -> Headline:
     """The headline from what is void, the decisions, the curve (in floors) and the distance of the full recipe (in floors).
 
-    `notes` are further sentences of evidence.
+    `needed` are the decisions without which trainings fail; they need no finding. `notes` are further sentences of evidence.
     """
     evidence = [_distance_words(distance), *_data_words(fit, scale), *_confirmed(findings), *notes]
     if void:
         return Headline(VOID, f"This study is void and says nothing about the data: {'; '.join(void)}.", evidence)
-    paying = sorted(
-        (one for one in findings if one.effect.verdict == PAYS and one.effect.gain.mean >= scale.log),
-        key=lambda one: (-one.effect.gain.mean, one.decision),
-    )
+    paying = _paying(findings, scale)
     hurting = [one for one in findings if one.decision != AMOUNT and one.costs(scale)]
     asked = [one for one in paying if one.decision != AMOUNT]
-    needed = [one for one in findings if one.effect.verdict in (UNTRAINABLE, LESS_WITHOUT)]
-    action, sentence = _choose(asked, hurting, needed, fit, distance, scale, bool(findings))
+    action, sentence = _choose(asked, hurting, needed, fit, distance, scale, bool(findings or needed))
     if needed and action != KEEP:
         sentence += f" Keep {_plain(needed)}: trainings fail without."
     amount = [one for one in paying if one.decision == AMOUNT]
@@ -96,7 +112,7 @@ def headline(
 def _choose(
     asked: Sequence[Finding],
     hurting: Sequence[Finding],
-    needed: Sequence[Finding],
+    needed: Sequence[str],
     fit: Fit,
     distance: Band,
     scale: Scale,
@@ -161,8 +177,8 @@ def _confirmed(findings: Sequence[Finding]) -> list[str]:
     return found
 
 
-def _plain(findings: Sequence[Finding]) -> str:
-    return " and ".join(title(one.decision) for one in findings)
+def _plain(decisions: Sequence[str]) -> str:
+    return " and ".join(title(decision) for decision in decisions)
 
 
 def _names(findings: Sequence[Finding]) -> str:

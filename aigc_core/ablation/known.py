@@ -9,10 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtri
 
-from aigc_core.ablation import cells as columns
+from aigc_core.ablation.pairs import PAIRED
 from aigc_core.ablation.plan import Plan
+from aigc_core.ablation.statistics import upper_spread
 
 Line = dict[str, Any]
 #: Fewer pairs than this do not tell a spread.
@@ -30,10 +30,10 @@ def known_spread(plan: Plan, known: dict[str, Line]) -> float | None:
     squares, freedom = 0.0, 0
     for arm, other in values.items():
         pairs = [math.log(full[seed] / other[seed]) for seed in full if seed in other]
-        if kinds[arm] in (columns.TREATMENT, columns.RANDOM_CONTROL, columns.PLACEBO) and len(pairs) >= LEAST_PAIRS:
+        if kinds[arm] in PAIRED and len(pairs) >= LEAST_PAIRS:
             squares += float(np.var(pairs, ddof=1)) * (len(pairs) - 1)
             freedom += len(pairs) - 1
-    return math.sqrt(squares / float(chdtri(freedom, UPPER))) if freedom else None
+    return upper_spread(math.sqrt(squares / freedom), freedom, UPPER) if freedom else None
 
 
 def distance_of(plan: Plan, known: dict[str, Line]) -> float | None:

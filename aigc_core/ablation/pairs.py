@@ -118,10 +118,13 @@ class Pairs:
         full, without = self.raw(self.treatment(decision), PRIMARY)
         return float((without - full).mean()) if len(full) else math.nan
 
-    def failures(self, decision: str, arm: str, asked: int) -> Failures:
-        """Failed cells of the arm without a decision, and of all arms of full size that have it."""
+    def failures(self, decision: str, arm: str, lacking: Sequence[str], asked: int) -> Failures:
+        """Failed cells of the arm without a decision, and of all arms of full size that have it.
+
+        `lacking` are arms without it; one that lacks another decision too says nothing of this one.
+        """
         have = self.cells["kind"].isin([c.BASELINE, *PAIRED]) & (self.cells["decision"] != decision)
-        without, with_it = self.cells["arm"] == arm, have & (self.cells["arm"] != arm)
+        without, with_it = self.cells["arm"] == arm, have & ~self.cells["arm"].isin([arm, *lacking])
         failed = ~self.cells.index.isin(self.finished.index)
         counts = [int(chosen.sum()) for chosen in (failed & without, without, failed & with_it, with_it)]
         return Failures(counts[0], counts[1], counts[2], counts[3], asked)

@@ -62,7 +62,9 @@ class Plan:
         dict[str, Any]
     ]  # cell, arm, seed, steps, rows, cas (whether it is measured), training (whatever its steps)
     skipped: list[dict[str, str]]  # arm, why: arms that were asked for and cannot be run
-    test_rows: int
+    test_rows: (
+        int  # that distances are measured on: at most as many as there are training rows, and evaluate.max_samples
+    )
     test_twins: int  # test rows left out because an arm trains on their twin
     code: str
     extractor: str
@@ -152,7 +154,7 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
         confirm_steps=full_steps if confirms else None, family_released=family.released, family_why=family.why,
         decisions=[one.name for one in questions(settings, pool.groups)], sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
         arms=[describe(arm, chooser, selections) for arm in arms], cells=[], skipped=skipped,
-        test_rows=test.num_rows, test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
+        test_rows=min(test.num_rows, pool.curated.select("train").num_rows, config.evaluate.max_samples), test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
         dataset={"ingested": pool.ingested.card.version, "curated": pool.curated.card.version},
     )  # fmt: skip
     layout = Layout(plan, pool, test, arms, selections)

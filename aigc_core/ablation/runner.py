@@ -55,9 +55,14 @@ def cell_file(paths: Paths, cell: str) -> Path:
 
 
 def known_cells(plan: Plan, paths: Paths) -> dict[str, Line]:
-    """The plan's finished cells by digest. A file that is no cell is as good as absent."""
+    """The plan's finished cells by digest."""
+    return _finished(plan.cells, paths)
+
+
+def _finished(wanted: list[dict[str, Any]], paths: Paths) -> dict[str, Line]:
+    """Those of the planned cells that are finished, by digest. A file that is no cell is as good as absent."""
     found: dict[str, Line] = {}
-    for cell in {line["cell"] for line in plan.cells}:
+    for cell in {line["cell"] for line in wanted}:
         try:
             line = read_json(cell_file(paths, cell))
         except (FileNotFoundError, ValueError):
@@ -139,8 +144,7 @@ class _Crew:
 
     def finish(self, wanted: list[dict[str, Any]]) -> list[Line]:
         """The finished lines of planned cells; those that nobody has run yet are run."""
-        known = known_cells(self.layout.plan, self.paths)
-        done = {line["cell"]: known[line["cell"]] for line in wanted if line["cell"] in known}
+        done = _finished(wanted, self.paths)
         for line in done.values():
             self.watch(line, False)
         missing = [line for line in wanted if line["cell"] not in done]

@@ -42,11 +42,10 @@ class Curves:
         return np.asarray(self.a[:, None] + self.b[:, None] * ratio[None] ** -self.c[:, None])
 
     def rows_for(self, values: Array) -> Array:
-        """Rows (d,) at which each curve has its value; infinity where it never gets there."""
+        """Rows (d,) at which each curve has its value; infinity where it never gets there, 0 where a flat curve lies below it."""
         with np.errstate(divide="ignore", over="ignore"):
             ratio = np.where(values > self.a, self.b / np.maximum(values - self.a, 1e-300), np.inf)
-            rows = self.largest * ratio ** (1 / self.c)
-        return np.asarray(np.where(self.b > 0, rows, np.inf))
+            return np.asarray(self.largest * ratio ** (1 / self.c))
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,16 @@ class Fit:
         curves = self._known()
         return self._band(np.log(curves.at(curves.largest) / self._at(multiple * curves.largest)))
 
-    def _at(self, rows: float) -> Array:
-        """Values (d,), not below `least`."""
+    def _at(self, rows: float | Array) -> Array:
+        """Values (d,) or (d, len(rows)), not below `least`."""
         curves = self._known()
-        return np.asarray(np.maximum(curves.at(rows), np.minimum(self.least, curves.at(curves.largest))))
+        values, bound = curves.at(rows), np.minimum(self.least, curves.at(curves.largest))
+        return np.asarray(np.maximum(values.T, bound).T)
 
     def band(self, rows: Array) -> tuple[Array, Array, Array]:
         """Estimate, low and high (len(rows),) for drawing."""
-        values = self._known().at(rows)
-        low, high = self._ends(values)
-        bound = np.minimum(self.least, values[0])
-        return values[0], np.maximum(low, bound), high
+        values = self._at(rows)
+        return values[0], *self._ends(values)
 
     def _band(self, values: Array) -> Band:
         low, high = self._ends(values[:, None])

@@ -78,22 +78,6 @@ def mean_interval(values: Sequence[float] | Array, level: float = LEVEL) -> Esti
     return estimate(mean, spread / math.sqrt(len(sample)), len(sample) - 1, spread, len(sample), level)
 
 
-def welch_interval(first: Sequence[float] | Array, second: Sequence[float] | Array, level: float = LEVEL) -> Estimate:
-    """Difference of means, first minus second, of two independent samples (Welch 1947); n is the smaller count.
-
-    `spread` is that of a difference of one value of each. Raises ValueError where a sample is empty.
-    """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if min(len(a), len(b)) == 0:
-        raise ValueError("a comparison needs at least one value on each side")
-    mean, n = float(a.mean() - b.mean()), min(len(a), len(b))
-    if n == 1:
-        return Estimate(mean, math.nan, math.nan, math.nan, 1, math.nan)
-    spread = math.sqrt(float(a.var(ddof=1) + b.var(ddof=1)))
-    parts = [(float(one.var(ddof=1)) / len(one), len(one) - 1.0) for one in (a, b)]
-    return estimate(mean, math.sqrt(sum(part for part, _ in parts)), freedom_of(parts), spread, n, level)
-
-
 def freedom_of(parts: Sequence[tuple[float, float]]) -> float:
     """Degrees of freedom of a sum of independent error variances, each with its own (Satterthwaite 1946)."""
     total = sum(part for part, _ in parts)

@@ -20,9 +20,9 @@ from aigc_core.ablation import budgets, controls, display, gates, ledger, memory
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.budgets import Confirmation
-from aigc_core.ablation.failures import Failures
+from aigc_core.ablation.failures import LESS_WITHOUT, UNTRAINABLE, Failures
 from aigc_core.ablation.gates import Control
-from aigc_core.ablation.headline import Finding, Headline, headline
+from aigc_core.ablation.headline import Finding, Headline, headline, leader
 from aigc_core.ablation.memory import Memory
 from aigc_core.ablation.pairs import FULL, FULL_BUDGET, Pairs, in_order, rounding
 from aigc_core.ablation.scaling import Band, Fit, Worth
@@ -89,7 +89,9 @@ class Study:
 
     def failures(self, decision: str) -> Failures:
         """How often trainings fail without the decision and with it."""
-        return self.pairs.failures(decision, self.pairs.treatment(decision), len(self.decisions))
+        arms = self.plan.get("arms", ())
+        lacking = [arm["name"] for arm in arms if decision in arm.get("recipe", {}).get("off", ())]
+        return self.pairs.failures(decision, self.pairs.treatment(decision), lacking, len(self.decisions))
 
     @cached_property
     def effects(self) -> dict[tuple[str, str], Effect]:
@@ -239,21 +241,26 @@ class Study:
     @cached_property
     def headline(self) -> Headline:
         """Collect, clean, augment or stop, or that the data cannot tell."""
-        findings = [
+        needed = [name for name in self.decisions if self.failures(name).verdict in (UNTRAINABLE, LESS_WITHOUT)]
+        found = headline(self.void, self._findings, needed, self.fit, self.distance, self.scale, self._notes())
+        if self.plan.get("family_released", True):
+            return found
+        about = f"This is about the {str(self.plan['model']).upper()}: {self.plan['family_why']}."
+        return replace(found, sentence=f"{about} {found.sentence}")
+
+    @property
+    def leader(self) -> str | None:
+        """The decision that is worth the full budget; None where nothing was measured, or nothing may be believed."""
+        first = None if self.void else leader(self._findings, self.scale)
+        return None if first is None else first.decision
+
+    @cached_property
+    def _findings(self) -> list[Finding]:
+        return [
             Finding(name, self.effects[name, PRIMARY], self.confirmations.get(name))
             for name in self.decisions
             if (name, PRIMARY) in self.effects
         ]
-        return self._of_the_release(headline(self.void, findings, self.fit, self.distance, self.scale, self._notes()))
-
-    def _of_the_release(self, found: Headline) -> Headline:
-        """The same, with a first sentence where the studied family is not the one that would be released."""
-        if self.plan.get("family_released", True):
-            return found
-        model = str(self.plan.get("model", "model")).upper()
-        return replace(
-            found, sentence=f"This is about the {model}, which is not what the release would choose. {found.sentence}"
-        )
 
     def _notes(self) -> list[str]:
         """Evidence that fd does not see, what the controls say, and cells that failed."""
@@ -262,6 +269,8 @@ class Study:
             for (decision, metric), effect in self.effects.items()
             if metric != PRIMARY and effect.verdict in (verdicts.PAYS, verdicts.HURTS) and not self.void
         ]
+        if self.plan.get("family_released") and "family_why" in self.plan:
+            notes.append(f"{words.upper(self.plan['family_why'])}.")
         notes += [f"{words.upper(gate.failure)}." for gate in self.gates if not gate.passed and not gate.void]
         failed = len(self.cells) - len(self.finished)
         if failed:

@@ -48,7 +48,7 @@ class Effect:
     own_spread: float  # standard deviation of these gains alone; that of `gain` may be the pooled one
     unpaired: float  # standard deviation of a gain if the seeds were not paired
     lost: int  # seeds of which an arm has no finished cell
-    visible: float  # smallest effect that would have been seen with power .8, after the correction for `asked`
+    visible: float  # smallest effect that would have been seen with power 0.8, after the correction for `asked`
     per_seed: float = 1.0  # degrees of freedom of the spread that come with every seed
     asked: int = 1  # questions over which p is adjusted
     adjusted: float = math.nan  # Holm-adjusted p

@@ -51,8 +51,8 @@ def title(decision: str) -> str:
 
 
 def planted_words(arm: str | None) -> str:
-    """`2 % blank images`, from the name of the arm that they are planted in."""
-    return f"{(arm or 'blanks_').removeprefix('blanks_') or 'no'} % blank images"
+    """`2 % blank images`, from the name of the arm that they are planted in; None where there is no such arm."""
+    return "blank images" if arm is None else f"{arm.removeprefix('blanks_')} % blank images"
 
 
 def upper(text: str) -> str:
@@ -225,14 +225,12 @@ def _lost(lost: int) -> str:
     return f" {lost} seed{'s' if lost > 1 else ''} could not be paired because a cell failed."
 
 
-def against_random(decision: str, control: Estimate | None, adjusted: float, brings: bool = False) -> str:
-    """The equal-count random control in words; empty where there was none.
+def against_random(decision: str, control: Estimate, adjusted: float, brings: bool = False) -> str:
+    """The equal-count random control in words.
 
     `control` is the gain over single random sets (see controls.py), `adjusted` its p over the decisions; `brings` says
     that the decision brings rows in instead of removing some.
     """
-    if control is None:
-        return ""
     told, better = measured(control, PRIMARY), adjusted < s.ALPHA
     if brings:
         if math.isnan(control.low):
