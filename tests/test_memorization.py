@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 
 from aigc_core.config import Config, parse
-from aigc_core.errors import ConfigError, DataError, TooFewImages
+from aigc_core.errors import ConfigError, DataError, TooFewImagesError
 from aigc_core.evaluation import alike
 from aigc_core.evaluation.alike import Gallery
 from aigc_core.evaluation.cells import find_centres
@@ -292,7 +292,7 @@ def test_too_little_to_judge_by_is_an_error_with_the_remedy(witness):
         Witness(TRAIN, patches(30, 1), LIMITS, 0)
     held = patches(55, 1)
     held[:6] = TRAIN[:6]
-    with pytest.raises(TooFewImages, match=r"49 held-out .* 6 more are copies"):
+    with pytest.raises(TooFewImagesError, match=r"49 held-out .* 6 more are copies"):
         Witness(TRAIN, held, LIMITS, 0)
     with pytest.raises(DataError, match=r"49 samples .* evaluate\.max_samples"):
         witness.judge(patches(49, 2))

@@ -21,7 +21,7 @@ from aigc_core.ablation.cells import MEMORY, METRICS
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_images
 from aigc_core.data.store import Version
-from aigc_core.errors import AigcError, TooFewImages, TrainingError
+from aigc_core.errors import AigcError, TooFewImagesError, TrainingError
 from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.compare import Judgement, Sampler, Yardstick
 from aigc_core.evaluation.memorization import Limits, Witness
@@ -199,7 +199,7 @@ def remembered(folder: Path, judgement: Judgement, bench: Bench) -> dict[str, fl
     """The figures of cells.MEMORY, asked of the arm's own rows; none where too few images are held out to ask."""
     try:
         found = witness_of(folder, bench).judge(judgement.samples).figures
-    except TooFewImages:
+    except TooFewImagesError:
         return {}
     return {name: float(found[name]) for name in MEMORY}
 

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aigc_core.errors import TooFewImages
+from aigc_core.errors import TooFewImagesError
 from aigc_core.evaluation.alike import Gallery
 from aigc_core.evaluation.cells import assign, find_centres
 from aigc_core.evaluation.copying import Limits, in_words, remarks
@@ -163,7 +163,7 @@ class Witness:
     `train` (R, C, S, S) and `held_out` (H, C, S, S) are uint8; the held-out ones should be like the training images in all
     but that the model never saw them. Those at distance 0 from a training image (the same one mirrored, moved or darkened)
     are left out: one of them would be as close as any copy, and hide all. Equal training images count once: a repeated image
-    has no distance to its twin, and its copies would look authentic. Raises TooFewImages where there are too few to judge by.
+    has no distance to its twin, and its copies would look authentic. Raises TooFewImagesError where there are too few to judge by.
     """
 
     def __init__(
@@ -193,9 +193,9 @@ class Witness:
         return self.seen.ask(images)
 
     def judge(self, samples: torch.Tensor) -> Memorization:
-        """The verdict on samples (N, C, S, S) uint8. Raises TooFewImages for fewer than 50."""
+        """The verdict on samples (N, C, S, S) uint8. Raises TooFewImagesError for fewer than 50."""
         if len(samples) < MIN_IMAGES:
-            raise TooFewImages(
+            raise TooFewImagesError(
                 f"{len(samples)} samples are too few to judge memorization by, at least {MIN_IMAGES} are needed: raise "
                 "evaluate.max_samples, or add test rows"
             )
@@ -261,10 +261,10 @@ class Witness:
 
 
 def _enough(held_out: int, copies: int, training: int) -> None:
-    """Raises TooFewImages where these are too few held-out and training images; `copies` more held-out ones were left out."""
+    """Raises TooFewImagesError where these are too few held-out and training images; `copies` more held-out ones were left out."""
     if held_out < MIN_IMAGES or training < 2:
         left_out = f", {copies} more are copies of training images," if copies else ""
-        raise TooFewImages(
+        raise TooFewImagesError(
             f"memorization cannot be judged with {held_out} held-out images{left_out} and {training} different training "
             f"images: at least {MIN_IMAGES} and 2 are needed, so add data or raise split.test"
         )
