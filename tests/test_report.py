@@ -15,6 +15,8 @@ from aigc_core.commands.summary import found_lines, summary
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter
 from aigc_core.errors import DataError
+from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
+from aigc_core.evaluation.memorization import MIN_IMAGES
 from aigc_core.files import write_json, write_table
 from aigc_core.modalities import image
 from aigc_core.paths import FAMILIES, Paths
@@ -113,6 +115,7 @@ def write_beside(details, family):
     reasons = ["Copies <galore>."] if failed else []
     write_json(details / "memorization.json", {"passed": not failed, "reasons": reasons,
                "remarks": [] if failed else ["They are <smooth>."], "held_out": "reference" if failed else "test",
+               "held_out_why": "" if failed else "Only <12> were left.",
                "figures": {"c_t": -9.0 if failed else 0.5, "copy_rate": 0.02, "copy_rate_real": 0.01,
                            "held_out_copies": 3.0 if failed else 0.0},
                "limits": {"max_copy_rate": 0.03}})  # fmt: skip
@@ -308,8 +311,11 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     assert "GAN passed." in text
     assert "Copies &lt;galore&gt;." in text
     assert "They are &lt;smooth&gt;." in text
+    assert text.count("<p>Only &lt;12&gt; were left.</p>") == 1
     assert text.count("reference images,\nwhich come from the same place") == 1
-    assert re.findall(r"<p>(\d) held-out images? (?:is|are) the same", text) == ["3", "1"], "of the VAE and of the final model"
+    assert re.findall(r"<p>(\d) held-out images? (?:is|are) the same", text) == ["3", "1"], (
+        "of the VAE and of the final model"
+    )
     assert re.search(
         r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td class=\"n\"></td><td>none</td>", text
     )
@@ -553,6 +559,10 @@ def test_a_small_pool_is_named_with_the_way_out():
     said = verdict.pool_words(METRICS, 999)
     assert "999" in said
     assert "evaluate.max_samples: 499" in said
+    least = verdict.LEAST_SAMPLES
+    assert least == max(MIN_IMAGES, ROWS_PER_DIMENSION * MIN_DIMENSIONS), "fewer are refused"
+    assert f"evaluate.max_samples: {least}" in verdict.pool_words(METRICS, 2 * least)
+    assert "max_samples" not in verdict.pool_words(METRICS, 2 * least - 1)
 
 
 def test_a_worst_class_is_named_only_where_real_images_do_not_get_there():

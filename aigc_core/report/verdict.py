@@ -15,6 +15,8 @@ from aigc_core.report.seeds import SPREADS, Metrics, seed_range, seed_spread, to
 
 #: With fewer training images than this many times n, the floor is known less well than the samples' distance.
 LEAST_POOL = 2
+#: Fewer samples than this are refused where there are as many feature dimensions as usual.
+LEAST_SAMPLES = 80
 #: Bounds of the three words of `grade`: distance over floor, share of the real coverage, accuracy lost.
 CLOSE = (1.5, 0.93, 0.03)
 RELATED = (3.0, 0.75, 0.10)
@@ -148,10 +150,14 @@ def pool_words(metrics: Metrics, train_rows: int) -> str:
     n = int(metrics["n"])
     if train_rows >= LEAST_POOL * n:
         return ""
+    fewer = train_rows // LEAST_POOL
+    other = (
+        f", and so does evaluate.max_samples: {fewer}, at the price of a higher floor" if fewer >= LEAST_SAMPLES else ""
+    )
     return (
         f"The {train_rows:,} training images are too few to tell closely what {n:,} real images get, fewer than twice as many: "
         f"distances within {SPREADS * metrics['fd_floor_std'] / metrics['fd_floor']:.0%} of the floor are not told from it. More training "
-        f"images narrow that, and so does evaluate.max_samples: {max(train_rows // LEAST_POOL, 1)}, at the price of a higher floor."
+        f"images narrow that{other}."
     )
 
 
