@@ -224,6 +224,18 @@ def test_the_panel_puts_real_images_at_the_floor_and_others_far_from_it(panel):
     assert set(opinions.as_facts(honest)) == set(RAW)
 
 
+def test_the_spread_of_a_floor_is_that_of_fresh_images_where_the_pool_is_hardly_larger_than_a_draw(tmp_path):
+    """With a pool that is one draw the draws are all the same: their own spread would be 0."""
+    for name in RAW:
+        save_frame(fit_frame(name, pictures(200)), name, tmp_path)
+    place = catalogue.Place(tmp_path)
+    found = opinions.SecondOpinions(sorted(RAW), place, images(200, 1), images(200, 2), draws=4, seed=0)
+    for name, seat in found.seats.items():
+        fresh = [seat.ask(pictures(200, seed=seed)).fd for seed in range(10, 30)]
+        assert 0.7 * np.std(fresh) < seat.floor_std / np.sqrt(2) < 3 * np.std(fresh), name
+        assert seat.ask(pictures(200, seed=7)).fd_floor_std == seat.floor_std
+
+
 def test_too_few_images_for_published_networks_are_refused_before_the_file_is_read(tmp_path):
     with pytest.raises(DataError, match="inception needs at least 2,048 images on each side and there are 200"):
         opinions.SecondOpinions(
