@@ -162,7 +162,9 @@ def test_without_two_classes_nothing_is_said_that_needs_labels(yardstick):
     assert (found.worst, [set(line) for line in found.per_class]) == (
         {}, [{"label", "test_rows", "coverage", "coverage_real"}]
     )  # fmt: skip
-    assert "cas and agreement need labels" in evaluate_stage.in_words(found.metrics)
+    said = evaluate_stage.in_words(found.metrics | {"copy_rate": 0.079, "closest": 0.021, "preference": 3.94})
+    assert "cas and agreement need labels" in said
+    assert all(number in said for number in ("7.9%", "2.1%", "3.94")), "the three figures that decide"
 
 
 def test_n_is_the_smaller_split(yardstick):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from aigc_core.ablation import words
 from aigc_core.commands.summary import found_lines, summary
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter
@@ -29,6 +30,7 @@ from aigc_core.records import (
     VERDICT_SCHEMA,
 )
 from aigc_core.report import curves, facts, groups, measures, page, seeds, verdict
+from aigc_core.report.ratios import ratio
 from aigc_core.stages.report import gather, report
 
 METRICS = {
@@ -591,13 +593,12 @@ def test_accuracy_within_what_the_test_images_can_tell_is_called_that():
 
 def test_only_what_the_gate_withheld_is_a_caution_and_smooth_samples_are_called_that():
     near, far = ({"gan": {"nearest_rms_generated": value, "nearest_rms_held_out": 20.0}} for value in (5.0, 20.0))
-    failed = metrics(memorization_passed=0.0, copy_rate=0.079, copy_rate_unseen=0.004)
+    failed, reasons = metrics(memorization_passed=0.0), {"gan": ["7.9% are close, 0.4% by chance.", "It prefers them."]}
     for details in (near, far):
-        (caution,) = (
-            sentence for sentence in verdict.judge({"gan": failed}, details).sentences if "Caution" in sentence
-        )
-        assert "7.9%" in caution
-        assert "0.4%" in caution
+        said = verdict.judge({"gan": failed}, details, reasons).sentences
+        (caution,) = (sentence for sentence in said if "Caution" in sentence)
+        assert "7.9% are close, 0.4% by chance; It prefers them." in caution
+    assert any("Caution" in sentence for sentence in verdict.judge({"gan": failed}).sentences)
     smooth = " ".join(verdict.judge({"gan": METRICS}, near).sentences)
     assert "Caution" not in smooth
     assert "0.25 times as far" in smooth
@@ -644,3 +645,11 @@ def test_a_row_that_is_quarantined_for_another_reason_is_not_shown_as_kept():
          {**line, "id": "b", "reason": "blank", "action": "quarantine"}], VERDICT_SCHEMA)  # fmt: skip
     (dark,) = groups.warned(table, {"dark": "too dark"})
     assert [shown["id"] for shown in dark["lines"]] == ["a"]
+
+
+def test_a_ratio_is_written_in_one_way():
+    shown = {1.0: "1.00", 1.004: "1.004", 0.996: "0.996", 1.36: "1.36", 0.5: "0.50", 23.1: "23.1", 120.4: "120",
+             1234.5: "1,234", 0.043: "0.043", 0.004: "0.004"}  # fmt: skip
+    assert {value: ratio(value) for value in shown} == shown
+    for value in (1.004, 1.36, 23.1, 120.4):
+        assert words.times(-math.log(value)) == words.figure(math.log(value), "fd") == shown[value]

@@ -186,6 +186,7 @@ def in_words(metrics: dict[str, float]) -> str:
         f"(n {metrics['n']:.0f}, {metrics['fd_dimensions']:.0f} dimensions); coverage {metrics['coverage']:.3f} (real "
         f"{metrics['coverage_real']:.3f}), density {metrics['density']:.3f} (real {metrics['density_real']:.3f}), "
         f"{_cas_words(metrics)}; memorization "
-        f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (C_T {metrics['c_t']:.1f}, copy rate "
-        f"{metrics['copy_rate']:.1%}, real {metrics['copy_rate_real']:.1%})"
+        f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (copy rate "
+        f"{metrics['copy_rate']:.1%}, with images never seen {metrics['copy_rate_unseen']:.1%}; closest {metrics['closest']:.1%}, "
+        f"{metrics['closest_unseen']:.1%}; preference {metrics['preference']:.2f})"
     )

@@ -150,7 +150,7 @@ def _told(found: Memorization | None) -> tuple[str, list[str]]:
 def _write_checks(folder: Path, passed: bool, observed: str) -> None:
     check = Check(
         "final_memorization",
-        "Samples of the final model are no closer to the rows that it learnt from than reference images are.",
+        "No more samples of the final model are close to rows that it learnt from than chance and images never seen explain.",
         "warning",
         passed,
         observed,

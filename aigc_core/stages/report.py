@@ -46,7 +46,11 @@ def gather(paths: Paths) -> dict[str, Any]:
     families = [_family(family, models, evaluations, finetunings) for family in FAMILIES]
     metrics = {family: found["metrics"] for family, found in evaluations.items()}
     return {
-        "verdict": verdict.judge(metrics, {family: found["facts"] for family, found in evaluations.items()}),
+        "verdict": verdict.judge(
+            metrics,
+            {family: found["facts"] for family, found in evaluations.items()},
+            {family: found["memorization"]["reasons"] for family, found in evaluations.items()},
+        ),
         "release_sentence": verdict.release_words(
             {family: found["memorization"]["passed"] for family, found in evaluations.items()}
         ),
