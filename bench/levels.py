@@ -171,7 +171,7 @@ def worst_trial(
     covered = np.mean([m.density_coverage(real, rows.features[draw], NEIGHBOURS, radii).covered for draw in draws], 0)
     damaged = fresh.copy()
     own = np.flatnonzero(rows.labels[fresh] == 3)
-    # All images of the class that lie on one side of its middle are replaced by images of another class.
+    # The fifth of the class that lies farthest out in a random direction is replaced by images of another class.
     side = rows.features[fresh[own]] @ np.random.default_rng(seed).normal(size=rows.features.shape[1])
     damaged[own[np.argsort(side)[: len(own) // 5]]] = fresh[np.flatnonzero(rows.labels[fresh] == 5)[: len(own) // 5]]
     found = []
