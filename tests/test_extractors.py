@@ -13,6 +13,8 @@ from aigc_core.evaluation.classifier import Classifier
 from aigc_core.evaluation.extractors import catalogue
 from aigc_core.evaluation.extractors.dinov2 import Dinov2, open_dinov2, prepare
 from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, open_frame, random_convolutions, save_frame
+from aigc_core.evaluation.floors import GROUPS
+from aigc_core.evaluation.intervals import balanced_groups, jackknife_spread
 from aigc_core.evaluation.invariance import fit_invariant, vicreg, view
 
 
@@ -228,11 +230,14 @@ def test_the_spread_of_a_floor_is_that_of_fresh_images_where_the_pool_is_hardly_
     """With a pool that is one draw the draws are all the same: their own spread would be 0."""
     for name in RAW:
         save_frame(fit_frame(name, pictures(200)), name, tmp_path)
-    place = catalogue.Place(tmp_path)
-    found = opinions.SecondOpinions(sorted(RAW), place, images(200, 1), images(200, 2), draws=4, seed=0)
+    place, train, test = catalogue.Place(tmp_path), images(200, 1), images(200, 2)
+    found = opinions.SecondOpinions(sorted(RAW), place, train, test, draws=4, seed=0)
+    group = balanced_groups(test.labels.numpy(), GROUPS, 0)
     for name, seat in found.seats.items():
-        fresh = [seat.ask(pictures(200, seed=seed)).fd for seed in range(10, 30)]
-        assert 0.7 * np.std(fresh) < seat.floor_std / np.sqrt(2) < 3 * np.std(fresh), name
+        pool = seat.instrument.features(train.pixels, seat.dimensions)
+        parts = [seat.fd(pool[group != each], least=1) for each in range(GROUPS)]
+        assert seat.floor_std == pytest.approx(np.sqrt(2) * jackknife_spread(parts)), name
+        assert seat.floor_std > 0.01 * seat.floor
         assert seat.ask(pictures(200, seed=7)).fd_floor_std == seat.floor_std
 
 
