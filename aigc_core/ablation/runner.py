@@ -36,6 +36,7 @@ from aigc_core.files import read_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.training import checkpoint
+from aigc_core.training.held_out import REFERENCE
 from aigc_core.training.loop import choose_device
 from aigc_core.training.transfer import Start
 
@@ -82,14 +83,12 @@ def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
     plan, pool = layout.plan, layout.pool
     device = choose_device(config.train.device)
     extractor = load_extractor(paths.extractor, str(device))
-    held = set(layout.test["id"].to_pylist())
-    train, test = (
-        load_images(
-            pool.curated, split, size=extractor.size, channels=extractor.channels, classes=pool.classes, ids=ids
-        )
-        for split, ids in (("train", None), ("test", held))
-    )
-    real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels)
+    frame: dict[str, Any] = {"size": extractor.size, "channels": extractor.channels, "classes": pool.classes}
+    train = load_images(pool.curated, "train", **frame)
+    test = load_images(pool.curated, "test", ids=set(layout.test["id"].to_pylist()), **frame)
+    unseen = layout.unseen.ids
+    decoys = None if unseen is None else load_images(pool.curated, REFERENCE, ids=unseen, **frame).pixels
+    real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels, decoys=decoys)
     chosen = plan.config.evaluate
     # The spread over the seeds is what counts here, and memorization is asked of every arm's own rows by the worker.
     setting = Setting(
