@@ -4,6 +4,7 @@
     python bench/verdict_simulations.py power              # is "would have been seen four times out of five" true?
     python bench/verdict_simulations.py gates              # how many healthy studies are void, how many are blind
     python bench/verdict_simulations.py words              # how often each word is said of effects of known size
+    python bench/verdict_simulations.py looks              # declared looks: false verdicts, seeds used, power
     python bench/verdict_simulations.py sets --path ../shared/data   # fresh pools of MNIST: these rows, rows like these
 
 Legend: R = studies, k = arms beside the full recipe, n = seeds, m = decisions. Errors of cells have a standard deviation of 1,
@@ -21,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy import special, stats
+from verdict_looks import looks
 from verdict_pools import sets
 
 from aigc_core.ablation import gates as gate
@@ -42,7 +44,7 @@ KINDS = ("normal", "t3", "lognormal", "one arm x 3", "spreads differ", "full x 3
 def main() -> None:
     """Parse and run the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="+", choices=["pooling", "power", "gates", "words", "sets"])
+    parser.add_argument("parts", nargs="+", choices=["pooling", "power", "gates", "words", "looks", "sets"])
     parser.add_argument("--studies", type=int, default=2000, help="simulated studies for each line")
     parser.add_argument("--pools", type=int, default=200, help="sets: fresh pools")
     parser.add_argument("--path", type=Path, default=Path("../shared/data"), help="sets: the folder with mnist/*.gz")
@@ -53,6 +55,7 @@ def main() -> None:
         "power": lambda: power(chosen.studies, chosen.seed),
         "gates": lambda: gates(max(300, chosen.studies // 5), chosen.seed),
         "words": lambda: words(chosen.studies, chosen.seed),
+        "looks": lambda: looks(chosen.studies, chosen.seed, errors, KINDS, STUDIES, CONSOLE),
         "sets": lambda: sets(chosen.path, chosen.pools, chosen.seed, CONSOLE),
     }
     for part in chosen.parts:
