@@ -20,7 +20,9 @@ PLACEBO = "placebo"
 POSITIVE_CONTROL = "positive_control"
 SIZE = "size"
 CONFIRMATION = "confirmation"
-KINDS = (BASELINE, TREATMENT, RANDOM_CONTROL, PLACEBO, POSITIVE_CONTROL, SIZE, CONFIRMATION)
+#: A share of the worst rows by a rule's measure left out, as many rows at random, and the baseline of both.
+CUT, RANDOM_CUT, UNCUT = "cut", "random_cut", "uncut"
+KINDS = (BASELINE, TREATMENT, RANDOM_CONTROL, PLACEBO, POSITIVE_CONTROL, SIZE, CONFIRMATION, CUT, RANDOM_CUT, UNCUT)
 
 #: Figures that every finished cell carries, by the names of evaluation/metrics.py; fd in squared feature units.
 METRICS = ("fd", "fd_floor", "coverage", "coverage_real", "cas", "cas_real", "agreement", "agreement_real")
@@ -36,7 +38,8 @@ CELL_SCHEMA = pa.schema(
             "arm", pa.string(), nullable=False
         ),  # full | without_X | random_X | placebo | blanks_2 | ...: see arms.py
         pa.field("kind", pa.string(), nullable=False),  # one of KINDS
-        pa.field("decision", pa.string()),  # X of without_X, random_X and full_budget_without_X; null for the others
+        # X of without_X, random_X and full_budget_without_X, the reason of cuts and of what is uncut; null for the others
+        pa.field("decision", pa.string()),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("steps", pa.int64(), nullable=False),  # of training: a confirmation has more than the others
         pa.field("share", pa.float64(), nullable=False),  # of the full recipe's training rows, 1 but for sizes
