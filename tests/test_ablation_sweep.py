@@ -5,20 +5,26 @@ import pandas as pd
 import pytest
 import study_data as data
 import sweep_data
-from study_cells import FLOOR, PLAN, cells, line
+from study_cells import PLAN, cells
 
 from aigc_core import ablation
+from aigc_core.ablation import asked, estimate, sweep
 from aigc_core.ablation import statistics as s
-from aigc_core.ablation import sweep
 from aigc_core.ablation.arms import Chooser, Recipe
+from aigc_core.ablation.cuts import sweeps, table
 from aigc_core.ablation.plan import check_unchanged, resolve
 from aigc_core.ablation.pool import open_pool
+from aigc_core.ablation.study import Study
 from aigc_core.config import parse
 from aigc_core.config.study import GRADED
 from aigc_core.errors import ConfigError, DataError
+from aigc_core.files import read_json
 from aigc_core.paths import Paths
 from aigc_core.quality import reasons, rules
 from aigc_core.records import row_id
+from aigc_core.report import ablation as report
+from aigc_core.report import sweeps as pictures
+from aigc_core.stages.ablate import ablate
 
 SHARES = [0.02, 0.05]
 
@@ -147,7 +153,7 @@ def test_a_reason_with_several_statistics_and_one_with_a_fixed_bound_have_one_or
     for name in ids:
         wide[name] = int(chance.integers(30, 40))
         dull[name] = float(chance.uniform(0.1, 0.3))
-    wide[row_id("train/3.png")], wide[row_id("train/4.png")], wide[row_id("train/5.png")] = 300, 5, 50
+    wide[row_id("train/3.png")], wide[row_id("train/4.png")], wide[row_id("train/5.png")] = 300, 9, 80
     dull[row_id("train/7.png")] = 0.02
     paths = sweep_data.build(Paths(tmp_path), width=wide, height=wide, std=dull)
     choose = chooser(paths, sweep={"odd_size": [0.01, 0.017], "blank": [0.006]})
@@ -156,3 +162,128 @@ def test_a_reason_with_several_statistics_and_one_with_a_fixed_bound_have_one_or
     assert choose.uncut("blank") != choose.kept(())
     blank = choose.cut_of(Recipe(swept="blank", cut=0.006))
     assert (blank.ids, blank.measure, blank.value) == ({row_id("train/7.png")}, "std", 0.02)
+
+
+#: fd in floors of the baseline, the cuts and random rows: 2 % of the rows hurt, three more per cent do nothing.
+SWEPT = {
+    "uncut_blurry": ("uncut", "blurry", 2.4, 0.9, 1.0),
+    "cut_blurry_0.02": ("cut", "blurry", 2.0, 0.9, 1.0),
+    "random_cut_blurry_0.02": ("random_cut", "blurry", 2.4, 0.9, 1.0),
+    "cut_blurry_0.05": ("cut", "blurry", 2.05, 0.9, 1.0),
+    "random_cut_blurry_0.05": ("random_cut", "blurry", 2.45, 0.9, 1.0),
+    "cut_blurry_0.2": ("cut", "blurry", 2.9, 0.9, 1.0),
+    "random_cut_blurry_0.2": ("random_cut", "blurry", 2.5, 0.9, 1.0),
+}
+CUTS = {0.02: 20, 0.05: 50, 0.2: 200}
+ARMS = [{"name": "full", "kind": "baseline", "decision": None, "copies": 0, "recipe": {}}] + [
+    {"name": f"cut_blurry_{share:g}", "kind": "cut", "decision": "blurry", "recipe": {},
+     "cut": {"reason": "blurry", "share": share, "rows": rows, "of": 1000, "measure": "noise", "value": share / 10}}
+    for share, rows in CUTS.items()
+]  # fmt: skip
+
+
+def swept(spread=0.02, plan=None, **changes):
+    return Study({**PLAN, "arms": ARMS, **(plan or {})}, cells(spread=spread, **{**SWEPT, **changes}))
+
+
+def test_the_best_cut_is_told_with_its_gain_and_held_against_random_rows():
+    (found,) = sweeps(swept())
+    first, second, third = found.cuts
+    assert first.gain.mean == pytest.approx(np.log(2.4 / 2.0), abs=0.03)
+    assert first.random.mean == pytest.approx(0, abs=0.03)
+    assert first.over.mean == pytest.approx(np.log(2.4 / 2.0), abs=0.03)
+    assert second.over.mean == pytest.approx(np.log(2.45 / 2.05), abs=0.03)
+    assert (first.told, second.told, third.told) == (True, True, True)
+    assert third.over.mean < 0
+    assert found.best == first, "of those that are told the one with the largest gain"
+    assert found.answered
+    ps = [one.over.p for one in found.cuts]
+    assert [one.adjusted for one in found.cuts] == pytest.approx(s.holm(ps))
+    # Against single sets: the error has the spread of one set in it.
+    assert first.over.error == pytest.approx(first.over.spread * np.sqrt(1 + 1 / 5))
+    assert "20 of 1,000 rows, up to noise 0.002" in found.sentence
+    assert "worst 20 %" in found.sentence
+
+
+def test_cuts_that_are_like_random_rows_are_not_told():
+    same = {name: (*facts[:2], 2.4, *facts[3:]) for name, facts in SWEPT.items()}
+    (found,) = sweeps(swept(**same))
+    assert found.best is None
+    assert not found.answered
+    assert found.sentence.startswith("No cut by blurry is told")
+    assert "2, 5, 20 %" in found.sentence
+    loud = sweeps(swept(spread=0.4))[0]
+    assert not any(one.told for one in loud.cuts if one.adjusted >= s.ALPHA)
+
+
+def test_a_cut_that_beats_random_rows_and_not_the_baseline_says_so():
+    worse = {"cut_blurry_0.02": ("cut", "blurry", 2.6, 0.9, 1.0), "random_cut_blurry_0.02": ("random_cut", "blurry", 3.4, 0.9, 1.0)}
+    none = {name: None for name in SWEPT if name.endswith(("0.05", "0.2"))}
+    (found,) = sweeps(swept(**worse, **none))
+    assert found.best.share == 0.02
+    assert found.best.gain.mean < 0
+    assert "leaving out none is better still" in found.sentence
+
+
+def test_other_questions_of_the_study_do_not_change_with_a_sweep():
+    with_it, without = swept(), Study(PLAN, cells(spread=0.02))
+    assert with_it.pairs.pool("fd").arms == without.pairs.pool("fd").arms
+    assert list(with_it.decisions) == list(without.decisions)
+    assert with_it.failures("curate").of_with == without.failures("curate").of_with
+
+
+def test_cells_that_failed_and_a_void_study_are_said():
+    frame = cells(spread=0.02, **SWEPT)
+    frame.loc[(frame.arm == "random_cut_blurry_0.02") & (frame.seed == 1), ["fd", "error"]] = [np.nan, "diverged"]
+    frame.loc[frame.arm == "random_cut_blurry_0.05", ["fd", "error"]] = [np.nan, "diverged"]
+    (found,) = sweeps(Study({**PLAN, "arms": ARMS}, frame))
+    assert [one.lost for one in found.cuts] == [1, 5, 0]
+    assert found.cuts[1].over is None
+    assert not found.cuts[1].told
+    void = swept(placebo=("placebo", None, 3.0, 0.9, 1.0))
+    assert void.void
+    assert sweeps(void)[0].sentence.startswith("Void")
+    assert not any(cut["told"] for cut in void.to_dict()["sweeps"][0]["cuts"])
+
+
+def test_the_page_has_a_plot_a_table_and_the_sentence():
+    facts = swept().to_dict()
+    page = report.render(facts)
+    assert facts["sweeps"][0]["best"] == 0.02
+    assert facts["sweeps"][0]["sentence"] in page
+    assert page.count("<svg") == 3
+    assert "0.02 %" not in page
+    first = facts["sweeps"][0]["cuts"][0]
+    assert report.ends(first["gain"]) in page
+    assert "Where a rule should cut" not in report.render(Study(PLAN, cells()).to_dict())
+    drawn = pictures.sweep(facts["sweeps"][0], 0.1)
+    assert "var(--good)" in drawn
+    assert "var(--bad)" in drawn
+    assert drawn == pictures.sweep(facts["sweeps"][0], 0.1)
+    lines = table(facts["sweeps"])
+    assert [(line["reason"], line["share"], line["told"]) for line in lines] == [("blurry", share, True) for share in CUTS]
+    assert len({tuple(line) for line in lines}) == 1
+
+
+def test_a_sweep_runs_and_is_in_every_out(tmp_path, monkeypatch, capsys):
+    paths = sweep_data.build(Paths(tmp_path))
+    config = data.settings(sweep={"blurry": [0.05]}, decisions=[])
+    cost = estimate.Cost(0.01, 2.0, 2.0, "made up")
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: cost)
+    ablate(config, paths, plan_only=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cut_blurry_0.05: the worst 9 of 180 rows, up to noise 0.0009" in said
+    result = ablate(config, paths)
+    assert result.metrics["cells"] == 18
+    facts = read_json(paths.ablation / "ledger.json")
+    (found,) = facts["sweeps"]
+    assert found["cuts"][0]["gain"]["n"] == found["cuts"][0]["over"]["n"] == 3
+    assert found["sentence"] in result.summary
+    assert found["sentence"] in (paths.ablation / "ledger.html").read_text()
+    frame = pd.read_parquet(paths.ablation / "cells.parquet")
+    assert set(frame.loc[frame.kind.isin(["cut", "random_cut", "uncut"]), "decision"]) == {"blurry"}
+    (entry,) = read_json(paths.work / "ablation" / "asked.json")
+    assert entry["decisions"] == ["the sweep of blurry"]
+    other = ablation.freeze(data.settings(sweep={"blurry": [0.03]}, decisions=[]), paths)
+    assert list(asked.earlier(other, paths)) == ["the sweep of blurry"]
+    assert not asked.earlier(ablation.freeze(config, paths), paths)

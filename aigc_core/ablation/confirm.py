@@ -10,6 +10,7 @@ from typing import Any
 
 from aigc_core.ablation.cells import CONFIRMATION, to_frame
 from aigc_core.ablation.plan import Plan
+from aigc_core.ablation.stopping import seeds_used
 from aigc_core.errors import DataError
 
 Line = dict[str, Any]
@@ -31,12 +32,15 @@ def confirming_cells(plan: Plan, decisions: Collection[str]) -> list[Line]:
 def expected_cells(plan: Plan, known: Collection[str] = ()) -> list[Line]:
     """Cells that a study comes to, as far as can be told before it ran: one decision is taken for the one that leads.
 
-    It is the one of whose cells the most are `known` (by digest), else the first.
+    It is the one of whose cells the most are `known` (by digest), else the first. Where `known` is a mapping to the finished
+    cells, seeds beyond the look at which they end a study are left out.
     """
     decisions = [decision for decision in _at_full_budget(plan).values() if decision is not None]
     done = {name: sum(line["cell"] in known for line in confirming_cells(plan, [name])) for name in decisions}
     likely = max(decisions, key=done.__getitem__, default=None)
-    return [*first_cells(plan), *(confirming_cells(plan, [likely]) if likely is not None else [])]
+    lines = [*first_cells(plan), *(confirming_cells(plan, [likely]) if likely is not None else [])]
+    used = seeds_used(plan, known)
+    return [line for line in lines if line["seed"] in used]
 
 
 def leading(plan: Plan, lines: list[Line]) -> list[str]:

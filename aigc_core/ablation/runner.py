@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aigc_core.ablation.cells import CELL_SCHEMA
 from aigc_core.ablation.confirm import confirming_cells, expected_cells, first_cells, leading
+from aigc_core.ablation.lines import collect
 from aigc_core.ablation.plan import Layout, Plan
+from aigc_core.ablation.stopping import settled, stages
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, Task, run_cell
 from aigc_core.config import Config
@@ -112,7 +113,7 @@ def run_cells(
     layout: Layout, paths: Paths, config: Config, watch: Watcher | None = None, yardstick: Yardstick | None = None
 ) -> list[Line]:
     """Run what is missing and return one line per cell, as CELL_SCHEMA has it (failed cells too): all cells at the study's
-    own steps, then those at the full budget of the decision that leads.
+    own steps, up to the declared look that leaves nothing open, then those at the full budget of the decision that leads.
 
     `config` says on which device and in how many processes; what decides figures is in the plan. `yardstick`
     saves making it again.
@@ -120,8 +121,15 @@ def run_cells(
     """
     plan = layout.plan
     crew = _Crew(layout, paths, config, watch or _unseen, yardstick)
-    lines = crew.finish(first_cells(plan))
-    lines += crew.finish(confirming_cells(plan, leading(plan, lines) if plan.confirm_steps else []))
+    lines: list[Line] = []
+    used: set[int] = set()
+    for seeds in stages(plan):
+        used |= set(seeds)
+        lines += crew.finish([line for line in first_cells(plan) if line["seed"] in seeds])
+        if len(used) < len(plan.seeds) and settled(plan, lines):
+            break
+    later = confirming_cells(plan, leading(plan, lines) if plan.confirm_steps else [])
+    lines += crew.finish([line for line in later if line["seed"] in used])
     checkpoint.forget(_states(paths))
     return lines
 
@@ -272,20 +280,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def collect(plan: Plan, wanted: list[dict[str, Any]], done: dict[str, Line]) -> list[Line]:
-    """One line per planned cell that is wanted: the arm's facts, the cell's figures, and its seconds for display."""
-    arms = {arm["name"]: arm for arm in plan.arms}
-    lines = []
-    for planned in wanted:
-        cell, arm = done[planned["cell"]], arms[planned["arm"]]
-        lines.append({
-            **dict.fromkeys(CELL_SCHEMA.names), **{name: planned[name] for name in ("cell", "arm", "seed", "steps", "rows")}, "kind": arm["kind"], "decision": arm["decision"],
-            "share": arm["share"], "rows_touched": arm["rows_touched"], **cell["metrics"], "error": cell["error"],
-            "seconds": cell["seconds"]["all"],
-        })  # fmt: skip
-    return lines
 
 
 def samples(plan: Plan, paths: Paths) -> dict[str, npt.NDArray[np.uint8]]:

@@ -4,9 +4,9 @@ A rule of the section `quality` cuts where its threshold lies. A sweep asks wher
 left out, at several shares of the training rows, because nobody knows the units of all measures. Its baseline has the
 rows that the rule itself takes out, or the worst of them would be gone before the first cut.
 
-A fitted rule says how far out a row lies in the tail of the reference rows. Rows are ordered by that distance in units in which
-the tail begins at 0 and the rule's threshold lies at 1, so that reasons with several statistics, and classes with tails of
-their own, have one order: the one in which a threshold that falls takes rows out.
+A fitted rule says how far a row lies from the reference rows. Rows are ordered by that distance in units in which the reference's
+median lies at 0 and the rule's threshold at 1, so that reasons with several statistics, and classes with tails of their own,
+have one order: the one in which a threshold that falls takes rows out.
 
 Legend: N = rows.
 """
@@ -27,6 +27,7 @@ from aigc_core.data.splits import unit_hash
 from aigc_core.errors import DataError
 from aigc_core.paths import Paths
 from aigc_core.quality import rules
+from aigc_core.quality.calibration import Tail
 from aigc_core.quality.reasons import LABEL_SUSPECT
 from aigc_core.quality.verdicts import Graded, fit_graded
 
@@ -146,11 +147,16 @@ def _parts(reason: str, rows: pa.Table, made: Graded) -> list[tuple[Values, list
 
 
 def _beyond(fit: rules.Fitted, made: Graded) -> Values:
-    """How far out rows (N,) lie: 0 where the tail of their kind begins, 1 at the rule's threshold."""
+    """How far out rows (N,) lie: 0 at the reference's median of their kind, 1 at the rule's threshold."""
     assert fit.tail is not None  # noqa: S101  (asked by the caller)
     statistic = fit.statistic.forward(made.columns)
-    found = (statistic - fit.tail.start) / (fit.tail.threshold - fit.tail.start)
+    found = _distance(statistic, fit.tail)
     for label, kind in fit.kinds.items():
         own = made.labels == label
-        found[own] = (statistic[own] - kind.start) / (kind.threshold - kind.start)
-    return np.asarray(found, np.float64)
+        found[own] = _distance(statistic[own], kind)
+    return found
+
+
+def _distance(statistic: Values, tail: Tail) -> Values:
+    middle = float(tail.body[len(tail.body) // 2])
+    return np.asarray((statistic - middle) / (tail.threshold - middle), np.float64)
