@@ -134,9 +134,23 @@ def planted(effects, ran, spread=0.02):
             chance = np.random.default_rng([task.seed, len(own), sum(map(ord, own)), 2])
             base = {"blanks_2": 3.0}.get(own, 2.0)
             fd = effects.get(own, base) * np.exp(chance.normal(0, spread))
-            figures = {"fd": fd, "fd_floor": 1.0, "coverage": 0.8, "coverage_real": 0.9, "agreement": 0.9, "agreement_real": 0.9}
+            figures = {
+                "fd": fd,
+                "fd_floor": 1.0,
+                "coverage": 0.8,
+                "coverage_real": 0.9,
+                "agreement": 0.9,
+                "agreement_real": 0.9,
+            }
             figures |= {"cas": 0.8, "cas_real": 0.9} if task.cas else {}
-            line = {"cell": task.cell, "seed": task.seed, "steps": task.steps, "error": None, "metrics": figures, "seconds": {"all": 1.0}}
+            line = {
+                "cell": task.cell,
+                "seed": task.seed,
+                "steps": task.steps,
+                "error": None,
+                "metrics": figures,
+                "seconds": {"all": 1.0},
+            }
             write_json(task.out, line)
             ran.append((own, task.seed))
             yield line
@@ -209,7 +223,7 @@ def test_a_study_that_cannot_be_believed_goes_on(paths, monkeypatch):
 def test_an_interruption_changes_no_result(paths, monkeypatch, tmp_path):
     plan, lines, _ = run(paths, monkeypatch, CLEAR, looked())
 
-    class Power(Exception):
+    class PowerError(Exception):
         pass
 
     for after in (2, 20, 27, 30):
@@ -218,12 +232,12 @@ def test_an_interruption_changes_no_result(paths, monkeypatch, tmp_path):
 
         def fail(line, fresh, ran=ran, after=after):
             if len(ran) == after:
-                raise Power
+                raise PowerError
 
         monkeypatch.setattr(runner, "execute", planted(CLEAR, ran))
         layout = resolve(looked(), other)
         if after < 30:
-            with pytest.raises(Power):
+            with pytest.raises(PowerError):
                 runner.run_cells(layout, other, looked(), fail)
         assert len(ran) <= 30
         again = runner.run_cells(layout, other, looked(), None)

@@ -77,7 +77,9 @@ def test_the_worst_rows_by_the_measure_go_first_and_as_many_by_chance_beside(pat
         first, second = (choose.select(Recipe(swept="blurry", cut=share, by_chance=True), seed) for seed in (0, 1))
         assert len(first.ids) == len(second.ids) == 180 - len(gone[share])
         assert first.ids != second.ids
-    few, many = (set(base.ids) - set(choose.select(Recipe(swept="blurry", cut=share, by_chance=True), 0).ids) for share in SHARES)
+    few, many = (
+        set(base.ids) - set(choose.select(Recipe(swept="blurry", cut=share, by_chance=True), 0).ids) for share in SHARES
+    )
     assert few < many, "more random rows are the same ones and others"
 
 
@@ -97,7 +99,12 @@ def test_the_baseline_of_a_sweep_has_the_rows_that_the_rule_alone_takes_out(tmp_
 
 
 def test_a_plan_has_the_arms_with_their_thresholds_and_fits_the_data_again(paths):
-    config = parse({**data.settings(sweep={"blurry": SHARES}).model_dump(), "quality": {"blurry": {"action": "off", "false_positives": 0.01, "margin": 0.1}}})
+    config = parse(
+        {
+            **data.settings(sweep={"blurry": SHARES}).model_dump(),
+            "quality": {"blurry": {"action": "off", "false_positives": 0.01, "margin": 0.1}},
+        }
+    )
     layout = resolve(config, paths)
     plan = layout.plan
     arms = {arm["name"]: arm for arm in plan.arms}
@@ -118,15 +125,28 @@ def test_a_plan_has_the_arms_with_their_thresholds_and_fits_the_data_again(paths
 
 
 def test_shares_that_cannot_be_cut_are_named_and_not_run(paths):
-    plan = ablation.freeze(data.settings(sweep={"blurry": [0.001, 0.05], "dark": [0.1], "out_of_domain": [0.05]}), paths)
+    plan = ablation.freeze(
+        data.settings(sweep={"blurry": [0.001, 0.05], "dark": [0.1], "out_of_domain": [0.05]}), paths
+    )
     told = {one["arm"]: one["why"] for one in plan.skipped}
-    assert set(told) == {f"{prefix}cut_{name}" for name in ("blurry_0.001", "dark_0.1", "out_of_domain_0.05") for prefix in ("", "random_")}
+    assert set(told) == {
+        f"{prefix}cut_{name}"
+        for name in ("blurry_0.001", "dark_0.1", "out_of_domain_0.05")
+        for prefix in ("", "random_")
+    }
     assert "is no row" in told["cut_blurry_0.001"]
     assert "fewer than" in told["cut_dark_0.1"], "no reference row has the measure"
     with pytest.raises(DataError, match=r"no decision .* and no cut of ablation\.sweep"):
         ablation.freeze(data.settings(decisions=["fix_labels"], sweep={"dark": [0.1]}), paths)
     alone = ablation.freeze(data.settings(decisions=[], sweep={"blurry": [0.05]}), paths)
-    assert {arm["kind"] for arm in alone.arms} == {"baseline", "placebo", "positive_control", "uncut", "cut", "random_cut"}
+    assert {arm["kind"] for arm in alone.arms} == {
+        "baseline",
+        "placebo",
+        "positive_control",
+        "uncut",
+        "cut",
+        "random_cut",
+    }
 
 
 def order(values):
@@ -158,7 +178,9 @@ def test_a_reason_with_several_statistics_and_one_with_a_fixed_bound_have_one_or
     paths = sweep_data.build(Paths(tmp_path), width=wide, height=wide, std=dull)
     choose = chooser(paths, sweep={"odd_size": [0.01, 0.017], "blank": [0.006]})
     assert choose.cut_of(Recipe(swept="odd_size", cut=0.01)).ids == {row_id("train/3.png"), row_id("train/4.png")}
-    assert choose.cut_of(Recipe(swept="odd_size", cut=0.017)).ids == {row_id(f"train/{index}.png") for index in (3, 4, 5)}
+    assert choose.cut_of(Recipe(swept="odd_size", cut=0.017)).ids == {
+        row_id(f"train/{index}.png") for index in (3, 4, 5)
+    }
     assert choose.uncut("blank") != choose.kept(())
     blank = choose.cut_of(Recipe(swept="blank", cut=0.006))
     assert (blank.ids, blank.measure, blank.value) == ({row_id("train/7.png")}, "std", 0.02)
@@ -217,7 +239,10 @@ def test_cuts_that_are_like_random_rows_are_not_told():
 
 
 def test_a_cut_that_beats_random_rows_and_not_the_baseline_says_so():
-    worse = {"cut_blurry_0.02": ("cut", "blurry", 2.6, 0.9, 1.0), "random_cut_blurry_0.02": ("random_cut", "blurry", 3.4, 0.9, 1.0)}
+    worse = {
+        "cut_blurry_0.02": ("cut", "blurry", 2.6, 0.9, 1.0),
+        "random_cut_blurry_0.02": ("random_cut", "blurry", 3.4, 0.9, 1.0),
+    }
     none = {name: None for name in SWEPT if name.endswith(("0.05", "0.2"))}
     (found,) = sweeps(swept(**worse, **none))
     assert found.best.share == 0.02
@@ -261,7 +286,9 @@ def test_the_page_has_a_plot_a_table_and_the_sentence():
     assert "var(--bad)" in drawn
     assert drawn == pictures.sweep(facts["sweeps"][0], 0.1)
     lines = table(facts["sweeps"])
-    assert [(line["reason"], line["share"], line["told"]) for line in lines] == [("blurry", share, True) for share in CUTS]
+    assert [(line["reason"], line["share"], line["told"]) for line in lines] == [
+        ("blurry", share, True) for share in CUTS
+    ]
     assert len({tuple(line) for line in lines}) == 1
 
 

@@ -243,7 +243,9 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     looks = plan.settings["ablation"]["looks"]
     if looks:
         after = ", ".join(map(str, looks))
-        lines["looks"] = f"after {after} and {len(plan.seeds)} seeds; it stops where every question has its answer, so that this is the most that it costs"
+        lines["looks"] = (
+            f"after {after} and {len(plan.seeds)} seeds; it stops where every question has its answer, so that this is the most that it costs"
+        )
     far = outlook.distance is not None and outlook.distance > FAR
     return lines | ({"warning": far_from_real(plan, outlook.distance or 0.0)} if far else {})
 

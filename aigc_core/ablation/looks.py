@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from aigc_core.ablation.statistics import ALPHA, LEVEL
+from aigc_core.ablation.statistics import ALPHA, LEVEL, Array
 
 #: Nodes of the Gauss-Legendre quadrature over what lies between the bounds of a look, and how far out it reaches in standard
 #: deviations: what lies beyond is no part of any level that is printed.
@@ -82,11 +82,7 @@ def local_levels(alpha: float, shares: tuple[float, ...]) -> tuple[float, ...]:
     before, spent, levels = 0.0, 0.0, []
     for share in shares:
         step, total = math.sqrt(share - before), 2 * float(ndtr(-whole / math.sqrt(share)))
-
-        def excess(bound: float, step: float = step, more: float = total - spent) -> float:
-            return float(mass @ (ndtr((places - bound) / step) + ndtr((-bound - places) / step))) - more
-
-        bound = float(brentq(excess, 0.0, FARTHEST, xtol=1e-12))
+        bound = float(brentq(_excess, 0.0, FARTHEST, (places, mass, step, total - spent), xtol=1e-12))
         levels.append(2 * float(ndtr(-bound / math.sqrt(share))))
         reach = min(bound, REACH * math.sqrt(share))
         inside = reach * unit
@@ -94,6 +90,11 @@ def local_levels(alpha: float, shares: tuple[float, ...]) -> tuple[float, ...]:
         places, mass = inside, reach * weights * (density @ mass)
         before, spent = share, total
     return tuple(levels)
+
+
+def _excess(bound: float, places: Array, mass: Array, step: float, wanted: float) -> float:
+    """Chance beyond what is wanted of leaving the bounds in one step, from `places` (G,) with chances `mass` (G,)."""
+    return float(mass @ (ndtr((places - bound) / step) + ndtr((-bound - places) / step))) - wanted
 
 
 def stages_of(plan: Mapping[str, Any]) -> tuple[int, ...]:

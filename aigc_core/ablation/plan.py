@@ -147,7 +147,11 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     asked = settings.decisions or pool.groups or settings.sweep
     if asked and not any(arm.kind in (columns.TREATMENT, columns.CUT) for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
-        what = "no decision of ablation.decisions and no cut of ablation.sweep" if settings.sweep else "no decision of ablation.decisions"
+        what = (
+            "no decision of ablation.decisions and no cut of ablation.sweep"
+            if settings.sweep
+            else "no decision of ablation.decisions"
+        )
         raise DataError(f"{what} can be measured on this data ({reasons})")
     frozen = _settings(config)
     code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool)

@@ -62,7 +62,11 @@ def seeds_used(plan: Plan, known: Collection[str]) -> set[int]:
     for seeds in stages(plan):
         used += seeds
         wanted = [line for line in plan.cells if line["seed"] in used and not _later(plan, line)]
-        if len(used) == len(plan.seeds) or not isinstance(known, Mapping) or any(line["cell"] not in known for line in wanted):
+        if (
+            len(used) == len(plan.seeds)
+            or not isinstance(known, Mapping)
+            or any(line["cell"] not in known for line in wanted)
+        ):
             break
         if settled(plan, collect(plan, wanted, known)):
             return set(used)

@@ -97,7 +97,9 @@ class Study:
         """How often trainings fail without the decision and with it."""
         arms = self.plan.get("arms", ())
         lacking = [arm["name"] for arm in arms if decision in arm.get("recipe", {}).get("off", ())]
-        return self.pairs.failures(decision, self.pairs.treatment(decision), lacking, self.look.level(len(self.decisions)))
+        return self.pairs.failures(
+            decision, self.pairs.treatment(decision), lacking, self.look.level(len(self.decisions))
+        )
 
     @cached_property
     def effects(self) -> dict[tuple[str, str], Effect]:

@@ -76,9 +76,13 @@ def cut(order: Order, baseline: Sequence[str], share: float) -> Cut:
     wanted = round(share * len(baseline))
     if not wanted:
         raise DataError(f"{share:g} of {len(baseline):,} training rows is no row: take a larger share")
-    known = sorted((identity for identity in baseline if identity in order.badness), key=lambda one: -order.badness[one])
+    known = sorted(
+        (identity for identity in baseline if identity in order.badness), key=lambda one: -order.badness[one]
+    )
     if len(known) <= wanted:
-        raise DataError(f"{order.reason} has a measure of {len(known):,} training rows alone, {wanted:,} would be left out")
+        raise DataError(
+            f"{order.reason} has a measure of {len(known):,} training rows alone, {wanted:,} would be left out"
+        )
     edge = order.badness[known[wanted - 1]]
     below = sum(order.badness[one] > edge for one in known[:wanted])
     above = wanted + sum(order.badness[one] == edge for one in known[wanted:])
@@ -100,7 +104,9 @@ def at_random(baseline: Sequence[str], count: int, key: str) -> frozenset[str]:
     return frozenset(sorted(baseline, key=lambda identity: unit_hash(f"{key}:{identity}"))[:count])
 
 
-def read_orders(reasons: Collection[str], train: pa.Table, every: pa.Table, quality: Quality, paths: Paths) -> dict[str, Order]:
+def read_orders(
+    reasons: Collection[str], train: pa.Table, every: pa.Table, quality: Quality, paths: Paths
+) -> dict[str, Order]:
     """The orders of training rows by these reasons. `every` are all rows of the version, of which `train` are some."""
     facts = pq.read_table(paths.measures / "part-0.parquet").drop_columns(["content_hash"])
     rows = every.join(facts, "id")

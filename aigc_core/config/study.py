@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -109,7 +110,7 @@ class Ablation(Section):
     @classmethod
     def _rising(cls, looks: list[int], info: ValidationInfo) -> list[int]:
         stages = [*looks, info.data.get("seeds", math.inf)]
-        if any(later <= earlier for earlier, later in zip(stages[:-1], stages[1:], strict=True)):
+        if any(later <= earlier for earlier, later in pairwise(stages)):
             raise ValueError(f"the numbers have to rise and stay below seeds = {stages[-1]}, which is the last look")
         return looks
 

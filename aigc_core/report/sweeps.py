@@ -26,7 +26,11 @@ def sweep(facts: Facts, smallest: float) -> str:
     axes = figure.subplots(gridspec_kw={"left": 0.1, "right": 0.97, "top": 0.93, "bottom": 0.19})
     quiet_axes(axes)
     band = math.log1p(smallest)
-    ends = [-1.2 * band, 1.2 * band, *(value for cut in facts["cuts"] for name in ("gain", "random") for value in _ends(cut[name]))]
+    ends = [
+        -1.2 * band,
+        1.2 * band,
+        *(value for cut in facts["cuts"] for name in ("gain", "random") for value in _ends(cut[name])),
+    ]
     low, high = min(ends), max(ends)
     axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     axes.set_yticks(*ratio_ticks(low, high))
@@ -52,7 +56,9 @@ def _colour(cut: Facts, name: str) -> str:
 
 
 def _ends(found: Facts | None) -> list[float]:
-    return [] if found is None else [value for value in (found["mean"], found["low"], found["high"]) if value is not None]
+    return (
+        [] if found is None else [value for value in (found["mean"], found["low"], found["high"]) if value is not None]
+    )
 
 
 def _column(axes: Axes, found: Sequence[Facts | None], beside: float, marker: str, colours: Sequence[str]) -> None:
