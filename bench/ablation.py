@@ -110,7 +110,9 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
     settings = configuration.load(root / "params.yaml").model_dump()
     study = settings["ablation"]
     study |= {**ARMS, "model": chosen.model, "seeds": chosen.seeds, "steps": chosen.steps, "parallel": chosen.side}
-    study |= {"confirm": 0} if "confirm" in study else {}  # the cells at the study's own steps alone
+    study |= {
+        name: 0 for name in ("confirm", "variations") if name in study
+    }  # the cells at the study's own steps alone
     config = parse(settings)
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "data").symlink_to(root / "data")

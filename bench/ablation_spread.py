@@ -48,7 +48,7 @@ def main() -> int:
     root = chosen.root.resolve()
     settings = configuration.load(root / "params.yaml").model_dump()
     settings["ablation"] |= {name: getattr(chosen, name) for name in ("model", "seeds", "steps", "decisions")}
-    settings["ablation"] |= {"confirm": 0, "sizes": []}
+    settings["ablation"] |= {"confirm": 0, "variations": 0, "sizes": []}
     config = parse(settings)
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "data").symlink_to(root / "data")

@@ -42,12 +42,17 @@ class Target:
     extractor: Extractor
     panel: Panel
     floor: Floor
+    draws: int = 1  # sets of samples that the figures are means of
 
     def judge(self, trainer: Trainer) -> dict[str, float]:
         """Distance over its floor and coverage of as many samples as there are test rows."""
+        found = [self._judge(trainer, seed) for seed in range(1, 1 + self.draws)]
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+    def _judge(self, trainer: Trainer, seed: int) -> dict[str, float]:
         spec = trainer.model.spec
         wanted = torch.tensor([spec.classes.index(name) for name in self.pool.classes])
-        samples = SampleModel(spec, {}, trainer.model).sample(wanted[self.test.labels], 1)
+        samples = SampleModel(spec, {}, trainer.model).sample(wanted[self.test.labels], seed)
         features = self.extractor.features(samples, self.panel.features.shape[1])
         support = m.density_coverage(self.panel.features, features, self.panel.neighbours, self.panel.radii)
         return {"fd": self.panel.fd(features) / self.floor.fd, "coverage": support.coverage}

@@ -85,4 +85,21 @@ def with_confirmation(ratio, decision="curate", spread=0.03, **more):
     return pd.concat([frame, to_frame(lines)], ignore_index=True)
 
 
+def with_variations(ratios, decision="curate", spread=0.002, **more):
+    """Two pairs in each of three other ways of training; `ratios` as in with_confirmation, by the name of the variation."""
+    frame, chance = cells(**more), np.random.default_rng(9)
+    lines = []
+    for seed in range(2):
+        for name, ratio in ratios.items():
+            arms = [(f"{name}_without_{decision}", decision, ratio)]
+            if name == "equal_passes":
+                full = frame.loc[(frame.arm == "full") & (frame.seed == seed), "fd"].iloc[0] / FLOOR
+            else:
+                full, arms = 1.5, [(name, None, 1.0), *arms]
+            for arm, own, times in arms:
+                noisy = full * times * np.exp(chance.normal(0, spread))
+                lines.append(line(arm, "variation", own, seed, noisy))
+    return pd.concat([frame, to_frame(lines)], ignore_index=True)
+
+
 SIZES = (0.1, 0.18, 0.32, 0.56, 1.0)

@@ -41,7 +41,16 @@ def die(task: object) -> None:
 
 def settings(**ablation: object) -> Config:
     """A study of seconds."""
-    study = {"model": "vae", "seeds": 3, "confirm": 0, "subsample": 1.0, "steps": 6, "parallel": 1, **ablation}
+    study = {
+        "model": "vae",
+        "seeds": 3,
+        "confirm": 0,
+        "variations": 0,
+        "subsample": 1.0,
+        "steps": 6,
+        "parallel": 1,
+        **ablation,
+    }
     return Config.model_validate(
         {
             "train": {"device": "cpu", "batch_size": 16, "network": {"latent": 4, "mlp_width": 16}},

@@ -147,10 +147,10 @@ def test_a_cell_that_diverges_is_in_the_ledger_the_checks_and_the_page(tmp_path,
     paths, honest = data.build(Paths(tmp_path)), worker.train
     everything = data.SPLITS["train"] + data.BLANKS + data.COPIES
 
-    def train(images, bench, seed, *more):
+    def train(images, bench, seed, *more, **named):
         if len(images) == everything and seed == 1:
             raise TrainingError("loss is nan at step 3; lower the learning rate")
-        return honest(images, bench, seed, *more)
+        return honest(images, bench, seed, *more, **named)
 
     monkeypatch.setattr(worker, "train", train)
     monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))

@@ -411,7 +411,7 @@ def confirmed(tmp_path_factory):
 def test_the_decision_that_leads_is_confirmed_at_the_full_budget(confirmed):
     layout, lines, _, _ = confirmed
     later = [line for line in lines if line["kind"] == "confirmation"]
-    led = confirm.leading(layout.plan, [line for line in lines if line["kind"] != "confirmation"])
+    led = confirm.leading(layout.plan, [line for line in lines if line["kind"] != "confirmation"])["confirmation"]
     assert len(led) == 1
     assert {line["decision"] for line in later} == {None, *led}
     assert sorted((line["arm"], line["seed"]) for line in later) == sorted(
@@ -478,9 +478,11 @@ def test_the_largest_effect_that_is_told_from_nothing_leads(finished):
     sure = arm("without_curate", "curate", [1.2, 1.21, 1.19, 1.2])
     loud = arm("without_augment", "augment", [0.5, 4.0, 0.6, 2.5])
     plan = replace(layout.plan, decisions=["curate", "augment"])
-    assert confirm.leading(plan, full + sure + loud) == ["curate"]
-    assert confirm.leading(plan, full + loud) == ["augment"], "none is told from nothing"
-    assert confirm.leading(plan, [{**one, "fd": None, "error": "lower the learning rate"} for one in full]) == []
+    assert confirm.leading(plan, full + sure + loud) == {"confirmation": ["curate"], "variation": ["curate"]}
+    assert confirm.leading(plan, full + loud) == {"confirmation": ["augment"], "variation": []}, (
+        "none is told from nothing"
+    )
+    assert confirm.leading(plan, [{**one, "fd": None, "error": "lower the learning rate"} for one in full]) == {}
 
 
 def test_a_proxy_of_the_full_length_has_nothing_to_confirm(paths):

@@ -247,12 +247,12 @@ def test_an_arm_that_lacks_another_decision_too_says_nothing_of_how_trainings_fa
 
 
 def test_the_decision_that_leads_is_that_of_the_headline():
-    assert study().leader == "curate", "augmentation has the larger effect, and hurts"
+    assert study().leader.decision == "curate", "augmentation has the larger effect, and hurts"
     half = cells(without_half_the_data=("treatment", "half_the_data", 9.0, 0.9, 1.0))
-    assert study(half).leader == "curate", "how much data there is leads only where nothing else was asked"
+    assert study(half).leader.decision == "curate", "how much data there is leads only where nothing else was asked"
     alone = half[~half.decision.isin(["curate", "augment", "deduplicate"])]
-    assert study(alone).leader == "half_the_data"
-    assert study(cells(without_curate=None, without_deduplicate=None)).leader == "augment"
+    assert study(alone).leader.decision == "half_the_data"
+    assert study(cells(without_curate=None, without_deduplicate=None)).leader.decision == "augment"
     assert study(cells(blanks_2=("positive_control", None, 1.0, 0.9, 1.0))).leader is None, "void"
 
 

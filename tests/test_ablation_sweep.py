@@ -10,10 +10,11 @@ from study_cells import PLAN, cells
 from aigc_core import ablation
 from aigc_core.ablation import asked, estimate, sweep
 from aigc_core.ablation import statistics as s
-from aigc_core.ablation.arms import Chooser, Recipe
+from aigc_core.ablation.arms import Chooser
 from aigc_core.ablation.cuts import sweeps, table
 from aigc_core.ablation.plan import check_unchanged, resolve
 from aigc_core.ablation.pool import open_pool
+from aigc_core.ablation.recipes import Recipe
 from aigc_core.ablation.study import Study
 from aigc_core.config import parse
 from aigc_core.config.study import GRADED

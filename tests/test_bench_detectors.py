@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from aigc_core.modalities import image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from defects import bars, files, kinds, planting, scoring, sets, tables  # noqa: E402
+from defects import bars, files, kinds, planting, runs, scoring, sets, tables  # noqa: E402
 from defects.audit import Audit  # noqa: E402
 from defects.pictures import Row, png  # noqa: E402
 from defects.stages import Said  # noqa: E402
@@ -263,3 +264,22 @@ def test_the_page_has_a_place_for_every_table():
         for mark in (name, f"{name} moved"):
             assert f"<!-- {mark} -->" in page
             assert f"<!-- end of {mark} -->" in page
+
+
+def test_no_table_takes_the_place_of_one_with_other_rates_or_kinds():
+    asked = [
+        (list(rates), Namespace(kinds=chosen, moved=moved))
+        for rates in ((0.02,), (0.005,), (0.005, 0.05, 0.1), (0.005, 0.1), (0.02, 0.05), (0.005, 0.001))
+        for chosen, moved in (
+            (["all"], False),
+            (["all"], True),
+            (["alone"], False),
+            (["stranger"], False),
+            (["flip", "stranger"], False),
+        )
+    ]
+    assert len({runs.mark("summary", *one) for one in asked}) == len(asked)
+    page = (ROOT / "docs" / "detectors.md").read_text()
+    still = Namespace(kinds=["all"], moved=False)
+    assert f"<!-- {runs.mark('summary', [0.005, 0.05, 0.1], still)} -->" in page
+    assert runs.mark("summary", [0.02], still) == "summary"

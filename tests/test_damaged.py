@@ -1,5 +1,6 @@
 """Metadata never condemns pixels; what is missing of the pixels does, unless nobody sees that it is missing."""
 
+import io
 import struct
 import zlib
 
@@ -338,6 +339,21 @@ def test_a_missing_end_is_noted():
     content = saved(COLOUR, "JPEG")
     assert image.decode(content[:-2]).notes == (jpeg_end.MISSING,)
     assert image.decode(segment(content, 0xEE, b"Adobe\0")[:-2]).notes == image.decode(content[:-2]).notes
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_no_file_is_decoded_twice_to_judge_the_end_of_a_jpeg(progressive):
+    content = saved(smooth(2, 160, 240), "JPEG", quality=90, progressive=progressive)[:-7]
+    files = []
+
+    def decoded(file):
+        files.append(file)
+        return np.asarray(Image.open(io.BytesIO(file)))
+
+    with Image.open(io.BytesIO(content + jpeg_end.END)) as picture:
+        picture.load()
+        assert jpeg_end.check(picture, content, decoded) == (jpeg_end.MISSING,)
+    assert sorted(files) == sorted(content + filling + jpeg_end.END for filling in (*jpeg_end.FILLINGS, b""))
 
 
 def test_a_corner_of_a_small_picture_is_a_visible_part():

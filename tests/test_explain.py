@@ -118,8 +118,8 @@ def test_files_that_cannot_be_explained(checkout, tmp_path):
 def judged(tmp_path, passed, weights="ab" * 32):
     paths = Paths(tmp_path)
     details = paths.evaluation("gan") / "details"
-    write_json(details / "memorization.json", {"passed": passed, "reasons": ["C_T is -9.1, below -3."] * (not passed),
-                                               "figures": {"c_t": -9.1}, "limits": {"max_copy_rate": 0.03}})  # fmt: skip
+    write_json(details / "memorization.json", {"passed": passed, "reasons": ["9.1% of the samples are copies."] * (not passed),
+                                               "figures": {"copy_rate": 0.091}, "limits": {"max_copy_rate": 0.03}})  # fmt: skip
     write_json(details / "facts.json", {"model_sha256": weights})
     return paths
 
@@ -129,7 +129,7 @@ def test_only_weights_that_passed_are_released(tmp_path):
     with pytest.raises(GateError, match="trained again since"):
         require_release(judged(tmp_path, True), "gan", "cd" * 32, allowed=False)
     failed = judged(tmp_path, False)
-    with pytest.raises(GateError, match=r"failed the memorization gate \(C_T is -9.1, below -3\)"):
+    with pytest.raises(GateError, match=r"failed the memorization gate \(9.1% of the samples are copies\)"):
         require_release(failed, "gan", "ab" * 32, allowed=False)
     assert require_release(failed, "gan", "ab" * 32, allowed=True) == "failed"
     with pytest.raises(GateError, match="run `aigc evaluate vae` first"):
@@ -139,9 +139,9 @@ def test_only_weights_that_passed_are_released(tmp_path):
 
 def test_the_checks_for_the_asset_page_warn_and_do_not_block():
     good = evaluation_checks({"passed": True, "reasons": []}, [])["checks"]
-    bad = evaluation_checks({"passed": False, "reasons": ["C_T."]}, ["pixel_pca."])["checks"]
+    bad = evaluation_checks({"passed": False, "reasons": ["Copies."]}, ["pixel_pca."])["checks"]
     assert [check["passed"] for check in good] == [True, True]
     assert [check["passed"] for check in bad] == [False, False]
     assert {check["severity"] for check in bad} == {"warning"}
     assert json.dumps(bad)
-    assert bad[0]["observed"] == "C_T."
+    assert bad[0]["observed"] == "Copies."

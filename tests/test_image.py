@@ -281,6 +281,16 @@ def test_the_mean_of_a_picture_that_is_nearly_black(colour, wanted, side):
     assert found == (wanted if wanted is None else pytest.approx(wanted))
 
 
+@pytest.mark.parametrize("width", [63, 189, 60, 1])
+@pytest.mark.parametrize("height", [63, 189, 400])
+def test_of_a_picture_with_one_white_column_that_is_no_larger_share_is_taken(width, height):
+    for column in range(0, width, 3):
+        pixels = np.zeros((height, width, 1), np.uint8)
+        pixels[:, column] = 255
+        wanted = None if width == 1 else pytest.approx(255 / width, rel=0.1)
+        assert dark_mean(pixels) == wanted
+
+
 def test_what_is_hidden_does_not_darken_and_few_bright_pixels_do_not_lighten():
     pixels = np.zeros((100, 120, 4), np.uint8)
     pixels[40:60, 40:60] = 200

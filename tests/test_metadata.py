@@ -473,6 +473,13 @@ def test_values_that_are_all_words_for_splits_are_splits(make, name, told):
     assert "label_not_folder" not in codes
 
 
+def test_a_table_of_splits_may_say_reference(make):
+    said = dict(zip(SIX, ["train", "test", "Reference"] * 2, strict=True))
+    found, told = splits(make, SIX, {"splits.json": json.dumps(said)})
+    assert found == {key: word.casefold() for key, word in said.items()}
+    assert told == {}
+
+
 def test_classes_that_are_called_like_held_out_rows_stay_classes(make):
     found, told = read(make, AB, {"labels.csv": "file_name,label\na.png,val\nb.png,test\n"})
     assert found == {"a.png": ("val", None), "b.png": ("test", None)}
@@ -504,6 +511,22 @@ def test_columns_of_splits_under_other_names(make, columns, values, expected):
     assert list(found.values()) == expected
     assert told["split_guessed"] == len([name for name in columns.split(",") if name != "split"])
     assert "columns_not_read" not in told
+
+
+@pytest.mark.parametrize("called", ["subset,a,b,a", "partition,0,1,2", "split,,,"])
+@pytest.mark.parametrize("name", ["phase", "Usage", "label", "partition", "whatever"])
+def test_a_column_that_is_only_called_like_a_split_hides_no_other(make, called, name):
+    names = ["1.png", "2.png", "3.png"]
+    column, *values = called.split(",")
+    said = ["train", "test", "train"]
+    rows = "".join(",".join(row) + "\n" for row in zip(names, values, said, strict=True))
+    found, told = splits(make, names, {"metadata.csv": f"file_name,{column},{name}\n{rows}"})
+    assert list(found.values()) == said
+    assert told["split_guessed"] == 1
+    beside = "1.png,train,test\n2.png,test,train\n3.png,,test\n"
+    found, told = splits(make, names, {"metadata.csv": f"file_name,{column},{name}\n{beside}"})
+    assert list(found.values()) == ["train", "test", None]
+    assert "split_guessed" not in told
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from opened import kept
 
 from aigc_core.config import Config, Reading, Source, parse
 from aigc_core.data.sources import open_source
+from aigc_core.data.sources.mix import OF_LABELS
+from aigc_core.data.sources.tally import SENTENCES
 from aigc_core.data.splits import assign_split
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.modalities import image
@@ -402,6 +404,38 @@ class TestMix:
         source = self.mix(make, {"kind": "folder", "path": "test"})
         assert {entry.split for entry in source.entries} == {None}
         assert "part_by_name" in {notice.code for notice in source.notices}
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"label": [None] * 30},
+            {"label": [str(number) for number in range(30)]},
+            {"label": ["cat", "cat ", "CAT"] * 10},
+            {"label": [["a"], ["a", "b"]] * 15},
+            {"label": [b"cat", b"\xff"] * 15},
+            {"label": ["a", "b"] * 15, "category": ["c", "d"] * 15},
+        ],
+    )
+    def test_a_part_that_names_its_class_is_told_nothing_of_labels(self, make, columns):
+        pictures = [make.png(number, 8) for number in range(30)]
+        (make.root / "all").mkdir()
+        pq.write_table(pa.table({"image": pictures, **columns}), make.root / "all/p.parquet")
+        part = {"kind": "parquet", "path": "p.parquet"}
+        assert self.mix(make, part).notices, "there is something to be told without the class"
+        assert self.mix(make, {**part, "label": "cat"}).notices == []
+
+    def test_folders_of_a_part_that_names_its_class_are_told_of_where_they_are_splits(self, make):
+        names = ("train/cat/1", "train/CAT/2", "train/cat/x/3", "test/cat/4", "other/CAT/5")
+        make.folder({f"{name}.png": make.png(number) for number, name in enumerate(names)}, "all/one")
+        found = [
+            {notice.code for notice in self.mix(make, {"kind": "folder", "path": "one", **label}).notices}
+            for label in ({}, {"label": "cat"})
+        ]
+        assert found[0] - found[1] == found[0] & OF_LABELS != set()
+        assert found[1] == {"beside_splits"}
+
+    def test_the_codes_of_labels_are_codes_of_notices(self):
+        assert SENTENCES.keys() > OF_LABELS
 
     @pytest.mark.parametrize("inner", ["one", "one/a", ".", "two/../one"])
     def test_parts_are_disjoint(self, make, inner):

@@ -74,7 +74,16 @@ def test_a_source_of_nearly_black_images_is_told(make, most, bright, told_of):
     assert told(make.paths()).get("nearly_black") == told_of
     lines = [line for line in result.facts["notices"] if "nearly black" in line]
     assert len(lines) == (told_of is not None)
-    assert all(f"{most}.0 of 255" in line for line in lines)
+    assert all(f"{most}.0 of 255" in line and f"{told_of} of 200" in line for line in lines)
+
+
+def test_one_nearly_black_image_is_told_in_the_form_of_many(make):
+    result = ingest(
+        make.config("folder", make.folder({"1.png": image.encode_png(np.zeros((9, 9, 1), np.uint8))})), make.paths()
+    )
+    line = next(line for line in result.facts["notices"] if "nearly black" in line)
+    assert "1 of 1 " in line
+    assert "1 images" not in line
 
 
 def test_notices_are_printed_below_the_summary(make, dirty, monkeypatch):

@@ -29,7 +29,7 @@ from table_makers import (
 
 from aigc_core.data.sources.split_words import file_splits
 from aigc_core.data.sources.tally import Tally
-from aigc_core.data.splits import cell_split, said_splits, settled, split_name
+from aigc_core.data.splits import cell_split, is_split_word, said_splits, settled, split_name
 from aigc_core.errors import SourceError
 from aigc_core.modalities import image
 
@@ -135,6 +135,8 @@ class TestSplitWords:
     @pytest.mark.parametrize("name", ["reference", " Reference "])
     def test_a_cell_may_say_reference(self, name):
         assert cell_split(name) == "reference"
+        assert is_split_word(name)
+        assert not is_split_word(f"{name} sheet")
         assert cell_split("the reference") is None
 
     @pytest.mark.parametrize(
@@ -260,6 +262,40 @@ class TestSplits:
         beside = opened("parquet", write(make, {"a.parquet": own}, "beside"))
         assert [entry.split for entry in beside.entries] == ["train", "test", "test", "test"]
         assert codes(beside) == {"split_guessed": 1, "columns_not_used": 1}
+
+    @pytest.mark.parametrize("called", [{"subset": list("abab")}, {"partition": [0, 1] * 2}, {"split": [None] * 4}])
+    @pytest.mark.parametrize("name", ["phase", "usage", "partition "])
+    def test_a_column_that_is_only_called_like_a_split_hides_no_other(self, make, called, name):
+        content = table(image=cells(make), label=list("abab"), **called, **{name: ["train", "test"] * 2})
+        source = one(make, content)
+        assert [entry.split for entry in source.entries] == ["train", "test"] * 2
+        assert codes(source) == {"split_guessed": 1, "columns_not_used": 1}
+        assert name in said(source, "split_guessed")
+        assert next(iter(called)) in said(source, "columns_not_used")
+
+    @pytest.mark.parametrize("name", ["phase", "partition", "data set"])
+    def test_beside_a_column_that_says_splits_another_counts_in_other_tables_only(self, make, name):
+        other = {name: ["train", "test"] * 2}
+        own = ["train", None, "test", "train"]
+        source = one(make, table(image=cells(make), split=own, **other))
+        assert [entry.split for entry in source.entries] == own
+        assert name in said(source, "columns_not_used")
+        assert "split_guessed" not in codes(source)
+        for beside in (other, {name: ["liquid", "solid"] * 2}):
+            first, second = table(image=cells(make), split=own, **beside), table(image=cells(make), **other)
+            source = opened("parquet", write(make, {"a.parquet": first, "b.parquet": second}, beside[name][0]))
+            assert [entry.split for entry in source.entries] == [*own, *other[name]]
+            assert codes(source).get("split_guessed", 0) == int(name != "partition")  # which is a split's own name
+            assert codes(source)["columns_not_used"] == 1
+
+    def test_names_are_told_of_where_the_column_beside_them_says_no_split(self, make):
+        names = ("train.parquet", "other.parquet", "train_val.parquet")
+        tables = {name: table(image=cells(make), partition=[0, 1] * 2) for name in names}
+        source = opened("parquet", write(make, tables))
+        assert splits(source) == dict(zip(sorted(names), [None, "train", "test"], strict=True))
+        assert codes(source) == {"columns_not_used": 1, "split_unclear": 1, "names_without_split": 1}
+        tables = {name: table(image=cells(make), partition=["train", "val"] * 2) for name in names}
+        assert codes(opened("parquet", write(make, tables, "said"))) == {}
 
     def test_one_value_in_one_table_speaks_against_a_column_in_all(self, make):
         tables = {

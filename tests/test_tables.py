@@ -2,10 +2,12 @@
 
 import base64
 import decimal
+import io
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from table_makers import (
     CELL,
     IMAGE,
@@ -312,6 +314,25 @@ class TestImages:
         source = one(make, table(image=rows), **NAMED)
         assert contents(source) == pictures(make)
         assert codes(source) == {"images_as_numbers": 4}
+
+    @pytest.mark.parametrize("start", [b"\n\5", b"\n\0", b"\1\xda", b"BM", b"\0\0\1\0"])
+    def test_pixels_that_begin_like_an_image_are_none(self, make, start):
+        rows = make.pixels(0, 40, 1).reshape(40, 40)
+        rows[7, : len(start)] = list(start)
+        with pytest.raises(SourceError, match=r"'image' holds an image .*40 numbers"):
+            one(make, table(image=pa.array(rows.tolist(), pa.list_(pa.uint8()))), **NAMED)
+        texts = [base64.b64encode(row.tobytes()).decode() for row in rows]
+        with pytest.raises(SourceError, match=r"'image' holds an image .*base64"):
+            one(make, table(image=texts), **NAMED)
+
+    @pytest.mark.parametrize("kind", ["PCX", "BMP", "TIFF", "WEBP", "SGI", "GIF", "PPM"])
+    def test_headers_that_pillow_reads_are_images(self, make, kind):
+        stored = io.BytesIO()
+        Image.fromarray(make.pixels(0, 9, 3)).save(stored, kind)
+        content = stored.getvalue()
+        numbers = pa.array([list(content)] * 2, pa.list_(pa.uint8()))
+        assert contents(one(make, table(image=numbers), **NAMED)) == [content] * 2
+        assert contents(one(make, table(image=[base64.b64encode(content).decode()] * 2), **NAMED)) == [content] * 2
 
     def test_lists_of_images(self, make):
         cell = [{"bytes": png, "path": None} for png in pictures(make)]

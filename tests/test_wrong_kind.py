@@ -31,7 +31,12 @@ def picture(seed=0):
         ("folder", "in/x.pq", b"PAR1", "source.kind: parquet"),
         ("folder", "in/x.rar", b"Rar!", "unpack"),
         ("folder", "in/x.dmg", b"koly", "unpack"),
-        ("folder", "in/x.tar.xz", b"x", "an archive itself"),
+        *(
+            ("folder", f"{place}x{end}", b"x", "unpack")
+            for place in ("", "in/")
+            for end in (".tar.zst", ".TAR.LZ4", ".tar.7z")
+        ),
+        *(("folder", f"in/x.tar.{end}", b"x", "an archive itself") for end in ("xz", "bz2", "gz")),
         ("folder", "in/._x.parquet", b"PAR1", "name another path"),
         ("folder", "in/t10k-images-idx3-ubyte.gz", b"\x1f\x8b", "source.kind: idx"),
         ("parquet", "in/a.png", picture(), "source.kind: folder"),

@@ -4,8 +4,9 @@ The full recipe is what the pipeline trains on with every listed decision on. `w
 (a decision, a group of rows, or a pair `A_and_B` of decisions); `random_X` has as many rows as X's removal leaves, but chance chose them; `placebo` is the full recipe without a few rows
 that chance chose once, the same for every seed; `blanks_2` is the full recipe with blank images planted; `size_0.32` a
 class-stratified share. `uncut_R` is the full recipe with the rows that the rule of reason R alone takes out, `cut_R_0.02` the
-same without the worst 2 % of its rows by R's measure, `random_cut_R_0.02` without as many that chance chose. `full_budget` and `full_budget_without_X` are `full` and `without_X` trained for as many steps as
-the released model. Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
+same without the worst 2 % of its rows by R's measure, `random_cut_R_0.02` without as many that chance chose. `full_budget` and
+`full_budget_without_X` are `full` and `without_X` trained for as many steps as the released model; `third_rate` and
+`third_rate_without_X` are trained in another way (variations.py). Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
 nested.
 """
 
@@ -17,7 +18,10 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from aigc_core.ablation import cells, sweep
+from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.pool import Pool
+from aigc_core.ablation.recipes import Arm, Recipe, Selection
+from aigc_core.ablation.variations import VARIATIONS, Variation
 from aigc_core.config import Ablation, Augment, OwnDecision
 from aigc_core.data.splits import unit_hash
 from aigc_core.errors import DataError
@@ -33,54 +37,6 @@ REASONS = {
     "fix_labels": frozenset({"label_conflict", "label_suspect"}),
 }
 SEEDS_APART = 1_000_000
-FULL_BUDGET = "full_budget"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an arm departs from the full recipe."""
-
-    off: tuple[str, ...] = ()  # decisions that are switched off
-    random: str | None = None  # the decision whose removal is replaced by chance
-    share: float = 1.0  # of the rows, class by class
-    placebo: float = 0.0  # share of the rows of every class that is left out, the same rows for every seed
-    blanks: float = 0.0  # planted rows, as a share of the training rows
-    swept: str | None = None  # the reason whose own rows are in, whatever its rule does
-    cut: float = 0.0  # share of these rows that is left out, the worst by the reason's measure
-    by_chance: bool = False  # as many rows as the cut leaves out, but others in every seed
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One column of the study: trained once per seed."""
-
-    name: str
-    kind: str  # one of cells.KINDS
-    decision: str | None
-    recipe: Recipe
-    seeds: tuple[int, ...]
-    members: tuple[str, ...] = ()  # the two decisions of a pair
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The training rows of one arm and seed, by id."""
-
-    ids: tuple[str, ...]
-    copies: int = 0  # augmented rows beside each of them
-    blanks: tuple[
-        str, ...
-    ] = ()  # ids of the rows beside which blanks are planted, as many as the row has copies and one
-    start: bool = False  # from the pre-trained weights
-    still: tuple[str, ...] = ()  # operations of the augmentation that the copies are made without
-    uncorrected: tuple[
-        str, ...
-    ] = ()  # ids of the rows with the label that they came with, whatever a person said since
-
-    @property
-    def rows(self) -> int:
-        """Training rows in all."""
-        return (len(self.ids) + len(self.blanks)) * (1 + self.copies)
 
 
 def name_of(decision: str | OwnDecision) -> str:
@@ -125,14 +81,14 @@ def _without(*decisions: str) -> Recipe:
 def arms_of(settings: Ablation, seed: int, confirm: bool = False, groups: Iterable[str] = ()) -> list[Arm]:
     """Every arm that the settings ask for, in the order in which they are run: the controls come early.
 
-    `confirm` adds the arms at the full budget, which come last: which of them are run follows from the others. `groups`
-    are the names of groups of rows.
+    `confirm` adds the arms at the full budget. They and the variations come last: which of them are run follows from the
+    others. `groups` are the names of groups of rows.
     """
     first = seed * SEEDS_APART
     seeds = tuple(range(first, first + settings.seeds))
     asked = questions(settings, groups)
     arms = [
-        Arm("full", cells.BASELINE, None, Recipe(), seeds),
+        Arm(FULL, cells.BASELINE, None, Recipe(), seeds),
         Arm("placebo", cells.PLACEBO, None, Recipe(placebo=settings.placebo), seeds),
         Arm(f"blanks_{100 * settings.blanks:g}", cells.POSITIVE_CONTROL, None, Recipe(blanks=settings.blanks), seeds),
     ]
@@ -148,7 +104,22 @@ def arms_of(settings: Ablation, seed: int, confirm: bool = False, groups: Iterab
         arms += [
             Arm(f"{FULL_BUDGET}_without_{one.name}", cells.CONFIRMATION, one.name, one.recipe, few) for one in asked
         ]
-    return arms
+    return arms + [arm for one in VARIATIONS for arm in _varied(one, asked, seeds[: settings.variations])]
+
+
+def _varied(variation: Variation, asked: list[Question], seeds: tuple[int, ...]) -> list[Arm]:
+    """The arms of one variation; none without seeds or questions."""
+    if not seeds or not asked:
+        return []
+    base = (
+        []
+        if variation.base is None
+        else [Arm(variation.base, cells.VARIATION, None, Recipe(), seeds, variation=variation)]
+    )
+    return base + [
+        Arm(variation.without(one.name), cells.VARIATION, one.name, one.recipe, seeds, variation=variation)
+        for one in asked
+    ]
 
 
 def _sweeps(settings: Ablation, seeds: tuple[int, ...]) -> list[Arm]:

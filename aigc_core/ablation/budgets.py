@@ -38,13 +38,14 @@ def compare(decision: str, steps: tuple[int, int], proxy: Estimate, full: Estima
     what they have in common makes the difference look less sure than it is. The spread of the full budget is the larger of
     its own pairs' and of that which the arms at the proxy budget share.
     """
-    mean = full.mean - proxy.mean
-    if math.isnan(proxy.error) or math.isnan(full.error):
-        nothing = Estimate(mean, math.nan, math.nan, math.nan, min(proxy.n, full.n), math.nan)
-        return Confirmation(decision, *steps, proxy, full, nothing)
-    parts = [(one.error**2, one.freedom) for one in (proxy, full)]
-    error = math.sqrt(sum(part for part, _ in parts))
-    spread = math.hypot(proxy.spread, full.spread)
-    return Confirmation(
-        decision, *steps, proxy, full, s.estimate(mean, error, s.freedom_of(parts), spread, min(proxy.n, full.n))
-    )
+    return Confirmation(decision, *steps, proxy, full, difference(proxy, full))
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """The second mean minus the first (Welch 1947); without an interval where one of the two has none."""
+    mean, n = second.mean - first.mean, min(first.n, second.n)
+    if math.isnan(first.error) or math.isnan(second.error):
+        return Estimate(mean, math.nan, math.nan, math.nan, n, math.nan)
+    parts = [(one.error**2, one.freedom) for one in (first, second)]
+    error, spread = math.sqrt(sum(part for part, _ in parts)), math.hypot(first.spread, second.spread)
+    return s.estimate(mean, error, s.freedom_of(parts), spread, n)

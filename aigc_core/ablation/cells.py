@@ -13,6 +13,8 @@ import pyarrow as pa
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Names of the arms that others are compared with.
+FULL, FULL_BUDGET = "full", "full_budget"
 BASELINE = "baseline"
 TREATMENT = "treatment"
 RANDOM_CONTROL = "random_control"
@@ -20,9 +22,14 @@ PLACEBO = "placebo"
 POSITIVE_CONTROL = "positive_control"
 SIZE = "size"
 CONFIRMATION = "confirmation"
+VARIATION = "variation"
 #: A share of the worst rows by a rule's measure left out, as many rows at random, and the baseline of both.
 CUT, RANDOM_CUT, UNCUT = "cut", "random_cut", "uncut"
-KINDS = (BASELINE, TREATMENT, RANDOM_CONTROL, PLACEBO, POSITIVE_CONTROL, SIZE, CONFIRMATION, CUT, RANDOM_CUT, UNCUT)
+KINDS = (
+    BASELINE, TREATMENT, RANDOM_CONTROL, PLACEBO, POSITIVE_CONTROL, SIZE, CONFIRMATION, VARIATION, CUT, RANDOM_CUT, UNCUT,
+)  # fmt: skip
+#: Kinds whose cells are run after the others, of the decision that leads.
+LATER = (CONFIRMATION, VARIATION)
 
 #: Figures that every finished cell carries, by the names of evaluation/metrics.py; fd in squared feature units.
 METRICS = ("fd", "fd_floor", "coverage", "coverage_real", "cas", "cas_real", "agreement", "agreement_real")
@@ -38,10 +45,12 @@ CELL_SCHEMA = pa.schema(
             "arm", pa.string(), nullable=False
         ),  # full | without_X | random_X | placebo | blanks_2 | ...: see arms.py
         pa.field("kind", pa.string(), nullable=False),  # one of KINDS
-        # X of without_X, random_X and full_budget_without_X, the reason of cuts and of what is uncut; null for the others
+        # X of without_X, random_X, full_budget_without_X, ..., the reason of cuts and of what is uncut; null for the others
         pa.field("decision", pa.string()),
         pa.field("seed", pa.int64(), nullable=False),
-        pa.field("steps", pa.int64(), nullable=False),  # of training: a confirmation has more than the others
+        pa.field(
+            "steps", pa.int64(), nullable=False
+        ),  # of training: arms of the later kinds may have others than the rest
         pa.field("share", pa.float64(), nullable=False),  # of the full recipe's training rows, 1 but for sizes
         pa.field("rows", pa.int64(), nullable=False),  # training rows
         pa.field("rows_touched", pa.int64(), nullable=False),  # rows in which the arm differs from the full recipe

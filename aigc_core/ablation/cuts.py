@@ -73,7 +73,7 @@ def sweeps(study: Study) -> list[Sweep]:
     """Every reason of which a cut was finished, in the order of the plan."""
     found: dict[str, list[Told]] = {}
     for arm in study.plan.get("arms", ()):
-        if arm["kind"] == c.CUT:
+        if "cut" in arm:
             one = _told(study, arm["cut"], arm["name"])
             found.setdefault(str(arm["decision"]), []).extend([one] if one else [])
     every = [one for own in found.values() for one in own]

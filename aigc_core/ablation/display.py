@@ -12,10 +12,11 @@ import numpy as np
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import cuts, scaling, stopping, words
 from aigc_core.ablation import statistics as s
+from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.gates import SEEN
 from aigc_core.ablation.memory import MEMORY
-from aigc_core.ablation.pairs import FULL_BUDGET
 from aigc_core.ablation.statistics import Array, Estimate
+from aigc_core.ablation.variations import variation_of
 from aigc_core.ablation.verdicts import METRICS, PRIMARY
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def study_dict(study: Study, timing: bool) -> dict[str, Any]:
         "scaling": _scaling(study), "distance": asdict(study.distance), "cells": len(study.cells), "failed": failed,
         "sweeps": cuts.lines(cuts.sweeps(study)), "look": stopping.in_words(study),
         "confirming": int((study.cells["kind"] == c.CONFIRMATION).sum()),
+        "varied": int((study.cells["kind"] == c.VARIATION).sum()),
         "memory": {name: [asdict(one) for one in figures] for name, figures in study.memory.items()},
     }))  # fmt: skip
 
@@ -54,13 +56,14 @@ def _arms(study: Study) -> list[dict[str, Any]]:
     for name, own in study.cells.groupby("arm", sort=True):
         arm = str(name)
         done = study.finished[study.finished["arm"] == arm]
-        values = study.pairs.values(arm)
+        values, variation = study.pairs.values(arm), variation_of(arm)
         found = s.mean_interval(list(values.values())) if values else None
         means = {metric: float(done[metric].mean()) for metric in (*METRICS, *MEMORY) if done[metric].notna().any()}  # fmt: skip
         lines.append({
             "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0],
             "brings": own["kind"].iloc[0] == c.RANDOM_CONTROL and study.pairs.brings_rows(str(own["decision"].iloc[0])), "rows": int(own["rows"].max()),
             "rows_touched": int(own["rows_touched"].max()), "share": float(own["share"].iloc[0]), "means": means,
+            "where": variation.words if variation and own["kind"].iloc[0] == c.VARIATION else "",
             "dots": [[seed, value] for seed, value in values.items()],
             "fd": asdict(found) if found else None, "rank": places.get(arm), "failed": len(own) - len(done),
             "errors": sorted({str(error) for error in own["error"].dropna()}),
@@ -88,7 +91,7 @@ def _ranks(study: Study) -> dict[str, dict[str, float]]:
 def _gains(study: Study) -> list[dict[str, Any]]:
     """What the forest plot shows: gains on fd (log ratios), by seed, of decisions, random controls, placebo and damage.
 
-    A decision has the gain at the full budget beside it, where it was confirmed.
+    A decision has the gain at the full budget and under other training recipes beside it, where it was looked at again.
     """
     pairs = study.pairs
     drawn: list[dict[str, Any]] = []
@@ -99,6 +102,11 @@ def _gains(study: Study) -> list[dict[str, Any]]:
         if name in study.confirmations:
             arm = str(pairs.arm_of(c.CONFIRMATION, name))
             drawn.append(_drawn(name, "full", study.confirmations[name].full, pairs.gains(arm, base=FULL_BUDGET)))
+        for varied in study.robustness[name].varied if name in study.robustness else ():
+            if varied.gain is not None:
+                arm, base = varied.variation.without(name), varied.variation.base or FULL
+                row = _drawn(name, "variation", varied.gain, pairs.gains(arm, base=base))
+                drawn.append({**row, "where": varied.variation.words})
         if name in study.controls:
             row = _drawn(name, "control", study.controls[name][0], pairs.control_gains(name))
             drawn.append({**row, "brings": pairs.brings_rows(name)})

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 
 from aigc_core.ablation import cells as columns
-from aigc_core.ablation.arms import Recipe
-from aigc_core.ablation.confirm import confirming_cells, expected_cells
+from aigc_core.ablation.confirm import expected_cells, later_cells
 from aigc_core.ablation.family import evaluated_distance
 from aigc_core.ablation.headline import FAR
 from aigc_core.ablation.known import distance_of, known_spread
+from aigc_core.ablation.lines import Line, known_cells
 from aigc_core.ablation.looks import Look, stages_of
 from aigc_core.ablation.pairs import PAIRED
 from aigc_core.ablation.plan import Layout, Plan
-from aigc_core.ablation.runner import Line, known_cells, one_thread
+from aigc_core.ablation.recipes import Recipe
+from aigc_core.ablation.runner import one_thread
 from aigc_core.ablation.spread import borrowed
 from aigc_core.ablation.statistics import MOST_SEEDS, seeds_needed, smallest_visible
 from aigc_core.ablation.versions import ArmWriter
@@ -154,14 +155,15 @@ def _left(plan: Plan, known: Collection[str], steps: int | None = None) -> list[
     """
     steps, found = steps or plan.steps, dict[str, Line]()
     shorter: set[str] = set()
+    full_budget = {arm["name"] for arm in plan.arms if arm["kind"] == columns.CONFIRMATION}
     for line in expected_cells(plan, known):
         if line["cell"] in known:
             continue
         if line["steps"] == plan.steps:
             shorter.add(line["training"])
-            found[line["cell"]] = {**line, "steps": steps}
-        else:
-            found[line["cell"]] = {**line, "steps": line["steps"] - (steps if line["training"] in shorter else 0)}
+        done = steps if line["training"] in shorter and line["steps"] > plan.steps else 0
+        whole = line["steps"] if line["arm"] in full_budget else round(line["steps"] * steps / plan.steps)
+        found[line["cell"]] = {**line, "steps": max(0, whole - done)}
     return list(found.values())
 
 
@@ -214,14 +216,21 @@ def fit_budget(plan: Plan, known: Collection[str], cost: Cost, processes: int, b
         raise ConfigError(
             f"--budget: {budget:.0f} s are too few for {len(first_arms(plan))} arms x {fewest} seeds; the smallest study of these "
             f"arms takes about {smallest:.0f} s on this machine: allow more time"
-            f"{', set ablation.confirm to 0' if plan.confirm_steps else ''} or list fewer decisions and sizes"
+            f"{_without_later(plan)} or list fewer decisions and sizes"
         )
     return fewest, fewer
 
 
+def _without_later(plan: Plan) -> str:
+    kinds = {arm["kind"] for arm in plan.arms}
+    names = {columns.CONFIRMATION: "confirm", columns.VARIATION: "variations"}
+    asked = [f"ablation.{name} to 0" for kind, name in names.items() if kind in kinds]
+    return f", set {' and '.join(asked)}" if asked else ""
+
+
 def first_arms(plan: Plan) -> list[dict[str, Any]]:
     """The arms at the study's own steps."""
-    return [arm for arm in plan.arms if arm["kind"] != columns.CONFIRMATION]
+    return [arm for arm in plan.arms if arm["kind"] not in columns.LATER]
 
 
 def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
@@ -251,11 +260,14 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
 
 
 def _later(plan: Plan) -> str:
-    """The cells at the full budget in words."""
-    if plan.confirm_steps is None:
-        return ""
-    seeds = len({line["seed"] for line in confirming_cells(plan, plan.decisions)})
-    return f", then {seeds} seeds at {plan.confirm_steps:,} steps with and without the decision that leads"
+    """The later cells in words."""
+    where = {
+        columns.CONFIRMATION: f"at {plan.confirm_steps or 0:,} steps",
+        columns.VARIATION: "in each of three other ways of training",
+    }
+    seeds = {kind: len({line["seed"] for line in later_cells(plan, {kind: plan.decisions})}) for kind in columns.LATER}
+    told = [f"{count} seeds {where[kind]}" for kind, count in seeds.items() if count]
+    return f", then {' and '.join(told)} with and without the decision that leads" if told else ""
 
 
 def far_from_real(plan: Plan, distance: float) -> str:

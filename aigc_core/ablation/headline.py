@@ -12,11 +12,14 @@ from aigc_core.ablation.budgets import Confirmation
 from aigc_core.ablation.failures import LESS_WITH
 from aigc_core.ablation.scaling import MULTIPLE, Band, Fit
 from aigc_core.ablation.statistics import ALPHA
+from aigc_core.ablation.variations import DEPENDS as TURNED
+from aigc_core.ablation.variations import FAILED, KEEPS, OPEN, ROBUST, TURNS, UNSURE, Robustness, Varied
 from aigc_core.ablation.verdicts import COPYING, HURTS, PAYS, PRIMARY, Effect
 from aigc_core.ablation.words import Scale, brief, nearer, reach, times, title
 
 COLLECT, CLEAN, AUGMENT, PRETRAIN, KEEP, STOP = "collect", "clean", "augment", "pre-train", "keep", "stop"
-DROP, DEPENDS, CANNOT_TELL, VOID = "drop", "depends on the budget", "cannot tell", "void"
+DROP, CANNOT_TELL, VOID = "drop", "cannot tell", "void"
+DEPENDS, ON_RECIPE = "depends on the budget", "depends on the training recipe"
 
 #: What a paying decision asks for; a decision of the user's own is kept by its name.
 ACTIONS = {"curate": CLEAN, "deduplicate": CLEAN, "fix_labels": CLEAN, "augment": AUGMENT, "pretrain": PRETRAIN}
@@ -43,6 +46,12 @@ class Finding:
     decision: str
     effect: Effect
     confirmation: Confirmation | None = None
+    robustness: Robustness | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether its effect is told from nothing, corrected for the decisions that were asked."""
+        return self.effect.adjusted < ALPHA
 
     def words(self) -> str:
         """`curation (1.36 times nearer)`."""
@@ -64,7 +73,7 @@ def leader(findings: Sequence[Finding], scale: Scale) -> Finding | None:
     How much data there is leads only where nothing else was asked.
     """
     asked = [one for one in findings if one.decision != AMOUNT] or list(findings)
-    told = [one for one in asked if one.effect.adjusted < ALPHA] or asked
+    told = [one for one in asked if one.told] or asked
     return next(iter(_paying(asked, scale)), None) or max(told, key=lambda one: abs(one.effect.gain.mean), default=None)
 
 
@@ -87,7 +96,7 @@ def headline(
 
     `needed` are the decisions without which trainings fail; they need no finding. `notes` are further sentences of evidence.
     """
-    evidence = [_distance_words(distance), *_data_words(fit, scale), *_confirmed(findings), *notes]
+    evidence = [_distance_words(distance), *_data_words(fit, scale), *_confirmed(findings), *_varied(findings), *notes]
     if void:
         return Headline(VOID, f"This study is void and says nothing about the data: {'; '.join(void)}.", evidence)
     paying = _paying(findings, scale)
@@ -104,6 +113,10 @@ def headline(
         if one.confirmation and one.confirmation.differs and one not in asked[:1]:
             told = f"{nearer(one.effect.gain.mean)} at {one.confirmation.proxy_steps:,} steps, {_at_full(one.confirmation)}"
             sentence += f" What {title(one.decision)} does depends on the budget: {told}."
+    for one in findings:
+        if one.robustness and one.robustness.conclusion == TURNED and one not in asked[:1]:
+            turned = ", ".join(_under(varied) for varied in one.robustness.of(TURNS))
+            sentence += f" What {title(one.decision)} does depends on the training recipe: {turned}."
     if hurting and action != DROP:
         sentence += f" Drop {', '.join(one.words() for one in hurting)}."
     return Headline(action, sentence, evidence)
@@ -147,9 +160,15 @@ def _lead(asked: Sequence[Finding], more: str) -> tuple[str, str]:
     first, pay = asked[0], f"{_names(asked)} {'pays' if len(asked) == 1 else 'pay'}"
     action = ACTIONS.get(first.decision, KEEP)
     call = CALLS.get(action, f"Keep {first.decision}")
-    told = first.confirmation
+    told, other = first.confirmation, first.robustness
+    if other and other.conclusion == TURNED:
+        whether = f"Whether {title(first.decision)} pays depends on the training recipe"
+        turned = ", ".join(_under(one) for one in other.of(TURNS))
+        return ON_RECIPE, f"{whether}: {nearer(first.effect.gain.mean)} in this study, {turned}; {more}."
     if told is None or not told.differs:
-        same = f", and so it does at the full {told.full_steps:,} steps" if told and told.full.low > 0 else ""
+        where = [f"at the full {told.full_steps:,} steps"] if told and told.full.low > 0 else []
+        where += ["under other training recipes"] if other and other.conclusion == ROBUST else []
+        same = f", and so it does {' and '.join(where)}" if where else ""
         return action, f"{call}: {pay}{same}; {more}."
     if told.keeps_sign and told.full.low > 0:
         much = f"how much depends on the budget, {times(told.proxy.mean)} times at {told.proxy_steps:,} steps and {_at_full(told)}"
@@ -175,6 +194,37 @@ def _confirmed(findings: Sequence[Finding]) -> list[str]:
                 f"{brief(told.full, PRIMARY)} at the full {told.full_steps:,} ({told.full.n} pairs); the two {agree}."
             )
     return found
+
+
+def _varied(findings: Sequence[Finding]) -> list[str]:
+    """What other training recipes say, for every decision that was tried under them."""
+    found = []
+    for one in findings:
+        other = one.robustness
+        if other is not None:
+            told = "; ".join(_under(varied, whole=True) for varied in other.varied)
+            found.append(f"Under other training recipes {title(one.decision)} {CONCLUSIONS[other.conclusion]}: {told}.")
+    return found
+
+
+#: What one variation says of the sign of a gain.
+STATES = {KEEPS: "the same sign", TURNS: "another sign", OPEN: "not told", FAILED: "not finished"}
+#: What a decision does under other training recipes, as a predicate.
+CONCLUSIONS = {
+    ROBUST: "keeps its sign",
+    TURNED: "does not keep its sign",
+    UNSURE: "may keep its sign, which so few trainings do not tell",
+}
+
+
+def _under(varied: Varied, whole: bool = False) -> str:
+    """The gain under one variation: `1.40 times nearer to real images at 1/3 of the learning rate`."""
+    where, gain = varied.variation.words, varied.gain
+    if gain is None:
+        return f"no pair of trainings was finished {where}"
+    if not whole:
+        return f"{nearer(gain.mean)} {where}"
+    return f"a ratio of {brief(gain, PRIMARY)} {where} ({gain.n} pairs, {STATES[varied.state]})"
 
 
 def _plain(decisions: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from aigc_core.ablation import verdicts, words
-from aigc_core.ablation.pairs import FULL
+from aigc_core.ablation.cells import FULL
 from aigc_core.ablation.statistics import Estimate
 from aigc_core.ablation.verdicts import PRIMARY, Effect
 

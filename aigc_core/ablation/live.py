@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from aigc_core.ablation.cells import CONFIRMATION, CUT
+from aigc_core.ablation.cells import CONFIRMATION, CUT, LATER, VARIATION
 from aigc_core.ablation.confirm import expected_cells
 from aigc_core.ablation.estimate import Outlook, clock, first_arms, in_words
+from aigc_core.ablation.lines import Line
 from aigc_core.ablation.plan import Plan
-from aigc_core.ablation.runner import Line, Watcher
+from aigc_core.ablation.runner import Watcher
 
 #: Where there is no terminal, a line is printed at every such share of the cells.
 LINES = 10
@@ -68,12 +69,13 @@ def busy(console: Console, what: str) -> Iterator[None]:
 class Board:
     """Counts cells as they come: done, running, left, failed, time left.
 
-    Which cells are run at the full budget follows from the others, but not how many: they have one line together.
+    Of which decision the later cells are follows from the others: those of a kind have one line together.
     """
 
     def __init__(self, plan: Plan, processes: int) -> None:
-        self.later = f"at {plan.confirm_steps or 0:,} steps"
-        names = {arm["name"]: self.later if arm["kind"] == CONFIRMATION else arm["name"] for arm in plan.arms}
+        later = {CONFIRMATION: f"at {plan.confirm_steps or 0:,} steps", VARIATION: "other training recipes"}
+        names = {arm["name"]: later[arm["kind"]] if arm["kind"] in LATER else arm["name"] for arm in plan.arms}
+        self.owners = {line["cell"]: names[line["arm"]] for line in plan.cells}
         self.arms: dict[str, list[str]] = {}  # cell -> arms that it belongs to
         for line in expected_cells(plan):
             self.arms.setdefault(line["cell"], []).append(names[line["arm"]])
@@ -96,7 +98,7 @@ class Board:
         self.finished += 1
         self.fresh += fresh
         self.failures += line["error"] is not None
-        for arm in self.arms.get(line["cell"], [self.later]):
+        for arm in self.arms.get(line["cell"], [self.owners[line["cell"]]]):
             self.done[arm] += 1
             self.failed[arm] += line["error"] is not None
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from aigc_core.ablation import cells
 from aigc_core.ablation.advice import nothing_to_measure
-from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of, questions
+from aigc_core.ablation.arms import Chooser, arms_of, questions
+from aigc_core.ablation.recipes import Arm, Recipe, Selection
 from aigc_core.config import Config
 from aigc_core.errors import ConfigError, DataError
 
 #: Fewer rows of a class than this teach a class-conditional model nothing of it.
 LEAST_CLASS_ROWS = 2
 #: Kinds of arms that say something beside the arm without the same decision, and nothing where that is not run.
-DEPENDENT = (cells.RANDOM_CONTROL, cells.CONFIRMATION)
+DEPENDENT = (cells.RANDOM_CONTROL, *cells.LATER)
 
 
 def choose_arms(
@@ -35,7 +36,7 @@ def choose_arms(
         needed = arm.members or ([arm.decision] if arm.kind in DEPENDENT else [])
         lacking = [f"without_{name}" for name in needed if f"without_{name}" in gone] or _uncut(arm, gone)
         if lacking:
-            if arm.kind != cells.CONFIRMATION:
+            if arm.kind not in cells.LATER:
                 skipped.append({"arm": arm.name, "why": f"{lacking[0]} is not run, and nothing else needs it"})
             continue
         try:

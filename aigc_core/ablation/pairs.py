@@ -12,14 +12,17 @@ import pandas as pd
 
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import spread
+from aigc_core.ablation.cells import FULL
 from aigc_core.ablation.failures import Failures
 from aigc_core.ablation.spread import Pool
 from aigc_core.ablation.statistics import Array
 from aigc_core.ablation.verdicts import METRICS, PRIMARY
+from aigc_core.errors import DataError
 
-FULL, FULL_BUDGET = "full", "full_budget"
 #: Arms that are paired with the full recipe by seed: all of them tell the spread of such a difference.
 PAIRED = (c.TREATMENT, c.RANDOM_CONTROL, c.PLACEBO, c.POSITIVE_CONTROL)
+#: Floors of one study come from one yardstick; they may differ by rounding only.
+SAME_FLOOR = 1e-9
 #: Distances in floors are not told apart below this.
 LEAST_FLOORS = 1e-3
 
@@ -137,6 +140,23 @@ class Pairs:
 def _signed(values: Array, metric: str) -> Array:
     # A distance of nothing has no logarithm; no distance below a thousandth of the floor can be told.
     return -np.log(np.maximum(values, LEAST_FLOORS)) if metric == PRIMARY else np.asarray(METRICS[metric] * values)
+
+
+def one_floor(finished: pd.DataFrame) -> float:
+    """What real images get in fd, of finished cells. Raises DataError where it is nothing, or cells were held to several."""
+    floors = finished["fd_floor"].to_numpy(np.float64)
+    low, high = float(floors.min()), float(floors.max())
+    if not low > 0:
+        raise DataError(
+            f"the floor of fd is {low:g}, so that nothing can be counted in floors: the held-out images are all alike to "
+            "the extractor; give the source test images that differ"
+        )
+    if high - low > SAME_FLOOR * high:
+        raise DataError(
+            f"the cells were held to different yardsticks: their fd_floor reaches from {low:g} to {high:g}; "
+            "delete .work/ablation/cells and run `aigc ablate` again"
+        )
+    return low
 
 
 def rounding(rows: int | None) -> float:

@@ -13,10 +13,11 @@ from typing import Any
 import pyarrow as pa
 
 from aigc_core.ablation import cells as columns
-from aigc_core.ablation.arms import Arm, Chooser, Selection, questions
+from aigc_core.ablation.arms import Chooser, questions
 from aigc_core.ablation.family import Family, choose_family
 from aigc_core.ablation.measurable import choose_arms, describe
 from aigc_core.ablation.pool import Pool, open_pool
+from aigc_core.ablation.recipes import Arm, Selection
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config, parse
@@ -61,7 +62,7 @@ class Plan:
     arms: list[dict[str, Any]]
     cells: list[
         dict[str, Any]
-    ]  # cell, arm, seed, steps, rows, cas (whether it is measured), training (whatever its steps)
+    ]  # cell, arm, seed, steps, rate (factor of the learning rate), rows, cas (whether it is measured), training (whatever its steps)
     skipped: list[dict[str, str]]  # arm, why: arms that were asked for and cannot be run
     test_rows: (
         int  # that distances are measured on: at most as many as there are training rows, and evaluate.max_samples
@@ -173,18 +174,38 @@ def _cells(layout: Layout, config: Config) -> list[dict[str, Any]]:
     plan, deciding = layout.plan, _deciding(layout.plan)
     planned, taught = [], set()
     for arm in layout.arms:
-        steps = plan.confirm_steps if arm.kind == columns.CONFIRMATION else plan.steps
+        rate = arm.variation.rate if arm.variation else 1.0
         for seed in arm.seeds:
             selection = layout.selections[arm.name, seed]
             rows = rows_digest(layout.pool, selection, seed, config.augment, config.seed)
-            training = digest([*deciding, rows, seed, plan.start if selection.start else None])
-            line = {"arm": arm.name, "seed": seed, "steps": steps, "rows": selection.rows, "training": training}
+            training = digest([*deciding, rows, seed, plan.start if selection.start else None, rate])
+            steps = _steps(layout, arm, seed)
+            line = {
+                "arm": arm.name,
+                "seed": seed,
+                "steps": steps,
+                "rate": rate,
+                "rows": selection.rows,
+                "training": training,
+            }
             planned.append(line)
             taught |= {(training, steps)} if arm.kind in TAUGHT else set()
     for line in planned:  # what two arms share is one cell
         line["cas"] = (line["training"], line["steps"]) in taught
         line["cell"] = digest([line["training"], line["steps"], line["cas"]])
     return planned
+
+
+def _steps(layout: Layout, arm: Arm, seed: int) -> int:
+    """Training steps of one cell."""
+    plan = layout.plan
+    if arm.kind == columns.CONFIRMATION:
+        assert plan.confirm_steps is not None, arm  # noqa: S101  (there are such arms only where there is such a budget)
+        return plan.confirm_steps
+    if arm.variation is None:
+        return plan.steps
+    rows, full = (layout.selections[name, seed].rows for name in (arm.name, columns.FULL))
+    return arm.variation.steps(plan.steps, rows, full)
 
 
 def _deciding(plan: Plan) -> list[Any]:

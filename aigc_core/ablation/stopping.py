@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aigc_core.ablation.cells import CONFIRMATION, to_frame
+from aigc_core.ablation.cells import LATER, to_frame
 from aigc_core.ablation.lines import collect
 from aigc_core.ablation.looks import open_questions, stages_of
 from aigc_core.ablation.plan import Plan
@@ -74,7 +74,7 @@ def seeds_used(plan: Plan, known: Collection[str]) -> set[int]:
 
 
 def _later(plan: Plan, line: Line) -> bool:
-    return any(arm["name"] == line["arm"] and arm["kind"] == CONFIRMATION for arm in plan.arms)
+    return any(arm["name"] == line["arm"] and arm["kind"] in LATER for arm in plan.arms)
 
 
 def in_words(study: Study) -> dict[str, Any] | None:
@@ -82,7 +82,7 @@ def in_words(study: Study) -> dict[str, Any] | None:
     look = study.look
     if not look.stages:
         return None
-    later = {arm["name"] for arm in study.plan.get("arms", ()) if arm["kind"] == CONFIRMATION}
+    later = {arm["name"] for arm in study.plan.get("arms", ()) if arm["kind"] in LATER}
     planned = {line["cell"] for line in study.plan.get("cells", ()) if line["arm"] not in later}
     ran = set(study.cells.loc[~study.cells["arm"].isin(later), "cell"])
     saved = len(planned - ran)

@@ -20,21 +20,20 @@ from aigc_core.ablation import budgets, controls, display, gates, ledger, memory
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.budgets import Confirmation
+from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.failures import LESS_WITHOUT, UNTRAINABLE, Failures
 from aigc_core.ablation.gates import Control
 from aigc_core.ablation.headline import Finding, Headline, headline, leader
 from aigc_core.ablation.looks import Look, stages_of
 from aigc_core.ablation.memory import Memory
-from aigc_core.ablation.pairs import FULL, FULL_BUDGET, Pairs, in_order, rounding
+from aigc_core.ablation.pairs import Pairs, in_order, one_floor, rounding
 from aigc_core.ablation.scaling import Band, Fit, Worth
 from aigc_core.ablation.statistics import Estimate
+from aigc_core.ablation.variations import VARIATIONS, Robustness, vary
 from aigc_core.ablation.verdicts import METRICS, PRIMARY, Effect
 from aigc_core.ablation.words import Scale
 from aigc_core.errors import DataError
 from aigc_core.records import Check
-
-#: Floors of one study come from one yardstick; they may differ by rounding only.
-SAME_FLOOR = 1e-9
 
 
 class Study:
@@ -54,28 +53,13 @@ class Study:
                 "no cell of the full recipe (arm `full`) was finished, so that there is nothing to compare with: "
                 f"{self._first_error()}"
             )
-        self.floor = self._one_floor()
+        self.floor = one_floor(self.finished)
         self.rows = int(full["rows"].max())
         self.pairs = Pairs(self.cells, self.floor)
 
     def _first_error(self) -> str:
         errors = self.cells.loc[self.cells["arm"] == FULL, "error"].dropna()
         return str(errors.iloc[0]) if len(errors) else "run `aigc ablate`"
-
-    def _one_floor(self) -> float:
-        floors = self.finished["fd_floor"].to_numpy(np.float64)
-        low, high = float(floors.min()), float(floors.max())
-        if not low > 0:
-            raise DataError(
-                f"the floor of fd is {low:g}, so that nothing can be counted in floors: the held-out images are all alike to "
-                "the extractor; give the source test images that differ"
-            )
-        if high - low > SAME_FLOOR * high:
-            raise DataError(
-                f"the cells were held to different yardsticks: their fd_floor reaches from {low:g} to {high:g}; "
-                "delete .work/ablation/cells and run `aigc ablate` again"
-            )
-        return low
 
     @property
     def test_rows(self) -> int | None:
@@ -244,6 +228,21 @@ class Study:
                 found[decision] = budgets.compare(decision, steps, effect.gain, full)
         return found
 
+    @cached_property
+    def robustness(self) -> dict[str, Robustness]:
+        """Decision to whether its gain keeps its sign under other training recipes; empty where none was tried."""
+        found, tried = {}, set(self.cells["arm"])
+        for decision in self.decisions:
+            effect = self.effects.get((decision, PRIMARY))
+            asked = [one for one in VARIATIONS if one.without(decision) in tried]
+            if effect and asked:
+                pool = self.pairs.pool(PRIMARY)
+                pairs = [self.pairs.gains(one.without(decision), base=one.base or FULL) for one in asked]
+                gains = [pool.interval(own) if len(own) else None for own in pairs]
+                varied = [vary(one, effect.gain, gain) for one, gain in zip(asked, gains, strict=True)]
+                found[decision] = Robustness(decision, effect.gain, tuple(varied))
+        return found
+
     def _steps(self, arm: str) -> int:
         return int(self.cells.loc[self.cells["arm"] == arm, "steps"].max())
 
@@ -258,15 +257,14 @@ class Study:
         return replace(found, sentence=f"{about} {found.sentence}")
 
     @property
-    def leader(self) -> str | None:
+    def leader(self) -> Finding | None:
         """The decision that is worth the full budget; None where nothing was measured, or nothing may be believed."""
-        first = None if self.void else leader(self._findings, self.scale)
-        return None if first is None else first.decision
+        return None if self.void else leader(self._findings, self.scale)
 
     @cached_property
     def _findings(self) -> list[Finding]:
         return [
-            Finding(name, self.effects[name, PRIMARY], self.confirmations.get(name))
+            Finding(name, self.effects[name, PRIMARY], self.confirmations.get(name), self.robustness.get(name))
             for name in self.decisions
             if (name, PRIMARY) in self.effects
         ]

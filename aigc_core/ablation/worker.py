@@ -59,6 +59,7 @@ class Task:
     version: Path  # the arm's dataset version
     seed: int
     steps: int
+    rate: float  # factor of the learning rate
     cas: bool  # whether its samples also teach a classifier, which costs more than all else that is measured
     from_start: bool  # from the pre-trained model
     state: Path | None  # folder of the training's state: it goes on from there where it holds one, and leaves its own
@@ -105,7 +106,7 @@ def _measure(task: Task, bench: Bench) -> tuple[dict[str, float], dict[str, floa
     data = arm_images(task.version, tuple(bench.yardstick.real.classes))
     loaded = time.perf_counter()
     start = bench.start if task.from_start else None
-    trainer = train(data, bench, task.seed, task.steps, start, task.state)
+    trainer = train(data, bench, task.seed, task.steps, start, task.state, rate=task.rate)
     trained = time.perf_counter()
     sampler = SampleModel(trainer.model.spec, {}, trainer.model).sample
     judgement = bench.yardstick.judge(sampler, cas=task.cas)
@@ -136,14 +137,22 @@ def arm_images(folder: Path, classes: tuple[str, ...]) -> ImageSet:
 
 
 def train(
-    data: ImageSet, bench: Bench, seed: int, steps: int, start: Start | None = None, state: Path | None = None
+    data: ImageSet,
+    bench: Bench,
+    seed: int,
+    steps: int,
+    start: Start | None = None,
+    state: Path | None = None,
+    rate: float = 1.0,
 ) -> Trainer:
     """A model of the study's family; `seed` draws its initial weights, the order of the rows and the noise.
+
+    `rate` times its learning rate is that of this training.
 
     A training at the full budget goes through the very states of the shorter one of the same rows and seed: it goes on from
     the one in `state` where there is one, and a shorter one leaves its own there.
     """
-    config = bench.config
+    config = _at_rate(bench.config, bench.family, rate)
     version_image = {"size": data.pixels.shape[-1], "channels": data.pixels.shape[1]}
     spec = spec_of(config, bench.family, version_image, data.classes)
     trainer = build(spec, config.train, choose_device(bench.device), seed)
@@ -157,6 +166,13 @@ def train(
         with suppress(TrainingError):  # a full disk: the longer training then begins anew
             checkpoint.save(state, checkpoint.of(trainer, steps, curve, None))
     return trainer
+
+
+def _at_rate(config: Config, family: str, rate: float) -> Config:
+    """The configuration with another learning rate of a family."""
+    own = getattr(config.train, family)
+    changed = own.model_copy(update={"learning_rate": rate * own.learning_rate})
+    return config.model_copy(update={"train": config.train.model_copy(update={family: changed})})
 
 
 def _readable(state: Path, steps: int) -> Path:

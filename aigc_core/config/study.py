@@ -71,6 +71,11 @@ class Ablation(Section):
         description="trainings at train.<model>.steps, with and without the decision that leads the headline, at most as many as "
         "seeds; 0 confirms nothing",
     )
+    variations: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="trainings in each of three other ways, with and without the decision that leads the headline, where its effect is told: at a third "
+        "and at three times the learning rate, and with equal passes over the rows; at most as many as seeds; 0: none",
+    )
     smallest_effect: Positive = Field(
         0.1, description="smallest relative change of the distance (fd) that matters: 0.1 is ten per cent"
     )

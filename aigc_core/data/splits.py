@@ -139,16 +139,18 @@ def held_out_first(one: Split | None, other: Split | None) -> Split | None:
 
 
 def is_split_word(value: str) -> bool:
-    """Whether a value says a split and nothing else, as `train`, `Test-Set` and `val2017` do."""
+    """Whether a value says a split and nothing else, as `train`, `Test-Set`, `val2017` and `reference` do."""
     found = split_name(value)
-    return found is not None and not found.rest
+    return _is_reference(value) or (found is not None and not found.rest)
 
 
 def cell_split(value: str) -> Split | None:
     """The split that a value of a split column says, or null; held out where it says both, as `train/val` does."""
-    if value.strip().casefold() == REFERENCE:
-        return REFERENCE
-    return settled(said_splits(value, ALL_NAMES))
+    return REFERENCE if _is_reference(value) else settled(said_splits(value, ALL_NAMES))
+
+
+def _is_reference(value: str) -> bool:
+    return value.strip().casefold() == REFERENCE
 
 
 def spaced(name: str) -> str:

@@ -48,11 +48,11 @@ ABOVE = 0.24
 #: Arms from the top of a list.
 ORDER = (
     "baseline", "treatment", "random_control", "size", "uncut", "cut", "random_cut", "placebo", "positive_control",
-    "confirmation",
+    "confirmation", "variation",
 )  # fmt: skip
 
 #: Rows of the forest plot from the top, below each decision and at the end.
-KINDS = ("decision", "full", "control", "placebo", "planted")
+KINDS = ("decision", "full", "variation", "control", "placebo", "planted")
 #: The colour of each verdict, as the name of a field of Paint.
 TONES = {
     "pays": "good", "cannot be trained without it": "good", "trains less reliably without it": "good", "hurts": "bad",
@@ -114,6 +114,7 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
         "placebo": "a random few rows less", "size": f"{100 * arm['share']:.3g} % of the rows",
         "positive_control": f"{arm['arm'].removeprefix('blanks_')} % blanks planted",
         "confirmation": f"full budget, without {decision}" if decision else "full budget, full recipe",
+        "variation": f"{arm['where']}, {f'without {decision}' if decision else 'full recipe'}",
     }[kind]  # fmt: skip
 
 
@@ -167,7 +168,7 @@ def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
     for row in sorted(study["gains"], key=key):
         kind, verdict = row["kind"], verdicts.get(row["name"], "")
         control = "against as many other rows" if row["brings"] else "against random removal"
-        title = {"decision": names.get(row["name"], row["name"]), "full": "at the full budget", "control": control,
+        title = {"decision": names.get(row["name"], row["name"]), "full": "at the full budget", "variation": row.get("where", ""), "control": control,
                  "placebo": "placebo: a few rows less", "planted": planted}[kind]  # fmt: skip
         colour = paint.second if kind == "planted" else paint.ink
         if kind == "decision" and not void:

@@ -13,6 +13,7 @@ from rich.console import Console
 from aigc_core import ablation
 from aigc_core.ablation import asked, cuts, estimate, live, runner, stopping
 from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
+from aigc_core.ablation.lines import known_cells
 from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
 from aigc_core.ablation.verdicts import QUESTIONS
@@ -136,7 +137,7 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
     processes = runner.workers(config, max(1, len(runner.missing_cells(layout.plan, paths))))
     if budget is not None:
         if fitting is None:
-            known = runner.known_cells(wanted, paths)
+            known = known_cells(wanted, paths)
             seeds, steps = estimate.fit_budget(wanted, known, cost, processes, estimate.seconds_of(budget))
             looks = [look for look in config.ablation.looks if look < seeds]
             fitting = {"seeds": seeds, "steps": steps, "looks": looks}

@@ -78,10 +78,9 @@ class _Table:
         images = self.sides.total()
         if self.dark < BLACK_SHARE * images:
             return self.notes.notices()
-        some = "all" if self.dark == images else f"{self.dark:,} of"
         text = (
-            f"{some} {images:,} images are nearly black (the brightest of them has a mean of {self.brightest:.1f} of 255): check "
-            "the range of their values"
+            f"images that are nearly black: {self.dark:,} of {images:,} (mean of the brightest: {self.brightest:.1f} of 255); "
+            "check the range of the values"
         )
         return [Notice("nearly_black", self.dark, text), *self.notes.notices()]
 

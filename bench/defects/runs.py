@@ -160,14 +160,15 @@ def bench(name: str, chosen: sets.Set, rate: float, s: argparse.Namespace, known
         head += f" Not installed: {', '.join(peers.missing())}."
     table = tables.full(head, whole, {tool: scoring.merged(runs) for tool, runs in theirs.items()})
     if not s.summary:
-        publish(table, mark(name, rate, s), s.write)
+        publish(table, mark(name, [rate], s), s.write)
     return tables.line(name if len(s.rate) == 1 else f"{name}, {rate:.1%}", whole)
 
 
-def mark(name: str, rate: float, s: argparse.Namespace) -> str:
-    """Name of the place of a table on the page."""
-    other = f" at {rate:.1%}" if rate != 0.02 else ""
-    return f"{name}{' moved' if s.moved else ''}{' alone' if s.kinds == ['alone'] else ''}{other}"
+def mark(name: str, rates: list[float], s: argparse.Namespace) -> str:
+    """Name of the place of a table on the page: after all that it was made with, so that it replaces no table of other kinds or rates."""
+    kinds = "" if s.kinds == ["all"] else f" {' '.join(s.kinds)}"
+    other = "" if rates == [0.02] else f" at {', '.join(f'{100 * rate:g}%' for rate in rates)}"
+    return f"{name}{' moved' if s.moved else ''}{kinds}{other}"
 
 
 def everything(s: argparse.Namespace) -> None:
@@ -175,8 +176,8 @@ def everything(s: argparse.Namespace) -> None:
     chosen_sets = sets.chosen(s.sets, s.folder)
     if s.write:
         page = s.write.read_text()
-        marks = [mark(name, rate, s) for name in (() if s.summary else chosen_sets) for rate in s.rate]
-        marks.append(mark("summary", s.rate[0], s))
+        marks = [mark(name, [rate], s) for name in (() if s.summary else chosen_sets) for rate in s.rate]
+        marks.append(mark("summary", s.rate, s))
         if absent := [one for one in marks if f"<!-- {one} -->" not in page]:
             raise SystemExit(
                 f"{s.write} has no place for {', '.join(absent)}: add the two markers of each, or leave --write out"
@@ -192,7 +193,7 @@ def everything(s: argparse.Namespace) -> None:
                 row = f"| {name} | | | not run: {error} |"
             lines += [row] if row else []
     if lines:
-        publish(tables.summary(lines), mark("summary", s.rate[0], s), s.write)
+        publish(tables.summary(lines), mark("summary", s.rate, s), s.write)
 
 
 def draw(s: argparse.Namespace) -> None:

@@ -50,7 +50,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 GROUP_OF = {suffix: group for group, suffixes in GROUPS.items() for suffix in suffixes}
 ARCHIVES = frozenset(GROUPS["archives"])
-#: Those that no reader opens; of a .tar the packed form is read.
+#: Those that are read where they pack a .tar.
+TAR_READ = frozenset({".gz", ".bz2", ".xz"})
+#: Those that no reader opens but where they pack a .tar.
 PACKED = ARCHIVES - {".zip", ".tar", ".gz", ".tgz", ".tbz2", ".txz"}
 PARQUET = frozenset({".parquet", ".pq"})
 #: The same of files that may turn out to be images.
@@ -151,10 +153,18 @@ def _begin(start: Callable[[str], bytes], name: str) -> bytes:
 
 def may_be_image(start: bytes) -> bool:
     """Whether a file that begins like this may be an image, also of a kind that Pillow alone does not read."""
+    return may_be_plugins(start) or bool(pillow_formats(start))
+
+
+def may_be_plugins(start: bytes) -> bool:
+    """Whether a file that begins like this may be an image of a kind that optional packages or some builds of Pillow read."""
+    return start.startswith(JPEG_XL) or (start[4:8] == b"ftyp" and start[8:12] in STILL_BRANDS)
+
+
+def pillow_formats(start: bytes) -> tuple[str, ...]:
+    """The formats that Pillow reads in which a file may be that begins like this; no other media than images."""
     Image.init()
     start = start.ljust(START_BYTES, b"\0")
-    if start[4:8] == b"ftyp":
-        return start[8:12] in STILL_BRANDS
-    if start.startswith(JPEG_XL):
-        return True
-    return any(accepts(start) for name, (_, accepts) in Image.OPEN.items() if accepts and name not in STUBS)
+    if start[4:8] == b"ftyp" and start[8:12] not in STILL_BRANDS:
+        return ()
+    return tuple(name for name, (_, accepts) in Image.OPEN.items() if accepts and name not in STUBS and accepts(start))

@@ -17,8 +17,13 @@ from aigc_core.data.splits import SPLIT_NAMES, split_name
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.records import Split, row_id
 
-#: Notices that do not hold where the part itself names the class.
-OF_LABELS = frozenset({"no_labels", "unlabelled", "one_class"})
+#: Notices of labels and classes, which do not hold where the part itself names the class.
+OF_LABELS = frozenset(
+    {"no_labels", "unlabelled", "one_class", "names_alike", "padded_names", "class_in_split_name", "not_a_class", "wrapping_folder",
+     "deeper_folders", "label_not_folder", "rows_without_label", "labels_from_lists", "labels_in_lists", "labels_out_of_range",
+     "labels_not_text", "labels_not_usable", "label_numbers_not_used", "images_without_labels", "labels_mostly_differ",
+     "label_columns_not_used", "class_lists_differ", "class_names_borrowed", "labels_of_several_sets"}
+)  # fmt: skip
 #: Suffixes of archives, after the name.
 _ARCHIVE = re.compile(r"(\.(zip|tar|tgz|gz|bz2|xz))+$", re.IGNORECASE)
 

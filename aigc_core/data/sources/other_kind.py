@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from aigc_core.data.sources.idx_pairs import ends_like_idx
-from aigc_core.data.sources.kinds import IMAGES, PACKED, PARQUET, is_hidden, suffix_of
+from aigc_core.data.sources.kinds import IMAGES, PACKED, PARQUET, TAR_READ, is_hidden, suffix_of
 
 #: Endings of tables that lie beside images.
 BESIDE_IMAGES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".txt", ".xlsx"})
@@ -54,4 +54,5 @@ def _kind(name: str) -> str:
         return "parquet"
     if ends_like_idx(name):
         return "idx"
-    return "packed" if suffix in PACKED and not Path(name).stem.lower().endswith(".tar") else ""
+    is_read = suffix in TAR_READ and Path(name).stem.lower().endswith(".tar")
+    return "packed" if suffix in PACKED and not is_read else ""

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from aigc_core.data.sources.column_names import MAYBE_SPLIT, plain
-from aigc_core.data.splits import REFERENCE, SPLIT_NAMES, cell_split, held_out_first, is_split_word
+from aigc_core.data.sources.column_names import MAYBE_SPLIT, SPLIT, plain
+from aigc_core.data.splits import SPLIT_NAMES, cell_split, held_out_first, is_split_word
 from aigc_core.records import Split
 
 _YES = frozenset({"1", "1.0", "true", "yes", "y", "t"})
 _NO = frozenset({"0", "0.0", "false", "no", "n", "f"})
 _IS = re.compile(r"is_?(.+)")
+#: Names that speak of splits, so that one word for them may be all that a column says.
+_NAMES = MAYBE_SPLIT.union(SPLIT)
 
 
 @dataclass
@@ -27,6 +29,7 @@ class SplitColumn:
     read: Callable[[str], Split | None]
     least: int = 1  # different values that it has to have
     kinds: int = 1  # different splits that it has to name
+    beside: bool = False  # it also counts where another column that is called like a split says splits
     refuted: bool = False
     values: set[str] = field(default_factory=set)
     rows: dict[str, Split] = field(default_factory=dict)
@@ -40,10 +43,17 @@ class SplitColumn:
         elif value:
             self.refuted = True
 
-    def says_splits(self) -> bool:
-        """Whether every value is a word for a split, and there are held-out rows, and different values."""
-        said = set(self.rows.values())
-        return not self.refuted and "test" in said and len(said) >= self.kinds and len(self.values) >= self.least
+    def says_splits(self, *others: SplitColumn) -> bool:
+        """Whether every value is a word for a split, and there are held-out rows, and different values.
+
+        `others` are columns of this name in other tables; all together are judged as one.
+        """
+        columns = (self, *others)
+        if any(column.refuted for column in columns):
+            return False
+        said = {split for column in columns for split in column.rows.values()}
+        values = self.values.union(*(column.values for column in others))
+        return "test" in said and len(said) >= self.kinds and len(values) >= self.least
 
 
 def flagged(name: str) -> SplitColumn | None:
@@ -53,22 +63,22 @@ def flagged(name: str) -> SplitColumn | None:
     if word not in SPLIT_NAMES:
         return None
     # `is_valid` may also mean that a file is no broken one: then all of its values may be yes.
-    return SplitColumn(name, partial(_flag, word=word), 2 if word == "valid" else 1)
+    return SplitColumn(name, partial(_flag, word=word), 2 if word == "valid" else 1, beside=True)
 
 
 def worded(name: str) -> SplitColumn:
     """The column as one whose values may be words for splits; a name that hardly speaks of splits needs two of them."""
-    return SplitColumn(name, word, 1 if plain(name) in MAYBE_SPLIT else 2)
+    return SplitColumn(name, word, 1 if plain(name) in _NAMES else 2)
 
 
 def by_name(name: str) -> SplitColumn | None:
-    """The column if its name is one that a column of splits may have, as `phase` and `is_test` are."""
-    return flagged(name) or (worded(name) if plain(name) in MAYBE_SPLIT else None)
+    """The column if its name is one that a column of splits may have, as `phase`, `subset` and `is_test` are."""
+    return flagged(name) or (worded(name) if plain(name) in _NAMES else None)
 
 
 def word(value: str) -> Split | None:
     """The split that a value says if it says nothing else."""
-    return cell_split(value) if is_split_word(value) or value.casefold() == REFERENCE else None
+    return cell_split(value) if is_split_word(value) else None
 
 
 def _flag(value: str, word: str) -> Split | None:

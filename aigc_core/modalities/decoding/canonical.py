@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -117,8 +119,9 @@ def dark_mean(pixels: Pixels) -> float | None:
 
 def _spread(pixels: Pixels, channel: int, count: int) -> Pixels:
     """One channel (N,) of about `count` of the pixels (H, W, C)."""
-    channels = pixels.shape[2]
-    step = pixels.size // channels // count | 1  # an odd one: widths are even, and no column shall be taken alone
+    height, width, channels = pixels.shape
+    # A step that has a factor in common with the width would take some columns alone.
+    step = next(step for step in itertools.count(max(1, height * width // count)) if math.gcd(step, width) == 1)
     return pixels.reshape(-1)[channel :: step * channels]
 
 

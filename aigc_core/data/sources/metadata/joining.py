@@ -63,9 +63,10 @@ def join(table: Table, names: FileNames, tally: Tally) -> tuple[dict[str, Facts]
         if row is None:
             tally.add("rows_without_file", f"{table.where(number)}: {cell or 'no name'}")
             continue
-        facts = _facts(cells, table, number, named, tally)
+        split = _own_split(cells, table, number, tally)
+        facts = _facts(cells, table, number, split or named, tally)
         _claim(_Claim(cell, how, number), row, facts, claims, told, table, tally)
-        splits.see(cells, row)
+        splits.see(cells, row, named=split is not None)
     read = splits.add(told)
     for column in read.values():
         tally.add("split_guessed", f"{table.name}: {column}")
@@ -133,13 +134,20 @@ def _named_split(name: str) -> tuple[Split | None, bool]:
     return ("test", True) if found.holds_out else (None, False)
 
 
-def _facts(cells: list[Any], table: Table, number: int, named: Split | None, tally: Tally) -> Facts:
+def _facts(cells: list[Any], table: Table, number: int, split: Split | None, tally: Tally) -> Facts:
     roles, where = table.roles, table.where(number)
-    label, value = (
-        None if place is None else as_text(cells[place], where, tally) for place in (roles.label, roles.split)
-    )
+    label = None if roles.label is None else as_text(cells[roles.label], where, tally)
     text = None if roles.text is None else caption(cells[roles.text], where, tally)
+    return Facts(label, text, split)
+
+
+def _own_split(cells: list[Any], table: Table, number: int, tally: Tally) -> Split | None:
+    """What a row's cell in the column that is called like a split says."""
+    if table.roles.split is None:
+        return None
+    where = table.where(number)
+    value = as_text(cells[table.roles.split], where, tally)
     split = None if value is None else cell_split(value)
     if value is not None and split is None:
         tally.add("unknown_split", f"{where}: {value}")
-    return Facts(label, text, split or named)
+    return split

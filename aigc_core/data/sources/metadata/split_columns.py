@@ -12,19 +12,25 @@ from aigc_core.data.splits import held_out_first
 
 
 class SplitColumns:
-    """The columns of one table that may say splits, row by row."""
+    """The columns of one table that may say splits, row by row.
+
+    Beside a column called like a split that says one, those alone count that are called like `is_test`.
+    """
 
     def __init__(self, roles: Roles) -> None:
         self._label = roles.label
-        self._columns = {place: column for place, name in roles.unread.items() if (column := flagged(name))}
-        for place, name in roles.unread.items() if roles.split is None else ():
-            self._columns.setdefault(place, worded(name))
-        if roles.split is None and roles.label is not None:
+        self._named = False  # whether a column called like a split says one
+        self._columns = {place: flagged(name) or worded(name) for place, name in roles.unread.items()}
+        if roles.label is not None:
             # Classes may be called `test` and `val`, but hardly like both kinds of split.
             self._columns[roles.label] = SplitColumn("the label", word, 2, 2)
 
-    def see(self, cells: Sequence[Any], row: str) -> None:
-        """Note what the cells of one row of the table say of the source's row; empty cells say nothing."""
+    def see(self, cells: Sequence[Any], row: str, *, named: bool) -> None:
+        """Note what the cells of one row of the table say of the source's row; empty cells say nothing.
+
+        `named` says that the column called like a split says one of the row.
+        """
+        self._named |= named
         for place, column in list(self._columns.items()):
             column.see(_plain_value(cells[place]), row)
             if column.refuted:
@@ -32,7 +38,11 @@ class SplitColumns:
 
     def add(self, told: dict[str, Facts]) -> dict[int, str]:
         """Add the splits to the facts; columns that say some are returned, by place."""
-        found = {place: column for place, column in self._columns.items() if column.says_splits()}
+        found = {
+            place: column
+            for place, column in self._columns.items()
+            if column.says_splits() and (column.beside or not self._named)
+        }
         for place, column in found.items():
             for row, split in column.rows.items():
                 if row in told:

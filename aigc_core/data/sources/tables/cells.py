@@ -5,23 +5,28 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import io
 import re
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 
 from aigc_core.data.sources.base import MAX_BYTES
-from aigc_core.data.sources.kinds import START_BYTES, may_be_image
+from aigc_core.data.sources.kinds import START_BYTES, may_be_plugins, pillow_formats
 from aigc_core.data.sources.tables import kinds
 from aigc_core.modalities import image
+from aigc_core.modalities.decoding.foreign import IMAGES
 
 #: How a cell holds its image: as bytes, as base64 text, as numbers, or in a list of one.
 Form = Literal["bytes", "text", "numbers", "list"]
 
 #: Numbers of channels that a picture may have.
 CHANNELS = (1, 3, 4)
+#: Beginnings of the usual images that are so long that pixels hardly begin so.
+_SURE = tuple(beginning for beginning, _ in IMAGES if len(beginning) > 2)
 _DATA_URI = re.compile(r"data:[\w/+.-]*(;[\w=.-]+)*;base64,", re.IGNORECASE)
 _TEXT = re.compile(rb"data:|[A-Za-z0-9+/_=\s-]+$", re.IGNORECASE)
 
@@ -92,9 +97,24 @@ def _from_text(text: str) -> bytes:
         content = base64.b64decode(body.replace("-", "+").replace("_", "/") + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError):
         content = b""
-    if not may_be_image(content[:START_BYTES]):  # whether it is whole shows when it is decoded
+    if not _is_image(content):
         raise OSError(f"the cell holds text that is no image in base64, such as the path of a file: {shown}")
     return content
+
+
+def _is_image(content: bytes) -> bool:
+    """Whether bytes begin as an image and, where their first ones may be pixels as well, have a header that Pillow reads.
+
+    Whether the rest is whole shows when it is decoded.
+    """
+    start = content[:START_BYTES]
+    if content.startswith(_SURE) or may_be_plugins(start):
+        return True
+    try:
+        with image.quiet(), Image.open(io.BytesIO(content), formats=pillow_formats(start)):
+            return True
+    except Exception:  # Pillow's readers raise many kinds for foreign bytes, and find absurd sizes in pixels
+        return False
 
 
 def _from_numbers(cell: pa.Array) -> bytes:
@@ -102,7 +122,7 @@ def _from_numbers(cell: pa.Array) -> bytes:
     values, shape = _array(cell)
     if len(shape) == 1:
         content = values.tobytes()
-        if not may_be_image(content[:START_BYTES]):
+        if not _is_image(content):
             raise OSError(f"the cell is a list of {len(values):,} numbers: neither an encoded image nor rows of pixels")
         return content
     return png(values.reshape(shape))

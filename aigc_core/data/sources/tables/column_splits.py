@@ -19,12 +19,15 @@ from aigc_core.records import Split
 
 class ColumnSplits:
     """Columns called like a split, which count as soon as one value says one, and those of `Layout.maybe_splits`, which
-    count only where all of their values do. A column that a person chose counts whatever it says."""
+    count only where all of their values do: `phase` in tables without a column called like a split that counts, `is_test`
+    in all. A column that a person chose counts whatever it says."""
 
     def __init__(self, chosen: str | None) -> None:
         self._unknown: dict[str, Tally] = {}  # of columns called like a split
         self._read = {chosen}  # of these
-        self._maybe: dict[str, SplitColumn] = {}
+        self._maybe: dict[
+            str, dict[str, SplitColumn]
+        ] = {}  # by name, then by the column called like a split beside them
 
     def named(self, column: Column, values: pa.Array) -> list[Split | None]:
         """What each value of a column that is called like a split says."""
@@ -34,33 +37,46 @@ class ColumnSplits:
             self._read.add(column.path)
         return said
 
-    def see(self, column: Column, values: pa.Array, keys: Sequence[str]) -> None:
-        """Note what the values of a column of `Layout.maybe_splits` say of the rows with these keys."""
-        if column.name not in self._maybe and (new := by_name(column.name)):
-            self._maybe[column.name] = new
-        known = self._maybe[column.name]
+    def see(self, column: Column, values: pa.Array, keys: Sequence[str], beside: str) -> None:
+        """Note what the values of a column of `Layout.maybe_splits` say of the rows with these keys.
+
+        `beside` is the path of the table's column that is called like a split, "" where there is none.
+        """
+        tables = self._maybe.setdefault(column.name, {})
+        if beside not in tables and (new := by_name(column.name)):
+            tables[beside] = new
+        known = tables[beside]
         for value, key in zip(as_text(values, column.classes), keys, strict=True):
             if known.refuted:
                 return
             known.see(value or "", key)
 
-    def applied(self, entries: list[Entry], tally: Tally) -> list[Entry]:
+    def applied(self, entries: list[Entry], tally: Tally, names: Tally) -> list[Entry]:
         """The entries with what columns of `see` say beside; what anything holds out is held out.
 
-        `tally` receives which columns were read because of their values, and which were not.
+        `tally` receives which columns were read because of their values, and which were not; and, where no column called
+        like a split was read, what `names` holds of the names of the tables that have one.
         """
+        if self._read.isdisjoint(self._unknown):
+            tally.merge(names)
         for path, unknown in self._unknown.items():
             if path in self._read:
                 tally.merge(unknown)
             else:
                 tally.add("columns_not_used", path, int(bool(unknown.counts)))
-        said = []
-        for column in self._maybe.values():
-            tally.add("split_guessed" if column.says_splits() else "columns_not_used", column.name)
-            said += [column.rows] if column.says_splits() else []
+        said = [rows for name in self._maybe for rows in self._guessed(name, tally)]
         if not said:
             return entries
         return [
             replace(entry, split=reduce(held_out_first, (rows.get(entry.key) for rows in said), entry.split))
             for entry in entries
         ]
+
+    def _guessed(self, name: str, tally: Tally) -> list[dict[str, Split]]:
+        """What the columns of `see` with one name say where they count, if all of their values there are words for splits."""
+        tables = self._maybe[name]
+        counting = [column for beside, column in tables.items() if column.beside or beside not in self._read]
+        says = bool(counting) and counting[0].says_splits(*counting[1:])
+        tally.add("split_guessed", name, int(says))
+        tally.add("columns_not_used", name, int(not says or len(counting) < len(tables)))
+        return [column.rows for column in counting] if says else []

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from aigc_core.config import Columns
 from aigc_core.data.sources.column_names import LABEL, SPLIT, TEXT, plain
-from aigc_core.data.sources.split_values import by_name, flagged
+from aigc_core.data.sources.split_values import by_name
 from aigc_core.data.sources.tables import kinds
 from aigc_core.data.sources.tables.features import features, inside
 from aigc_core.errors import SourceError
@@ -120,7 +120,7 @@ def find_columns(schema: pa.Schema, wanted: Columns | None, where: str, constant
             raise SourceError(f"{where}: source.columns.{role} = {asked!r} is no such column: {described(schema)}")
     used = [image, *found.values()]
     rest = [] if chosen.split else [column for column in columns if column not in used]
-    maybe = [column for column in rest if _may_say_split(column, flags_alone=found["split"] is not None)]
+    maybe = [column for column in rest if _may_say_split(column)]
     guesses = (None if chosen.image else image, None if chosen.label else found["label"])
     return Layout(
         image,
@@ -255,12 +255,9 @@ def _ranked(columns: list[Column], image: Column) -> dict[str, list[Column]]:
     return {**usual, "label": [*named, *typed, *usual["label"], *(inner if len(inner) == 1 else [])]}
 
 
-def _may_say_split(column: Column, *, flags_alone: bool = False) -> bool:
-    """Whether a column has a name that one of splits may have, single values, and no class name that says none.
-
-    Of a table with a split of its own `flags_alone` are asked, such as `is_test`.
-    """
-    known = flagged(column.name) if flags_alone else by_name(column.name)
+def _may_say_split(column: Column) -> bool:
+    """Whether a column has a name that one of splits may have, single values, and no class name that says none."""
+    known = by_name(column.name)
     classes = column.classes or ()
     return known is not None and kinds.is_scalar(column.kind) and all(known.read(name) for name in classes)
 

@@ -45,14 +45,15 @@ def read_tables(
     """
     parts = _agreed(_with_images(tables, wanted, tally), tally)
     _tell(parts, tally)
-    named = _named_splits(parts, tally)
+    names = Tally()  # what is told of the names of tables with a column called like a split, if that says none
+    named = _named_splits(parts, tally, names)
     entries: list[Entry] = []
     columns = ColumnSplits(wanted.split if wanted else None)
     for part in parts:
         own = list(_entries(part, named[part.table.name], columns, tally))
         _tell_rows(part, len(own), tally)
         entries += own
-    entries = columns.applied(entries, tally)
+    entries = columns.applied(entries, tally, names)
     tell_held_out(entries, tally)
     _tell_labels(entries, tally)
     by_name = {part.table.name: part for part in parts}
@@ -212,11 +213,12 @@ def _said(column: Column | None) -> str:
     return f"{column.path} of {'class names' if column.classes else next(found, kinds.storage(column.kind))}"
 
 
-def _named_splits(parts: list[Part], tally: Tally) -> dict[str, Split | None]:
-    """The splits that the tables' names say. Where a column says them, nothing is wrong with a name."""
+def _named_splits(parts: list[Part], tally: Tally, names: Tally) -> dict[str, Split | None]:
+    """The splits that the tables' names say. `names` receives what is told of tables with a column called like a split:
+    where it says one, nothing is wrong with a name."""
     with_column = [part.table.name for part in parts if part.layout.split]
     others = [part.table.name for part in parts if not part.layout.split]
-    return file_splits(with_column, Tally()) | file_splits(others, tally)
+    return file_splits(with_column, names) | file_splits(others, tally)
 
 
 def _entries(part: Part, split: Split | None, columns: ColumnSplits, tally: Tally) -> Iterator[Entry]:
@@ -234,7 +236,8 @@ def _entries(part: Part, split: Split | None, columns: ColumnSplits, tally: Tall
         own = columns.named(layout.split, said) if said is not None and layout.split else none
         keys = [f"{name}#{start + index}" for index in range(count)]
         for column in layout.maybe_splits:
-            columns.see(column, _values(part, column, batch, count), keys)
+            beside = layout.split.path if layout.split else ""
+            columns.see(column, _values(part, column, batch, count), keys, beside)
         for index in range(count):
             yield Entry(keys[index], labels[index], texts[index], own[index] or split)
         start += count
