@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aigc_core.ablation import cells as columns
-from aigc_core.ablation.arms import Arm, Chooser, Selection, questions
+from aigc_core.ablation.arms import Chooser, questions
 from aigc_core.ablation.family import Family, choose_family
 from aigc_core.ablation.measurable import choose_arms, describe
 from aigc_core.ablation.pool import Pool, open_pool
+from aigc_core.ablation.recipes import Arm, Selection
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config, parse
@@ -59,7 +60,8 @@ class Plan:
     family_why: str
     decisions: list[str]
     sizes: list[float]
-    arms: list[dict[str, Any]]  # name, kind, decision, share, rows (copies of each included), rows_touched, recipe
+    # name, kind, decision, share, rows (copies of each included), rows_touched, recipe; of a cut what it leaves out
+    arms: list[dict[str, Any]]
     cells: list[
         dict[str, Any]
     ]  # cell, arm, seed, steps, rate (factor of the learning rate), rows, cas (whether it is measured), training (whatever its steps)
@@ -147,9 +149,15 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     steps = settings.steps or full_steps
     confirms = settings.confirm > 0 and full_steps > steps
     arms, selections, skipped = choose_arms(chooser, config, confirms)
-    if (settings.decisions or pool.groups) and not any(arm.kind == columns.TREATMENT for arm in arms):
+    asked = settings.decisions or pool.groups or settings.sweep
+    if asked and not any(arm.kind in (columns.TREATMENT, columns.CUT) for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
-        raise DataError(f"no decision of ablation.decisions can be measured on this data ({reasons})")
+        what = (
+            "no decision of ablation.decisions and no cut of ablation.sweep"
+            if settings.sweep
+            else "no decision of ablation.decisions"
+        )
+        raise DataError(f"{what} can be measured on this data ({reasons})")
     frozen = _settings(config)
     unseen = unseen_rows(pool.curated, paths.verdicts, pool.classes, config.evaluate.max_samples, config.seed)
     code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool, unseen)
@@ -244,7 +252,9 @@ def _settings(config: Config) -> dict[str, Any]:
     others = set(families) - {config.ablation.model}
     shown = {"dataset", "log_every", "grid_every", "checkpoint_every", "keep_checkpoints", "max_loss"}
     train = config.train.model_dump(exclude=shown | others)
-    return {
+    # The order in which a sweep cuts rows follows from the rules; of all else they decide, the versions of the data tell.
+    rules = {"quality": config.quality.model_dump()} if config.ablation.sweep else {}
+    return rules | {
         "seed": config.seed, "train": train, "evaluate": config.evaluate.model_dump(), "ablation": ablation,
         "augment": config.augment.model_dump(),
     }  # fmt: skip

@@ -209,7 +209,7 @@ def _blindness(effect: Effect, scale: Scale) -> str:
     if effect.visible <= scale.log:
         return seen
     bound = s.upper_spread(effect.gain.spread, effect.gain.freedom)
-    needed = s.seeds_needed(scale.log, bound, s.ALPHA / effect.asked, per_seed=effect.per_seed)
+    needed = s.seeds_needed(scale.log, bound, effect.level, per_seed=effect.per_seed)
     many = f"about {needed}" if needed < s.MOST_SEEDS else f"more than {s.MOST_SEEDS:,}"
     return f"{seen}, so that one of {scale.percent} could have been missed: {many} seeds would see it"
 
