@@ -59,7 +59,7 @@ def rows_of(data: str, folder: Path) -> Rows:
     first, count = SIZES[data]
     order = np.random.default_rng(0).permutation(len(labels))[: first + count]
     chosen, truth = torch.from_numpy(pixels[order])[:, None], torch.from_numpy(labels[order])
-    recipe = Recipe(**load(ROOT / "params.yaml").extractor.model_dump())
+    recipe = Recipe.of(load(ROOT / "params.yaml").extractor)
     extractor = train_extractor(chosen[:first], truth[:first], CLASSES, recipe, seed=0, device="cpu")
     own = truth[first:].numpy()
     seen = np.array([name == str(label) for name, label in zip(extractor.predict(chosen[first:]), own, strict=True)])

@@ -210,8 +210,8 @@ def write_verdicts(paths, lines):
     write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(rows, schema=VERDICT_SCHEMA))
 
 
-def make_checkout(root, labels=CLASSES):
-    """An ingested and a curated version of made-up bars; one reference row cannot be decoded."""
+def make_checkout(root, labels=CLASSES, *, told=True):
+    """An ingested and a curated version of made-up bars; one reference row cannot be decoded. `told`: looks tell the label."""
     paths = Paths(root)
     chance = np.random.default_rng(7)
     columns = {name: [] for name in ROW_SCHEMA.names}
@@ -219,7 +219,8 @@ def make_checkout(root, labels=CLASSES):
         for split, count in SPLITS.items():
             for index in range(count):
                 number = index % len(labels)
-                pixels = draw([number], chance)[0].transpose(1, 2, 0)
+                shown = number if told else int(chance.integers(len(labels)))
+                pixels = draw([shown], chance)[0].transpose(1, 2, 0)
                 content = b"broken" if (split, index) == ("reference", 0) else encode_png(pixels)
                 source = f"{split}/{index}.png"
                 writer.add(row_id(source), content)
@@ -278,6 +279,35 @@ def test_without_two_classes_the_extractor_learns_from_images_and_says_where_tha
     card = json.loads((paths.extractor / "extractor.json").read_text())
     assert (card["learnt_from"], card["classes"], card["reference_rows"]) == ("views", [], 89)
     assert load_extractor(paths.extractor).features(tensors(4, 0)[0]).shape == (4, 8)
+
+
+def test_labels_that_looks_do_not_tell_are_not_learnt_and_evaluate_says_what_judges(tmp_path, monkeypatch):
+    paths = make_checkout(tmp_path, told=False)
+    result = extractor_stage(made_up_config(), paths)
+    card = json.loads((paths.extractor / "extractor.json").read_text())
+    assert (card["learnt_from"], card["classes"], card["instrument"]["labels"]["by_looks"]) == ("views", [], False)
+    for figure in ("train_accuracy", "train_chance"):
+        assert f"{result.metrics[figure]:.1%}" in result.summary
+    before = (paths.extractor / "extractor.json").read_bytes()
+    extractor_stage(made_up_config(), paths)
+    assert (paths.extractor / "extractor.json").read_bytes() == before, "the same bytes again"
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    monkeypatch.setattr(
+        "aigc_core.stages.parts.beside.unfit_words", lambda instrument: f"judged by {instrument['learnt_from']}"
+    )
+    found = evaluate_stage.evaluate(made_up_config(), paths, "gan")
+    assert "judged by views" in found.summary
+    assert found.metrics["agreement_real"] < 0.6, "the classifier of the training images cannot tell them either"
+
+
+def test_what_the_extractor_learns_from_can_be_asked_for(tmp_path):
+    paths = make_checkout(tmp_path)
+    config = made_up_config()
+    for learn, known in (("views", []), ("labels", CLASSES)):
+        asked = config.model_copy(update={"extractor": config.extractor.model_copy(update={"learn": learn})})
+        extractor_stage(asked, paths)
+        card = json.loads((paths.extractor / "extractor.json").read_text())
+        assert (card["learnt_from"], card["classes"], card["instrument"]["learn"]) == (learn, known, learn)
 
 
 def test_evaluate_takes_rows_without_labels(tmp_path, monkeypatch):

@@ -420,6 +420,51 @@ def test_the_page_shows_what_the_codes_do_and_the_bound_where_it_was_asked(paths
     assert said in paths.report.read_text()
 
 
+def fitness(missed):
+    distances = {
+        "blur": [2.0, 3.0, 4.0],
+        "noise": [0.9 if missed else 1.5, 2.0, 1.8 if missed else 2.5],
+        "mixture <of>": [1.75],
+    }
+    names = ["noise: weak farther than undamaged", "noise: strong farther than medium"] if missed else []
+    return {"fit": not missed, "ordered": 7 - len(names), "pairs": 7, "missed": names, "n": 150, "dimensions": 8,
+            "undamaged": 1.0, "distances": distances, "left_out": {"missing classes": "there is <one>"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_the_page_shows_how_the_instrument_did_with_known_damages(paths, missed):
+    labels = {"accuracy": 0.281, "chance": 0.125, "rows": 2000, "by_looks": False}
+    told = {
+        "learn": "auto",
+        "learnt_from": "views",
+        "labels": labels,
+        "fit": not missed,
+        "tried": {"views": fitness(missed)},
+    }
+    write_json(paths.extractor / "extractor.json", {"hash": "e" * 64, "instrument": told})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    page_read = Page(text)
+    assert (page_read.open, "instrument" in page_read.ids) == ([], True)
+    assert page_read.anchors <= page_read.ids
+    section = text[text.index('<h3 id="instrument">') : text.index("<h3>Second opinions</h3>")]
+    for piece in (
+        "28.1%",
+        "12.5%",
+        f"{5 if missed else 7} of 7",
+        "1.75\u00d7",
+        "mixture &lt;of&gt;",
+        "missing classes, because there is &lt;one&gt;",
+    ):
+        assert piece in section, piece
+    assert re.search(rf'noise</th>.*"n">{1 if missed else 3} of 3<', section)
+    assert (section.count('class="failed"'), "noise: strong farther than medium" in section) == (2 * missed, missed)
+    warning = "no instrument is fit for this data"
+    header = text[: text.index("</header>")]
+    assert header.count(warning) == missed
+    assert text.lower().count(warning) == 2 * missed, "at the top, and where the distance is read"
+
+
 def test_without_labels_the_page_says_what_needs_them(paths, capsys):
     bare = {name: value for name, value in METRICS.items() if not name.startswith("cas")}
     for family in FAMILIES:

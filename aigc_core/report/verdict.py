@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aigc_core.records import labels_told
 from aigc_core.report.seeds import SPREADS, Metrics, seed_range, seed_spread, told_apart
 
 #: With fewer training images than this many times n, the floor is known less well than the samples' distance.
@@ -20,9 +21,6 @@ LEAST_SAMPLES = 80
 #: Bounds of the three words of `grade`: distance over floor, share of the real coverage, accuracy lost.
 CLOSE = (1.5, 0.93, 0.03)
 RELATED = (3.0, 0.75, 0.10)
-#: Where real images teach a classifier less than this share of the way from naming the commonest class to naming all rightly,
-#: its accuracy says nothing of generated ones.
-LEARNABLE = 0.25
 #: Samples whose median distance to training images is below this share of the held-out images' are copies, or smooth.
 COPY_RATIO = 0.8
 
@@ -69,10 +67,7 @@ def accuracy_lost(metrics: Metrics) -> float:
 
 def labels_learnable(metrics: Metrics) -> bool:
     """Whether labels can be told by looks well enough for an accuracy to say anything; False where there is none."""
-    if "cas" not in metrics:
-        return False
-    chance = metrics.get("cas_chance", 0.0)
-    return metrics["cas_real"] - chance >= LEARNABLE * (1 - chance)
+    return "cas" in metrics and labels_told(metrics["cas_real"], metrics.get("cas_chance", 0.0))
 
 
 def accuracy_told_apart(metrics: Metrics) -> bool:

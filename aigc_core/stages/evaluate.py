@@ -28,7 +28,7 @@ from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
 from aigc_core.report.measures import bound_words
-from aigc_core.stages.parts.beside import ask_others, write_checks, write_likeness, write_opinions
+from aigc_core.stages.parts.beside import ask_others, unfit, write_checks, write_likeness, write_opinions
 from aigc_core.stages.parts.copies import write_copies
 from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
@@ -61,7 +61,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = [in_words(metrics), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
+    said = [in_words(metrics), unfit(paths), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
     return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 

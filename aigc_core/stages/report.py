@@ -16,7 +16,7 @@ from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
-from aigc_core.report import ablation, facts, groups, measures, page, verdict
+from aigc_core.report import ablation, facts, groups, instrument, measures, page, verdict
 from aigc_core.stages.parts.tiles import Tiles
 
 #: Where `make ui` shows the runs, unless it had to take another port and says so in AIGC_MLFLOW_UI.
@@ -43,6 +43,7 @@ def gather(paths: Paths) -> dict[str, Any]:
     evaluations, finetunings = facts.evaluations(paths), facts.finetunings(paths)
     refuse_families(evaluations)
     models, versions = facts.models(paths), facts.versions(paths)
+    card = read_json(facts.require(paths.extractor / "extractor.json", "extractor"))
     families = [_family(family, models, evaluations, finetunings) for family in FAMILIES]
     metrics = {family: found["metrics"] for family, found in evaluations.items()}
     return {
@@ -70,7 +71,8 @@ def gather(paths: Paths) -> dict[str, Any]:
         "alarms": alarms(evaluations),
         "versions": versions,
         "ablation": ablation.from_folder(paths.data / "ablation"),
-        "extractor": read_json(facts.require(paths.extractor / "extractor.json", "extractor")),
+        "extractor": card,
+        "instrument": instrument.page_facts(card),
         "runs": _runs(models, facts.final(paths)),
     }
 
