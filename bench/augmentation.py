@@ -25,8 +25,9 @@ from aigc_core import config as configuration
 from aigc_core.ablation import runner
 from aigc_core.ablation import verdicts as v
 from aigc_core.ablation import words as w
-from aigc_core.ablation.arms import Arm, Chooser
+from aigc_core.ablation.arms import Chooser
 from aigc_core.ablation.plan import resolve
+from aigc_core.ablation.recipes import Arm
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Task
 from aigc_core.config import Config, parse

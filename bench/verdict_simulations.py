@@ -4,6 +4,7 @@
     python bench/verdict_simulations.py power              # is "would have been seen four times out of five" true?
     python bench/verdict_simulations.py gates              # how many healthy studies are void, how many are blind
     python bench/verdict_simulations.py words              # how often each word is said of effects of known size
+    python bench/verdict_simulations.py looks              # declared looks: false verdicts, seeds used, power
     python bench/verdict_simulations.py variations         # how often a kept sign is claimed of decisions that do not keep it
     python bench/verdict_simulations.py sets --path ../shared/data   # fresh pools of MNIST: these rows, rows like these
 
@@ -22,6 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy import special, stats
+from verdict_looks import looks
 from verdict_pools import sets
 from verdict_variations import variations
 
@@ -44,22 +46,24 @@ KINDS = ("normal", "t3", "lognormal", "one arm x 3", "spreads differ", "full x 3
 def main() -> None:
     """Parse and run the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="+", choices=["pooling", "power", "gates", "words", "variations", "sets"])
+    parts = ["pooling", "power", "gates", "words", "looks", "variations", "sets"]
+    parser.add_argument("parts", nargs="+", choices=parts)
     parser.add_argument("--studies", type=int, default=2000, help="simulated studies for each line")
     parser.add_argument("--pools", type=int, default=200, help="sets: fresh pools")
     parser.add_argument("--path", type=Path, default=Path("../shared/data"), help="sets: the folder with mnist/*.gz")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    parts: dict[str, Callable[[], None]] = {
+    known: dict[str, Callable[[], None]] = {
         "pooling": lambda: pooling(chosen.studies, chosen.seed),
         "power": lambda: power(chosen.studies, chosen.seed),
         "gates": lambda: gates(max(300, chosen.studies // 5), chosen.seed),
         "words": lambda: words(chosen.studies, chosen.seed),
+        "looks": lambda: looks(chosen.studies, chosen.seed, errors, KINDS, STUDIES, CONSOLE),
         "variations": lambda: variations(chosen.studies, chosen.seed, CONSOLE),
         "sets": lambda: sets(chosen.path, chosen.pools, chosen.seed, CONSOLE),
     }
     for part in chosen.parts:
-        parts[part]()
+        known[part]()
 
 
 def errors(kind: str, studies: int, arms: int, seeds: int, seed: int) -> Array:

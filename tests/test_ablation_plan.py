@@ -13,9 +13,10 @@ from aigc_core import ablation
 from aigc_core.ablation import plan as plan_module
 from aigc_core.ablation import pool as pool_module
 from aigc_core.ablation import versions, worker
-from aigc_core.ablation.arms import Chooser, Recipe, arms_of
+from aigc_core.ablation.arms import Chooser, arms_of
 from aigc_core.ablation.plan import Plan, check_unchanged, resolve
 from aigc_core.ablation.pool import open_pool
+from aigc_core.ablation.recipes import Recipe
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import arm_images

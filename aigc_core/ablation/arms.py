@@ -3,8 +3,10 @@
 The full recipe is what the pipeline trains on with every listed decision on. `without_X` is the same without X
 (a decision, a group of rows, or a pair `A_and_B` of decisions); `random_X` has as many rows as X's removal leaves, but chance chose them; `placebo` is the full recipe without a few rows
 that chance chose once, the same for every seed; `blanks_2` is the full recipe with blank images planted; `size_0.32` a
-class-stratified share. `full_budget` and `full_budget_without_X` are `full` and `without_X` trained for as many steps as
-the released model; `third_rate` and `third_rate_without_X` are trained in another way (variations.py). Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
+class-stratified share. `uncut_R` is the full recipe with the rows that the rule of reason R alone takes out, `cut_R_0.02` the
+same without the worst 2 % of its rows by R's measure, `random_cut_R_0.02` without as many that chance chose. `full_budget` and
+`full_budget_without_X` are `full` and `without_X` trained for as many steps as the released model; `third_rate` and
+`third_rate_without_X` are trained in another way (variations.py). Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
 nested.
 """
 
@@ -12,12 +14,13 @@ from __future__ import annotations
 
 from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from aigc_core.ablation import cells
+from aigc_core.ablation import cells, sweep
 from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.pool import Pool
+from aigc_core.ablation.recipes import Arm, Recipe, Selection
 from aigc_core.ablation.variations import VARIATIONS, Variation
 from aigc_core.config import Ablation, Augment, OwnDecision
 from aigc_core.data.splits import unit_hash
@@ -34,51 +37,6 @@ REASONS = {
     "fix_labels": frozenset({"label_conflict", "label_suspect"}),
 }
 SEEDS_APART = 1_000_000
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an arm departs from the full recipe."""
-
-    off: tuple[str, ...] = ()  # decisions that are switched off
-    random: str | None = None  # the decision whose removal is replaced by chance
-    share: float = 1.0  # of the rows, class by class
-    placebo: float = 0.0  # share of the rows of every class that is left out, the same rows for every seed
-    blanks: float = 0.0  # planted rows, as a share of the training rows
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One column of the study: trained once per seed."""
-
-    name: str
-    kind: str  # one of cells.KINDS
-    decision: str | None
-    recipe: Recipe
-    seeds: tuple[int, ...]
-    members: tuple[str, ...] = ()  # the two decisions of a pair
-    variation: Variation | None = None  # the way of training; None is the study's own
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The training rows of one arm and seed, by id."""
-
-    ids: tuple[str, ...]
-    copies: int = 0  # augmented rows beside each of them
-    blanks: tuple[
-        str, ...
-    ] = ()  # ids of the rows beside which blanks are planted, as many as the row has copies and one
-    start: bool = False  # from the pre-trained weights
-    still: tuple[str, ...] = ()  # operations of the augmentation that the copies are made without
-    uncorrected: tuple[
-        str, ...
-    ] = ()  # ids of the rows with the label that they came with, whatever a person said since
-
-    @property
-    def rows(self) -> int:
-        """Training rows in all."""
-        return (len(self.ids) + len(self.blanks)) * (1 + self.copies)
 
 
 def name_of(decision: str | OwnDecision) -> str:
@@ -138,6 +96,7 @@ def arms_of(settings: Ablation, seed: int, confirm: bool = False, groups: Iterab
         arms.append(Arm(f"without_{one.name}", cells.TREATMENT, one.name, one.recipe, seeds, one.members))
         if one.by_rows:
             arms.append(Arm(f"random_{one.name}", cells.RANDOM_CONTROL, one.name, Recipe(random=one.name), seeds))
+    arms += _sweeps(settings, seeds)
     arms += [Arm(f"size_{share:g}", cells.SIZE, None, Recipe(share=share), seeds) for share in sorted(settings.sizes)]
     if confirm and asked:
         few = seeds[: settings.confirm]
@@ -163,6 +122,18 @@ def _varied(variation: Variation, asked: list[Question], seeds: tuple[int, ...])
     ]
 
 
+def _sweeps(settings: Ablation, seeds: tuple[int, ...]) -> list[Arm]:
+    """Per reason its baseline, then every cut with its random control."""
+    arms = []
+    for reason, shares in settings.sweep.items():
+        arms.append(Arm(f"uncut_{reason}", cells.UNCUT, reason, Recipe(swept=reason), seeds))
+        for share in sorted(shares):
+            chance = Recipe(swept=reason, cut=share, by_chance=True)
+            arms.append(Arm(f"cut_{reason}_{share:g}", cells.CUT, reason, replace(chance, by_chance=False), seeds))
+            arms.append(Arm(f"random_cut_{reason}_{share:g}", cells.RANDOM_CUT, reason, chance, seeds))
+    return arms
+
+
 @dataclass
 class Chooser:
     """Selects the rows of arms among those of a pool."""
@@ -172,6 +143,7 @@ class Chooser:
     augment: Augment  # what is done where augmentation is on
     seed: int = 0  # of the configuration: it draws what is the same for all seeds of a study
     _kept: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    _cuts: dict[tuple[str, float], sweep.Cut] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -180,7 +152,7 @@ class Chooser:
 
     def select(self, recipe: Recipe, seed: int, *, whole: bool = False) -> Selection:
         """The rows of a recipe that one seed draws, or with `whole` all of them. Raises DataError where a class would have none."""
-        ids = self._at_random(recipe.random, seed) if recipe.random else self.kept(recipe.off)
+        ids = self._ids(recipe, seed)
         drawn = 1.0 if whole else self.settings.subsample
         shares = (1 - recipe.placebo, f"{self.seed}:placebo"), (drawn, f"{seed}:draw"), (recipe.share, f"{seed}:size")
         for share, key in shares:
@@ -193,6 +165,32 @@ class Chooser:
         return Selection(
             ids, copies, tuple(sorted(planted)), start, self._still(recipe.off) if copies else (), tuple(sorted(old))
         )
+
+    def _ids(self, recipe: Recipe, seed: int) -> tuple[str, ...]:
+        """The rows of a recipe before a seed draws its share."""
+        if recipe.random:
+            return self._at_random(recipe.random, seed)
+        if recipe.swept is None:
+            return self.kept(recipe.off)
+        rows = self.uncut(recipe.swept)
+        if not recipe.cut:
+            return rows
+        gone = self.cut_of(recipe).ids
+        if recipe.by_chance:
+            gone = sweep.at_random(rows, len(gone), f"{seed}:cut:{recipe.swept}")
+        return tuple(identity for identity in rows if identity not in gone)
+
+    def uncut(self, reason: str) -> tuple[str, ...]:
+        """Ids, in order, of the full recipe and of the rows that are in quarantine for this reason alone: a sweep's baseline."""
+        own = frozenset({reason})
+        return tuple(one for one in self.pool.labels if self.pool.reasons.get(one, frozenset()) <= own)
+
+    def cut_of(self, recipe: Recipe) -> sweep.Cut:
+        """What a cut leaves out. Raises DataError where the rows cannot be cut there."""
+        key = (str(recipe.swept), recipe.cut)
+        if key not in self._cuts:
+            self._cuts[key] = sweep.cut(self.pool.orders[key[0]], self.uncut(key[0]), recipe.cut)
+        return self._cuts[key]
 
     def _augments(self) -> bool:
         """Whether the full recipe has augmented copies: a decision about them is listed."""

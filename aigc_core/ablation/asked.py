@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aigc_core.ablation.cells import TREATMENT
+from aigc_core.ablation.cells import CUT, TREATMENT
 from aigc_core.ablation.plan import Plan
 from aigc_core.ablation.statistics import ALPHA
 from aigc_core.files import read_json, write_json
@@ -18,6 +18,8 @@ from aigc_core.paths import Paths
 
 #: Earlier plans that are named one by one.
 SHOWN = 3
+#: Before the reason of a sweep, in the list of what was asked.
+SWEEP = "the sweep of "
 
 
 def record(plan: Plan, paths: Paths) -> None:
@@ -30,15 +32,17 @@ def record(plan: Plan, paths: Paths) -> None:
 def earlier(plan: Plan, paths: Paths) -> dict[str, list[dict[str, Any]]]:
     """Decision to the plans that asked it of the same images with other seeds, steps or another family, oldest first.
 
-    Decisions that nobody asked before are left out, and so are plans that differ in nothing else.
+    Decisions that nobody asked before are left out, and so are plans that differ in nothing else. A sweep of a reason is a question
+    like a decision, which other shares ask otherwise. Declared looks of one study are one look: their levels see to that.
     """
     own, known = _entry(plan), _known(paths)
     found: dict[str, list[dict[str, Any]]] = {}
     for decision in own["decisions"]:
-        seen = [_way(own)]
+        seen = [_way(own, decision)]
         for line in known:
-            if line["data"] == own["data"] and decision in line["decisions"] and _way(line) not in seen:
-                seen.append(_way(line))
+            way = _way(line, decision)
+            if line["data"] == own["data"] and decision in line["decisions"] and way not in seen:
+                seen.append(way)
                 found.setdefault(decision, []).append(line)
     return found
 
@@ -47,7 +51,7 @@ def in_words(plan: Plan, paths: Paths) -> list[str]:
     """One sentence per decision that was asked before."""
     told = []
     for decision, lines in earlier(plan, paths).items():
-        ways = [f"{len(one['seeds'])} seeds at {one['steps']:,} steps of the {one['model']}" for one in lines]
+        ways = [_in_words(one) for one in lines]
         more = f" and {len(ways) - SHOWN} more" if len(ways) > SHOWN else ""
         told.append(
             f"{decision} was asked of these images before ({'; '.join(ways[-SHOWN:])}{more}): {chance(len(lines) + 1)}"
@@ -63,15 +67,24 @@ def chance(looks: int) -> str:
     )
 
 
+def _in_words(line: dict[str, Any]) -> str:
+    looks = f", looks after {', '.join(map(str, line['looks']))}" if line.get("looks") else ""
+    return f"{len(line['seeds'])} seeds at {line['steps']:,} steps of the {line['model']}{looks}"
+
+
 def _entry(plan: Plan) -> dict[str, Any]:
     decisions = [str(arm["decision"]) for arm in plan.arms if arm["kind"] == TREATMENT]
-    return {"plan": plan.digest, "data": plan.dataset["ingested"], "decisions": decisions, "model": plan.model,
-            "steps": plan.steps, "seeds": plan.seeds}  # fmt: skip
+    cuts = [arm["cut"] for arm in plan.arms if arm["kind"] == CUT]
+    reasons = dict.fromkeys(cut["reason"] for cut in cuts)
+    shares = {SWEEP + reason: [cut["share"] for cut in cuts if cut["reason"] == reason] for reason in reasons}
+    return {"plan": plan.digest, "data": plan.dataset["ingested"], "decisions": [*decisions, *shares], "model": plan.model,
+            "steps": plan.steps, "seeds": plan.seeds, "looks": plan.settings["ablation"]["looks"], "shares": shares}  # fmt: skip
 
 
-def _way(line: dict[str, Any]) -> tuple[Any, ...]:
-    """In which way a question was asked."""
-    return line["model"], line["steps"], tuple(line["seeds"])
+def _way(line: dict[str, Any], decision: str) -> tuple[Any, ...]:
+    """In which way a question was asked; lines of before there were looks and sweeps have none."""
+    looks, shares = line.get("looks", ()), line.get("shares", {}).get(decision, ())
+    return line["model"], line["steps"], tuple(line["seeds"]), tuple(looks), tuple(shares)
 
 
 def _file(paths: Paths) -> Path:

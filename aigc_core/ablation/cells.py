@@ -23,7 +23,11 @@ POSITIVE_CONTROL = "positive_control"
 SIZE = "size"
 CONFIRMATION = "confirmation"
 VARIATION = "variation"
-KINDS = (BASELINE, TREATMENT, RANDOM_CONTROL, PLACEBO, POSITIVE_CONTROL, SIZE, CONFIRMATION, VARIATION)
+#: A share of the worst rows by a rule's measure left out, as many rows at random, and the baseline of both.
+CUT, RANDOM_CUT, UNCUT = "cut", "random_cut", "uncut"
+KINDS = (
+    BASELINE, TREATMENT, RANDOM_CONTROL, PLACEBO, POSITIVE_CONTROL, SIZE, CONFIRMATION, VARIATION, CUT, RANDOM_CUT, UNCUT,
+)  # fmt: skip
 #: Kinds whose cells are run after the others, of the decision that leads.
 LATER = (CONFIRMATION, VARIATION)
 
@@ -41,7 +45,8 @@ CELL_SCHEMA = pa.schema(
             "arm", pa.string(), nullable=False
         ),  # full | without_X | random_X | placebo | blanks_2 | ...: see arms.py
         pa.field("kind", pa.string(), nullable=False),  # one of KINDS
-        pa.field("decision", pa.string()),  # X of without_X, random_X, full_budget_without_X, ...; null for the others
+        # X of without_X, random_X, full_budget_without_X, ..., the reason of cuts and of what is uncut; null for the others
+        pa.field("decision", pa.string()),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field(
             "steps", pa.int64(), nullable=False

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from aigc_core.ablation.cells import CELL_SCHEMA, CONFIRMATION, LATER, VARIATION, to_frame
+from aigc_core.ablation.cells import CONFIRMATION, LATER, VARIATION, to_frame
+from aigc_core.ablation.lines import collect
 from aigc_core.ablation.plan import Plan
+from aigc_core.ablation.stopping import seeds_used
 from aigc_core.errors import DataError
 
 Line = dict[str, Any]
@@ -36,18 +38,22 @@ def later_cells(plan: Plan, leading: Leading) -> list[Line]:
 def expected_cells(plan: Plan, known: Mapping[str, Line] | Collection[str] = ()) -> list[Line]:
     """Cells that a study comes to: by the finished lines in `known` where they tell which decision leads.
 
-    As long as they do not, one is taken for it: the one of whose cells the most are `known` (by digest), else the first.
+    As long as they do not, one is taken for it: the one of whose cells the most are `known` (by digest), else the first. Seeds
+    beyond the look at which finished lines end a study are left out.
     """
-    first = first_cells(plan)
+    used = seeds_used(plan, known)
+    first = [line for line in first_cells(plan) if line["seed"] in used]
     if isinstance(known, Mapping) and all(line["cell"] in known for line in first):
-        return [*first, *later_cells(plan, leading(plan, collect(plan, first, known)))]
+        later = later_cells(plan, leading(plan, collect(plan, first, known)))
+        return [*first, *(line for line in later if line["seed"] in used)]
     decisions = list(dict.fromkeys(one for _, one in _later(plan).values() if one is not None))
     done = {
         name: sum(line["cell"] in known for line in later_cells(plan, {key: [name] for key in LATER}))
         for name in decisions
     }
     likely = max(decisions, key=done.__getitem__, default=None)
-    return [*first, *(later_cells(plan, {key: [likely] for key in LATER}) if likely is not None else [])]
+    later = later_cells(plan, {key: [likely] for key in LATER}) if likely is not None else []
+    return [*first, *(line for line in later if line["seed"] in used)]
 
 
 def leading(plan: Plan, lines: list[Line]) -> Leading:
@@ -64,20 +70,6 @@ def leading(plan: Plan, lines: list[Line]) -> Leading:
     if found is None:
         return {}
     return {CONFIRMATION: [found.decision], VARIATION: [found.decision] if found.told else []}
-
-
-def collect(plan: Plan, wanted: list[Line], done: Mapping[str, Line]) -> list[Line]:
-    """One line per planned cell that is wanted: the arm's facts, the cell's figures, and its seconds for display."""
-    arms = {arm["name"]: arm for arm in plan.arms}
-    lines = []
-    for planned in wanted:
-        cell, arm = done[planned["cell"]], arms[planned["arm"]]
-        lines.append({
-            **dict.fromkeys(CELL_SCHEMA.names), **{name: planned[name] for name in ("cell", "arm", "seed", "steps", "rows")}, "kind": arm["kind"], "decision": arm["decision"],
-            "share": arm["share"], "rows_touched": arm["rows_touched"], **cell["metrics"], "error": cell["error"],
-            "seconds": cell["seconds"]["all"],
-        })  # fmt: skip
-    return lines
 
 
 def _later(plan: Plan) -> dict[str, tuple[str, str | None]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aigc_core.ablation import cells as c
-from aigc_core.ablation import scaling, words
+from aigc_core.ablation import cuts, scaling, stopping, words
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.gates import SEEN
@@ -42,6 +42,7 @@ def study_dict(study: Study, timing: bool) -> dict[str, Any]:
         "checks": [asdict(check) for check in study.checks], "ledger": ledger.to_dict("records"),
         "titles": {name: words.title(name) for name in study.decisions}, "arms": _arms(study), "gains": _gains(study),
         "scaling": _scaling(study), "distance": asdict(study.distance), "cells": len(study.cells), "failed": failed,
+        "sweeps": cuts.lines(cuts.sweeps(study)), "look": stopping.in_words(study),
         "confirming": int((study.cells["kind"] == c.CONFIRMATION).sum()),
         "varied": int((study.cells["kind"] == c.VARIATION).sum()),
         "memory": {name: [asdict(one) for one in figures] for name, figures in study.memory.items()},
@@ -73,7 +74,8 @@ def _arms(study: Study) -> list[dict[str, Any]]:
 def _plan(study: Study) -> dict[str, Any]:
     """What the page says of the plan; `subsample` is the share of its rows that a seed draws."""
     drawn = study.plan.get("settings", {}).get("ablation", {}).get("subsample", 1.0)
-    return {name: study.plan[name] for name in PLAN if name in study.plan} | {"subsample": drawn}
+    used = {"seeds": study.plan["seeds"][: study.look.seeds]} if study.look.stages else {}
+    return {name: study.plan[name] for name in PLAN if name in study.plan} | used | {"subsample": drawn}
 
 
 def _ranks(study: Study) -> dict[str, dict[str, float]]:

@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 
 from aigc_core.ablation import cells as columns
-from aigc_core.ablation.arms import Recipe
 from aigc_core.ablation.confirm import expected_cells, later_cells
 from aigc_core.ablation.family import evaluated_distance
 from aigc_core.ablation.headline import FAR
 from aigc_core.ablation.known import distance_of, known_spread
+from aigc_core.ablation.lines import Line, known_cells
+from aigc_core.ablation.looks import Look, stages_of
 from aigc_core.ablation.pairs import PAIRED
 from aigc_core.ablation.plan import Layout, Plan
-from aigc_core.ablation.runner import Line, known_cells, one_thread
+from aigc_core.ablation.recipes import Recipe
+from aigc_core.ablation.runner import one_thread
 from aigc_core.ablation.spread import borrowed
-from aigc_core.ablation.statistics import ALPHA, MOST_SEEDS, seeds_needed, smallest_visible
+from aigc_core.ablation.statistics import MOST_SEEDS, seeds_needed, smallest_visible
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, arm_images, train
 from aigc_core.config import Ablation
@@ -129,8 +131,7 @@ def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, process
     spread = settings.planning_spread
     if measured is not None:
         spread, told = measured, "the upper end of what the finished cells show"
-    asked = max(1, sum(arm["kind"] == columns.TREATMENT for arm in plan.arms))
-    seeds = seeds_needed(math.log1p(plan.smallest_effect), spread, ALPHA / asked, per_seed=_per_seed(plan))
+    seeds = seeds_needed(math.log1p(plan.smallest_effect), spread, _level(plan), per_seed=_per_seed(plan))
     distance = distance_of(plan, known)
     distance = evaluated_distance(paths, plan.model) if distance is None else distance
     return Outlook(
@@ -168,9 +169,14 @@ def _left(plan: Plan, known: Collection[str], steps: int | None = None) -> list[
 
 def visible(spread: float, seeds: int, plan: Plan) -> float:
     """Smallest relative change that so many seeds see with power 0.8, corrected for the decisions that are measured."""
-    asked = sum(arm["kind"] == columns.TREATMENT for arm in plan.arms)
     freedom = _per_seed(plan) * (seeds - 1)
-    return math.expm1(min(smallest_visible(seeds, spread, ALPHA / max(1, asked), freedom=freedom), MOST_LOG))
+    return math.expm1(min(smallest_visible(seeds, spread, _level(plan), freedom=freedom), MOST_LOG))
+
+
+def _level(plan: Plan) -> float:
+    """Level of p for one of the decisions that are measured, at the last of the declared looks."""
+    stages = stages_of({"settings": plan.settings, "seeds": plan.seeds})
+    return Look(stages, len(plan.seeds)).level(sum(arm["kind"] == columns.TREATMENT for arm in plan.arms))
 
 
 def _per_seed(plan: Plan) -> float:
@@ -243,6 +249,12 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
             f"{'' if enough else ', more than there are'}"
         ),
     }
+    looks = plan.settings["ablation"]["looks"]
+    if looks:
+        after = ", ".join(map(str, looks))
+        lines["looks"] = (
+            f"after {after} and {len(plan.seeds)} seeds; it stops where every question has its answer, so that this is the most that it costs"
+        )
     far = outlook.distance is not None and outlook.distance > FAR
     return lines | ({"warning": far_from_real(plan, outlook.distance or 0.0)} if far else {})
 

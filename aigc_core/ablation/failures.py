@@ -20,18 +20,17 @@ class Failures:
     of_without: int
     with_it: int
     of_with: int
-    asked: int = 1  # decisions that were asked about
+    level: float = s.ALPHA  # at which either side is tested, corrected for the decisions that were asked about
 
     @property
     def verdict(self) -> str | None:
         """Which side fails more often than chance spreads failures (Fisher's exact test, Bonferroni); None for neither."""
-        bound = s.ALPHA / max(self.asked, 1)
         sides = ((self.without, self.of_without), (self.with_it, self.of_with))
         if 0 in (self.of_without, self.of_with):
             return None
-        if self.without >= LEAST and s.more_failures(*sides[0], *sides[1]) < bound:
+        if self.without >= LEAST and s.more_failures(*sides[0], *sides[1]) < self.level:
             return UNTRAINABLE if self.without == self.of_without else LESS_WITHOUT
-        if self.with_it >= LEAST and s.more_failures(*sides[1], *sides[0]) < bound:
+        if self.with_it >= LEAST and s.more_failures(*sides[1], *sides[0]) < self.level:
             return LESS_WITH
         return None
 

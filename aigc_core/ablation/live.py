@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from aigc_core.ablation.cells import CONFIRMATION, LATER, VARIATION
+from aigc_core.ablation.cells import CONFIRMATION, CUT, LATER, VARIATION
 from aigc_core.ablation.confirm import expected_cells
 from aigc_core.ablation.estimate import Outlook, clock, first_arms, in_words
+from aigc_core.ablation.lines import Line
 from aigc_core.ablation.plan import Plan
-from aigc_core.ablation.runner import Line, Watcher
+from aigc_core.ablation.runner import Watcher
 
 #: Where there is no terminal, a line is printed at every such share of the cells.
 LINES = 10
@@ -31,6 +32,8 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
         own = seeds[arm["name"]]
         table.add_row(arm["name"], f"{arm['rows']:,}", f"{arm['rows_touched']:,}", f"{own[0]}-{own[-1]}")
     console.print(table)
+    for text in cuts_in_words(plan):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     for line in plan.skipped:
         console.print(
             f"not run: {line['arm']}: {line['why']}", highlight=False, markup=False, style="yellow", soft_wrap=True
@@ -38,6 +41,18 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
     for name, text in in_words(plan, outlook).items():
         style = "yellow" if name == "warning" else None
         console.print(f"{name:<10} {text}", highlight=False, markup=False, emoji=False, soft_wrap=True, style=style)
+
+
+def cuts_in_words(plan: Plan) -> list[str]:
+    """What every cut of a sweep leaves out, and the threshold that its share means on this data."""
+    told = []
+    for arm in plan.arms:
+        if arm["kind"] == CUT:
+            cut = arm["cut"]
+            told.append(
+                f"{arm['name']}: the worst {cut['rows']:,} of {cut['of']:,} rows, up to {cut['measure']} {cut['value']:g}"
+            )
+    return told
 
 
 @contextmanager
@@ -69,6 +84,8 @@ class Board:
         self.done = dict.fromkeys(self.totals, 0)
         self.failed = dict.fromkeys(self.totals, 0)
         self.processes, self.finished, self.fresh, self.failures = processes, 0, 0, 0
+        looks = plan.settings["ablation"]["looks"]
+        self.may_stop = f"; may stop after {', '.join(map(str, looks))} seeds" if looks else ""
         self.began = time.monotonic()
 
     @property
@@ -96,7 +113,7 @@ class Board:
         running = min(self.processes, self.left)
         return (
             f"{self.finished} of {len(self.arms)} cells done, {running} running, {self.left - running} waiting, "
-            f"{self.failures} failed; {self.time_left()} left"
+            f"{self.failures} failed; {self.time_left()} left{self.may_stop}"
         )
 
     def __rich__(self) -> Table:

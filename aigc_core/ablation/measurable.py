@@ -8,7 +8,8 @@ from typing import Any
 
 from aigc_core.ablation import cells
 from aigc_core.ablation.advice import nothing_to_measure
-from aigc_core.ablation.arms import Arm, Chooser, Recipe, Selection, arms_of, questions
+from aigc_core.ablation.arms import Chooser, arms_of, questions
+from aigc_core.ablation.recipes import Arm, Recipe, Selection
 from aigc_core.config import Config
 from aigc_core.errors import ConfigError, DataError
 
@@ -33,7 +34,7 @@ def choose_arms(
     for arm in wanted:
         gone = {line["arm"] for line in skipped}
         needed = arm.members or ([arm.decision] if arm.kind in DEPENDENT else [])
-        lacking = [f"without_{name}" for name in needed if f"without_{name}" in gone]
+        lacking = [f"without_{name}" for name in needed if f"without_{name}" in gone] or _uncut(arm, gone)
         if lacking:
             if arm.kind not in cells.LATER:
                 skipped.append({"arm": arm.name, "why": f"{lacking[0]} is not run, and nothing else needs it"})
@@ -49,6 +50,14 @@ def choose_arms(
         arms.append(arm)
         selections |= found
     return arms, selections, skipped
+
+
+def _uncut(arm: Arm, gone: set[str]) -> list[str]:
+    """The arms that a cut or its random control is nothing without, of those that are not run."""
+    if arm.kind not in (cells.CUT, cells.RANDOM_CUT):
+        return []
+    needed = [f"uncut_{arm.decision}", *([arm.name.removeprefix("random_")] if arm.recipe.by_chance else [])]
+    return [name for name in needed if name in gone]
 
 
 def _check_names(arms: list[Arm]) -> None:
@@ -113,7 +122,8 @@ def describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Selec
     """
     selection = selections[arm.name, arm.seeds[0]]
     changed, full = (chooser.select(recipe, arm.seeds[0], whole=True) for recipe in (arm.recipe, Recipe()))
-    return {
+    cut = {"cut": chooser.cut_of(arm.recipe).facts()} if arm.kind == cells.CUT else {}
+    return cut | {
         "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
         "rows": selection.rows, "copies": selection.copies, "rows_touched": touched(changed, full),
         "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},

@@ -17,9 +17,12 @@ from aigc_core.ablation.failures import Failures
 from aigc_core.ablation.spread import Pool
 from aigc_core.ablation.statistics import Array
 from aigc_core.ablation.verdicts import METRICS, PRIMARY
+from aigc_core.errors import DataError
 
 #: Arms that are paired with the full recipe by seed: all of them tell the spread of such a difference.
 PAIRED = (c.TREATMENT, c.RANDOM_CONTROL, c.PLACEBO, c.POSITIVE_CONTROL)
+#: Floors of one study come from one yardstick; they may differ by rounding only.
+SAME_FLOOR = 1e-9
 #: Distances in floors are not told apart below this.
 LEAST_FLOORS = 1e-3
 
@@ -83,12 +86,16 @@ class Pairs:
         if metric not in self._pools:
             paired = self.cells[self.cells["kind"].isin(PAIRED)]
             names = [FULL, *sorted(str(arm) for arm in paired["arm"].unique())]
-            seeds = list(self.values(FULL, metric))
-            values = [self.values(arm, metric) for arm in names]
-            table = np.array([[own.get(seed, math.nan) for seed in seeds] for own in values], dtype=np.float64)
             decisions = paired.loc[paired["kind"] == c.TREATMENT, "arm"].nunique()
-            self._pools[metric] = spread.pool(_signed(table, metric), decisions)
+            self._pools[metric] = self.shared(names, decisions, metric)
         return self._pools[metric]
+
+    def shared(self, names: Sequence[str], asked: int, metric: str = PRIMARY) -> Pool:
+        """What arms say together of the spread of a gain over the first of them; `asked` of them are questions."""
+        seeds = list(self.values(names[0], metric))
+        values = [self.values(arm, metric) for arm in names]
+        table = np.array([[own.get(seed, math.nan) for seed in seeds] for own in values], dtype=np.float64)
+        return spread.pool(_signed(table, metric), asked)
 
     def treatment(self, decision: str) -> str:
         """The arm without a decision that has one."""
@@ -118,21 +125,38 @@ class Pairs:
         full, without = self.raw(self.treatment(decision), PRIMARY)
         return float((without - full).mean()) if len(full) else math.nan
 
-    def failures(self, decision: str, arm: str, lacking: Sequence[str], asked: int) -> Failures:
+    def failures(self, decision: str, arm: str, lacking: Sequence[str], level: float) -> Failures:
         """Failed cells of the arm without a decision, and of all arms of full size that have it.
 
-        `lacking` are arms without it; one that lacks another decision too says nothing of this one.
+        `lacking` are arms without it; one that lacks another decision too says nothing of this one. `level` is that of the test.
         """
         have = self.cells["kind"].isin([c.BASELINE, *PAIRED]) & (self.cells["decision"] != decision)
         without, with_it = self.cells["arm"] == arm, have & ~self.cells["arm"].isin([arm, *lacking])
         failed = ~self.cells.index.isin(self.finished.index)
         counts = [int(chosen.sum()) for chosen in (failed & without, without, failed & with_it, with_it)]
-        return Failures(counts[0], counts[1], counts[2], counts[3], asked)
+        return Failures(counts[0], counts[1], counts[2], counts[3], level)
 
 
 def _signed(values: Array, metric: str) -> Array:
     # A distance of nothing has no logarithm; no distance below a thousandth of the floor can be told.
     return -np.log(np.maximum(values, LEAST_FLOORS)) if metric == PRIMARY else np.asarray(METRICS[metric] * values)
+
+
+def one_floor(finished: pd.DataFrame) -> float:
+    """What real images get in fd, of finished cells. Raises DataError where it is nothing, or cells were held to several."""
+    floors = finished["fd_floor"].to_numpy(np.float64)
+    low, high = float(floors.min()), float(floors.max())
+    if not low > 0:
+        raise DataError(
+            f"the floor of fd is {low:g}, so that nothing can be counted in floors: the held-out images are all alike to "
+            "the extractor; give the source test images that differ"
+        )
+    if high - low > SAME_FLOOR * high:
+        raise DataError(
+            f"the cells were held to different yardsticks: their fd_floor reaches from {low:g} to {high:g}; "
+            "delete .work/ablation/cells and run `aigc ablate` again"
+        )
+    return low
 
 
 def rounding(rows: int | None) -> float:

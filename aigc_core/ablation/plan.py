@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aigc_core.ablation import cells as columns
-from aigc_core.ablation.arms import Arm, Chooser, Selection, questions
+from aigc_core.ablation.arms import Chooser, questions
 from aigc_core.ablation.family import Family, choose_family
 from aigc_core.ablation.measurable import choose_arms, describe
 from aigc_core.ablation.pool import Pool, open_pool
+from aigc_core.ablation.recipes import Arm, Selection
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config, parse
@@ -24,6 +26,7 @@ from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import digest, read_json, sha256_file, write_json
 from aigc_core.models.zoo import families
 from aigc_core.paths import Paths
+from aigc_core.training.held_out import REFERENCE, Unseen, unseen_rows
 
 PRIMARY = "fd"
 #: Rooms whose code decides a cell's figures; a change in them makes new cells.
@@ -57,7 +60,8 @@ class Plan:
     family_why: str
     decisions: list[str]
     sizes: list[float]
-    arms: list[dict[str, Any]]  # name, kind, decision, share, rows (copies of each included), rows_touched, recipe
+    # name, kind, decision, share, rows (copies of each included), rows_touched, recipe; of a cut what it leaves out
+    arms: list[dict[str, Any]]
     cells: list[
         dict[str, Any]
     ]  # cell, arm, seed, steps, rate (factor of the learning rate), rows, cas (whether it is measured), training (whatever its steps)
@@ -66,6 +70,7 @@ class Plan:
         int  # that distances are measured on: at most as many as there are training rows, and evaluate.max_samples
     )
     test_twins: int  # test rows left out because an arm trains on their twin
+    unseen_rows: int  # reference rows that stand for images never seen; 0 where the test rows do
     code: str
     extractor: str
     reference: str
@@ -123,6 +128,7 @@ class Layout:
     plan: Plan
     pool: Pool
     test: pa.Table
+    unseen: Unseen  # what memorization takes for images that no model saw
     arms: list[Arm]
     selections: dict[tuple[str, int], Selection]  # (arm, seed)
 
@@ -143,21 +149,28 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     steps = settings.steps or full_steps
     confirms = settings.confirm > 0 and full_steps > steps
     arms, selections, skipped = choose_arms(chooser, config, confirms)
-    if (settings.decisions or pool.groups) and not any(arm.kind == columns.TREATMENT for arm in arms):
+    asked = settings.decisions or pool.groups or settings.sweep
+    if asked and not any(arm.kind in (columns.TREATMENT, columns.CUT) for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
-        raise DataError(f"no decision of ablation.decisions can be measured on this data ({reasons})")
+        what = (
+            "no decision of ablation.decisions and no cut of ablation.sweep"
+            if settings.sweep
+            else "no decision of ablation.decisions"
+        )
+        raise DataError(f"{what} can be measured on this data ({reasons})")
     frozen = _settings(config)
-    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool)
+    unseen = unseen_rows(pool.curated, paths.verdicts, pool.classes, config.evaluate.max_samples, config.seed)
+    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool, unseen)
     plan = Plan(
         model=family.name, steps=steps, samples_seen=steps * config.train.batch_size, primary=PRIMARY,
         smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo,
         confirm_steps=full_steps if confirms else None, family_released=family.released, family_why=family.why,
         decisions=[one.name for one in questions(settings, pool.groups)], sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
         arms=[describe(arm, chooser, selections) for arm in arms], cells=[], skipped=skipped,
-        test_rows=min(test.num_rows, pool.curated.select("train").num_rows, config.evaluate.max_samples), test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
+        test_rows=min(test.num_rows, pool.curated.select("train").num_rows, config.evaluate.max_samples), test_twins=twins, unseen_rows=len(unseen.ids or ()), code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
         dataset={"ingested": pool.ingested.card.version, "curated": pool.curated.card.version},
     )  # fmt: skip
-    layout = Layout(plan, pool, test, arms, selections)
+    layout = Layout(plan, pool, test, unseen, arms, selections)
     return replace(layout, plan=replace(plan, cells=_cells(layout, config)))
 
 
@@ -239,7 +252,9 @@ def _settings(config: Config) -> dict[str, Any]:
     others = set(families) - {config.ablation.model}
     shown = {"dataset", "log_every", "grid_every", "checkpoint_every", "keep_checkpoints", "max_loss"}
     train = config.train.model_dump(exclude=shown | others)
-    return {
+    # The order in which a sweep cuts rows follows from the rules; of all else they decide, the versions of the data tell.
+    rules = {"quality": config.quality.model_dump()} if config.ablation.sweep else {}
+    return rules | {
         "seed": config.seed, "train": train, "evaluate": config.evaluate.model_dump(), "ablation": ablation,
         "augment": config.augment.model_dump(),
     }  # fmt: skip
@@ -269,7 +284,11 @@ def _start_hash(config: Config, paths: Paths) -> str:
     return str(read_json(card)["weights_sha256"])
 
 
-def _reference_hash(test: pa.Table, pool: Pool) -> str:
-    """Of the real rows that cells are held to: test rows, and the curated training rows, from which the floors come."""
-    tables = (test, pool.curated.select("train").sort_by("id"))
+def _reference_hash(test: pa.Table, pool: Pool, unseen: Unseen) -> str:
+    """Of the real rows that cells are held to: test rows, the curated training rows, from which the floors come, and those that
+    stand for images never seen."""
+    tables = [test, pool.curated.select("train").sort_by("id")]
+    if unseen.ids is not None:
+        rows = pool.curated.select(REFERENCE).sort_by("id")
+        tables.append(rows.filter(pc.is_in(rows["id"], pa.array(sorted(unseen.ids), pa.string()))))
     return digest([[table[name].to_pylist() for name in ("id", "content_hash", "label")] for table in tables])

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from aigc_core.ablation.sweep import Order, read_orders
 from aigc_core.config import Config, OwnDecision
 from aigc_core.data.splits import unit_hash
 from aigc_core.data.store import Version
@@ -41,6 +42,7 @@ class Pool:
     warned: dict[str, int]  # reason -> rows that are kept although it speaks against them
     own: dict[str, frozenset[str]]  # name of a user's decision -> training rows that it brought in
     groups: dict[str, frozenset[str]]  # name of a group of rows -> its training rows, in the order of names
+    orders: dict[str, Order]  # reason of a sweep -> how bad training rows are by its measure
 
     @property
     def classes(self) -> list[str]:
@@ -90,7 +92,9 @@ def open_pool(config: Config, paths: Paths) -> Pool:
         if isinstance(decision, OwnDecision) and decision.ids is not None
     }
     groups = groups_of(config.ablation.groups, train, labels, config.seed) if config.ablation.groups else {}
-    return Pool(ingested, curated, labels, given, hashes, reasons, warned, own, groups)
+    swept = config.ablation.sweep
+    orders = read_orders(swept, train, ingested.rows, config.quality, paths) if swept else {}
+    return Pool(ingested, curated, labels, given, hashes, reasons, warned, own, groups, orders)
 
 
 def _columns(table: pa.Table, *names: str) -> list[tuple[Any, ...]]:

@@ -23,8 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aigc_core.ablation.confirm import collect, expected_cells, first_cells, later_cells, leading
+from aigc_core.ablation.confirm import expected_cells, first_cells, later_cells, leading
+from aigc_core.ablation.lines import Line, cell_file, collect, finished, known_cells
 from aigc_core.ablation.plan import Layout, Plan
+from aigc_core.ablation.stopping import settled, stages
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, Task, run_cell
 from aigc_core.config import Config
@@ -32,43 +34,19 @@ from aigc_core.data.loader import load_images
 from aigc_core.errors import TrainingError
 from aigc_core.evaluation.compare import Real, Setting, Yardstick
 from aigc_core.evaluation.features import load_extractor
-from aigc_core.files import read_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.training import checkpoint
+from aigc_core.training.held_out import REFERENCE
 from aigc_core.training.loop import choose_device
 from aigc_core.training.transfer import Start
 
-Line = dict[str, Any]
 #: Called for every cell that is known: (cell's line, whether it was run just now).
 Watcher = Callable[[Line, bool], None]
 #: GPU memory that a process of its own takes, in bytes: context, weights and activations of the default networks.
 GPU_BYTES = 2 << 30
 #: What a cell imports, some of it only when the first optimizer is made: seconds that no worker has to spend again.
 PRELOAD = [__name__, "torch._dynamo", "pyarrow.dataset"]
-
-
-def cell_file(paths: Paths, cell: str) -> Path:
-    """Where a cell lies."""
-    return paths.work / "ablation" / "cells" / f"{cell}.json"
-
-
-def known_cells(plan: Plan, paths: Paths) -> dict[str, Line]:
-    """The plan's finished cells by digest."""
-    return _finished(plan.cells, paths)
-
-
-def _finished(wanted: list[dict[str, Any]], paths: Paths) -> dict[str, Line]:
-    """Those of the planned cells that are finished, by digest. A file that is no cell is as good as absent."""
-    found: dict[str, Line] = {}
-    for cell in {line["cell"] for line in wanted}:
-        try:
-            line = read_json(cell_file(paths, cell))
-        except (FileNotFoundError, ValueError):
-            continue
-        if isinstance(line, dict) and line.get("cell") == cell:
-            found[cell] = line
-    return found
 
 
 def missing_cells(plan: Plan, paths: Paths) -> set[str]:
@@ -82,14 +60,12 @@ def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
     plan, pool = layout.plan, layout.pool
     device = choose_device(config.train.device)
     extractor = load_extractor(paths.extractor, str(device))
-    held = set(layout.test["id"].to_pylist())
-    train, test = (
-        load_images(
-            pool.curated, split, size=extractor.size, channels=extractor.channels, classes=pool.classes, ids=ids
-        )
-        for split, ids in (("train", None), ("test", held))
-    )
-    real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels)
+    frame: dict[str, Any] = {"size": extractor.size, "channels": extractor.channels, "classes": pool.classes}
+    train = load_images(pool.curated, "train", **frame)
+    test = load_images(pool.curated, "test", ids=set(layout.test["id"].to_pylist()), **frame)
+    unseen = layout.unseen.ids
+    decoys = None if unseen is None else load_images(pool.curated, REFERENCE, ids=unseen, **frame).pixels
+    real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels, decoys=decoys)
     chosen = plan.config.evaluate
     # The spread over the seeds is what counts here, and memorization is asked of every arm's own rows by the worker.
     setting = Setting(
@@ -111,16 +87,24 @@ def run_cells(
     layout: Layout, paths: Paths, config: Config, watch: Watcher | None = None, yardstick: Yardstick | None = None
 ) -> list[Line]:
     """Run what is missing and return one line per cell, as CELL_SCHEMA has it (failed cells too): all cells at the study's
-    own steps, then those of the decision that leads, at the full budget and under other training recipes.
+    own steps, up to the declared look that leaves nothing open, then those of the decision that leads, at the full budget and
+    under other training recipes.
 
     `config` says on which device and in how many processes; what decides figures is in the plan. `yardstick`
     saves making it again.
     Raises TrainingError where a worker process was killed; the cells that are done stay done.
     """
     plan = layout.plan
-    crew = _Crew(layout, paths, config, watch or _unseen, yardstick)
-    lines = crew.finish(first_cells(plan))
-    lines += crew.finish(later_cells(plan, leading(plan, lines)))
+    crew = Crew(layout, paths, config, watch or _unseen, yardstick)
+    lines: list[Line] = []
+    used: set[int] = set()
+    for seeds in stages(plan):
+        used |= set(seeds)
+        lines += crew.finish([line for line in first_cells(plan) if line["seed"] in seeds])
+        if len(used) < len(plan.seeds) and settled(plan, lines):
+            break
+    later = later_cells(plan, leading(plan, lines))
+    lines += crew.finish([line for line in later if line["seed"] in used])
     checkpoint.forget(_states(paths))
     return lines
 
@@ -131,7 +115,7 @@ def _states(paths: Paths) -> Path:
 
 
 @dataclass
-class _Crew:
+class Crew:
     """What runs cells of one study, some of them after others."""
 
     layout: Layout
@@ -143,7 +127,7 @@ class _Crew:
 
     def finish(self, wanted: list[dict[str, Any]]) -> list[Line]:
         """The finished lines of planned cells; those that nobody has run yet are run."""
-        done = _finished(wanted, self.paths)
+        done = finished(wanted, self.paths)
         for line in done.values():
             self.watch(line, False)
         missing = [line for line in wanted if line["cell"] not in done]

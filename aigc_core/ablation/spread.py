@@ -34,19 +34,19 @@ class Pool:
     freedom: float
     arms: int
 
-    def interval(self, gains: Array, least: float = 0.0) -> Estimate:
+    def interval(self, gains: Array, least: float = 0.0, level: float = s.LEVEL) -> Estimate:
         """The mean of n gains with its t interval, from the larger of their own spread and the shared one.
 
         `least` is the least that a spread can be. Raises ValueError for no gains.
         """
-        alone = s.mean_interval(gains)
+        alone = s.mean_interval(gains, level)
         if alone.n < 2:
             return alone
         shared = max(0.0 if math.isnan(self.spread) else self.spread, least)
         spread, own = max(alone.spread, shared), alone.n - 1.0
         excess = (shared / spread) ** 4 if spread > 0 else 1.0
         freedom = own + max(self.freedom - own, 0.0) * excess
-        return s.estimate(alone.mean, spread / math.sqrt(alone.n), freedom, spread, alone.n)
+        return s.estimate(alone.mean, spread / math.sqrt(alone.n), freedom, spread, alone.n, level)
 
 
 #: No other arm tells anything.

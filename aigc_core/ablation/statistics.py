@@ -9,7 +9,7 @@ Legend: n = seeds, k = arms, m = decisions. Arrays are float64; nothing here kno
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,15 +119,16 @@ def chance_better(gains: Sequence[float] | Array, level: float = LEVEL) -> Chanc
     return Chance(share, max(0.0, middle - reach), min(1.0, middle + reach))
 
 
-def holm(ps: Sequence[float]) -> list[float]:
+def holm(ps: Sequence[float], times: Callable[[int], float] = float) -> list[float]:
     """Adjusted p values in the given order (Holm 1979): reject below alpha, and the family's error rate is alpha.
 
-    A NaN stays NaN and does not count as a question that was asked.
+    A NaN stays NaN and does not count as a question that was asked. `times` is what the smallest p of so many questions is
+    multiplied by: their number, or more at an early look (`Look.times`).
     """
     asked = sorted((p, index) for index, p in enumerate(ps) if not math.isnan(p))
     adjusted, highest = [math.nan] * len(ps), 0.0
     for rank, (p, index) in enumerate(asked):
-        highest = max(highest, min(1.0, (len(asked) - rank) * p))
+        highest = max(highest, min(1.0, times(len(asked) - rank) * p))
         adjusted[index] = highest
     return adjusted
 

@@ -24,8 +24,9 @@ from aigc_core.ablation.cells import FULL, FULL_BUDGET
 from aigc_core.ablation.failures import LESS_WITHOUT, UNTRAINABLE, Failures
 from aigc_core.ablation.gates import Control
 from aigc_core.ablation.headline import Finding, Headline, headline, leader
+from aigc_core.ablation.looks import Look, stages_of
 from aigc_core.ablation.memory import Memory
-from aigc_core.ablation.pairs import Pairs, in_order, rounding
+from aigc_core.ablation.pairs import Pairs, in_order, one_floor, rounding
 from aigc_core.ablation.scaling import Band, Fit, Worth
 from aigc_core.ablation.statistics import Estimate
 from aigc_core.ablation.variations import VARIATIONS, Robustness, vary
@@ -33,9 +34,6 @@ from aigc_core.ablation.verdicts import METRICS, PRIMARY, Effect
 from aigc_core.ablation.words import Scale
 from aigc_core.errors import DataError
 from aigc_core.records import Check
-
-#: Floors of one study come from one yardstick; they may differ by rounding only.
-SAME_FLOOR = 1e-9
 
 
 class Study:
@@ -55,7 +53,7 @@ class Study:
                 "no cell of the full recipe (arm `full`) was finished, so that there is nothing to compare with: "
                 f"{self._first_error()}"
             )
-        self.floor = self._one_floor()
+        self.floor = one_floor(self.finished)
         self.rows = int(full["rows"].max())
         self.pairs = Pairs(self.cells, self.floor)
 
@@ -63,25 +61,15 @@ class Study:
         errors = self.cells.loc[self.cells["arm"] == FULL, "error"].dropna()
         return str(errors.iloc[0]) if len(errors) else "run `aigc ablate`"
 
-    def _one_floor(self) -> float:
-        floors = self.finished["fd_floor"].to_numpy(np.float64)
-        low, high = float(floors.min()), float(floors.max())
-        if not low > 0:
-            raise DataError(
-                f"the floor of fd is {low:g}, so that nothing can be counted in floors: the held-out images are all alike to "
-                "the extractor; give the source test images that differ"
-            )
-        if high - low > SAME_FLOOR * high:
-            raise DataError(
-                f"the cells were held to different yardsticks: their fd_floor reaches from {low:g} to {high:g}; "
-                "delete .work/ablation/cells and run `aigc ablate` again"
-            )
-        return low
-
     @property
     def test_rows(self) -> int | None:
         """Held-out images, where the plan says how many."""
         return self.plan.get("test_rows")
+
+    @cached_property
+    def look(self) -> Look:
+        """Which of the declared looks the cells have reached, and so at which level they are judged."""
+        return Look(stages_of(self.plan), self.cells.loc[self.cells["arm"] == FULL, "seed"].nunique())
 
     @cached_property
     def decisions(self) -> list[str]:
@@ -93,7 +81,9 @@ class Study:
         """How often trainings fail without the decision and with it."""
         arms = self.plan.get("arms", ())
         lacking = [arm["name"] for arm in arms if decision in arm.get("recipe", {}).get("off", ())]
-        return self.pairs.failures(decision, self.pairs.treatment(decision), lacking, len(self.decisions))
+        return self.pairs.failures(
+            decision, self.pairs.treatment(decision), lacking, self.look.level(len(self.decisions))
+        )
 
     @cached_property
     def effects(self) -> dict[tuple[str, str], Effect]:
@@ -104,9 +94,9 @@ class Study:
         keys = [(decision, metric) for metric in METRICS for decision in self.decisions]
         found = {key: one for key in keys if (one := self._measured(*key)) is not None}
         others = [key for key in found if key[1] != PRIMARY]
-        found |= dict(zip(others, verdicts.judge([found[key] for key in others]), strict=True))
+        found |= dict(zip(others, verdicts.judge([found[key] for key in others], look=self.look), strict=True))
         primary = [key for key in found if key[1] == PRIMARY]
-        judged = verdicts.judge([found[key] for key in primary], self.scale.log)
+        judged = verdicts.judge([found[key] for key in primary], self.scale.log, self.look)
         for key, effect in zip(primary, judged, strict=True):
             copied = verdicts.with_copying(effect, self.memory[key[0]])
             found[key] = verdicts.with_failures(copied, self.failures(key[0]))
@@ -121,7 +111,7 @@ class Study:
         asked = len(self.decisions) * (1 if primary else len(METRICS) - 1)
         least = 0.0 if primary else rounding(self.test_rows)
         pool = self.pairs.pool(metric)
-        return verdicts.measure(metric, full, without, self.pairs.lost(arm, metric), asked, pool, least)
+        return verdicts.measure(metric, full, without, self.pairs.lost(arm, metric), asked, pool, least, self.look)
 
     @cached_property
     def memory(self) -> dict[str, list[Memory]]:
@@ -130,17 +120,17 @@ class Study:
         for decision in self.decisions:
             arm = self.pairs.treatment(decision)
             pairs = {name: self.pairs.raw(arm, name) for name in memory.MEMORY}
-            found[decision] = memory.memory(
-                {name: pair for name, pair in pairs.items() if len(pair[0])}, self.test_rows
-            )
+            figures = {name: pair for name, pair in pairs.items() if len(pair[0])}
+            found[decision] = memory.memory(figures, self.plan.get("unseen_rows") or self.test_rows)
         return found
 
     @cached_property
     def controls(self) -> dict[str, tuple[Estimate, float]]:
         """Decision to its gain on fd over single random sets of as many rows, and the p of that over the decisions."""
         gains = {decision: self.pairs.control_gains(decision) for decision in self.decisions}
-        found = {decision: controls.against_sets(own) for decision, own in gains.items() if len(own)}
-        adjusted = s.holm([one.p for one in found.values()])
+        level = self.look.confidence
+        found = {decision: controls.against_sets(own, level) for decision, own in gains.items() if len(own)}
+        adjusted = s.holm([one.p for one in found.values()], self.look.times)
         return {name: (one, p) for (name, one), p in zip(found.items(), adjusted, strict=True)}
 
     def rows_like_these(self, decision: str) -> Estimate | None:
@@ -148,7 +138,7 @@ class Study:
         effect, control = self.effects.get((decision, PRIMARY)), self.pairs.arm_of(c.RANDOM_CONTROL, decision)
         if effect is None or control is None:
             return None
-        return controls.rows_like_these(effect.gain, self.pairs.gains(control))
+        return controls.rows_like_these(effect.gain, self.pairs.gains(control), self.look.confidence)
 
     @cached_property
     def gates(self) -> list[Control]:

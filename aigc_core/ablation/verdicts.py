@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from aigc_core.ablation import memory as m
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.failures import Failures
+from aigc_core.ablation.looks import ONCE, Look
 from aigc_core.ablation.memory import Memory
 from aigc_core.ablation.spread import ALONE, Pool
 from aigc_core.ablation.statistics import Array, Chance, Estimate
@@ -51,37 +52,47 @@ class Effect:
     visible: float  # smallest effect that would have been seen with power 0.8, after the correction for `asked`
     per_seed: float = 1.0  # degrees of freedom of the spread that come with every seed
     asked: int = 1  # questions over which p is adjusted
+    level: float = s.ALPHA  # two-sided level of p for one of them, at the look that the study stands at
     adjusted: float = math.nan  # Holm-adjusted p
     verdict: str = NO_VERDICT
 
 
 def measure(
-    metric: str, with_it: Array, without: Array, lost: int, asked: int, pool: Pool = ALONE, least: float = 0.0
+    metric: str,
+    with_it: Array,
+    without: Array,
+    lost: int,
+    asked: int,
+    pool: Pool = ALONE,
+    least: float = 0.0,
+    look: Look = ONCE,
 ) -> Effect:
     """Paired gains (n,) of one decision on one metric, not yet judged; both arms are signed, higher is better.
 
-    `pool` is the spread of the study's arms, `least` the least that a spread can be (rounding of shares). Raises
-    ValueError where no seed finished both.
+    `pool` is the spread of the study's arms, `least` the least that a spread can be (rounding of shares), `look` says at
+    which level the study is judged. Raises ValueError where no seed finished both.
     """
-    gains = with_it - without
-    found = pool.interval(gains, least)
+    gains, level = with_it - without, look.level(asked)
+    found = pool.interval(gains, least, look.confidence)
     alone = s.mean_interval(gains)
     unpaired = math.sqrt(float(with_it.var(ddof=1) + without.var(ddof=1))) if len(gains) > 1 else math.nan
     visible = math.nan
     if found.n > 1 and found.freedom > 0:
         bound = s.upper_spread(found.spread, found.freedom)
-        visible = s.smallest_visible(found.n, bound, s.ALPHA / max(asked, 1), freedom=found.freedom)
+        visible = s.smallest_visible(found.n, bound, level, freedom=found.freedom)
     per_seed = found.freedom / (found.n - 1) if found.freedom > 0 else 1.0
-    return Effect(metric, found, s.chance_better(gains), alone.spread, unpaired, lost, visible, per_seed, max(asked, 1))
+    chance = s.chance_better(gains)
+    return Effect(metric, found, chance, alone.spread, unpaired, lost, visible, per_seed, max(asked, 1), level)
 
 
-def judge(effects: Sequence[Effect], smallest: float | None = None) -> list[Effect]:
-    """Verdicts on effects that are asked together: Holm over them, then the sign of the mean.
+def judge(effects: Sequence[Effect], smallest: float | None = None, look: Look = ONCE) -> list[Effect]:
+    """Verdicts on effects that are asked together: Holm over them at the level of the look, then the sign of the mean.
 
     `smallest` is the smallest gain that matters, in the unit of the gains: where it is given, an effect that is
-    not significant and whose 90 % interval (adjusted) lies within it on both sides is `equivalent`.
+    not significant and whose 90 % interval (adjusted, at a look as far as its level) lies within it on both sides is
+    `equivalent`.
     """
-    adjusted = s.holm([effect.gain.p for effect in effects])
+    adjusted = s.holm([effect.gain.p for effect in effects], look.times)
     return [replace(one, adjusted=p, verdict=_word(one, p, smallest)) for one, p in zip(effects, adjusted, strict=True)]
 
 
@@ -91,7 +102,7 @@ def _word(effect: Effect, p: float, smallest: float | None) -> str:
     if p < s.ALPHA:
         return PAYS if effect.gain.mean > 0 else HURTS
     if smallest is not None:
-        low, high = effect.gain.within(1 - 2 * s.ALPHA / effect.asked)
+        low, high = effect.gain.within(1 - 2 * effect.level)
         if -smallest < low and high < smallest:
             return EQUIVALENT
     return NO_EFFECT

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aigc_core.ablation.arms import Arm, Selection
 from aigc_core.ablation.pool import Pool
+from aigc_core.ablation.recipes import Arm, Selection
 from aigc_core.augment.offline import describe, policy
 from aigc_core.config import Augment, Config
 from aigc_core.data.splits import unit_hash

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import math
+from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from aigc_core.config.base import Count, Positive, Section
+from aigc_core.config.quality import Quality
+
+#: Reasons whose rule is a bound on a measure that every row has, so that rows can be ordered by it.
+GRADED = (
+    "too_small", "blank", "odd_size", "odd_aspect", "low_information", "dark", "bright", "blurry", "noisy", "out_of_domain",
+    "label_suspect",
+)  # fmt: skip
 
 
 class OwnDecision(Section):
@@ -45,6 +55,11 @@ class Ablation(Section):
         "been evaluated yet",
     )
     seeds: Annotated[int, Field(ge=3)] = Field(4, description="trainings per arm: 4 screen, 10 decide, 20 claim")
+    looks: list[Annotated[int, Field(ge=3)]] = Field(
+        default_factory=list,
+        description="numbers of seeds, rising and below seeds, after which the study is judged and stops where every decision has "
+        "its answer, each at a level of its own so that all together make 5 %; none: it is judged once",
+    )
     subsample: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="share of an arm's training rows that a seed draws, the same rows in every arm: effects are then no matter of "
@@ -75,6 +90,11 @@ class Ablation(Section):
         description="also leaves out every group of training rows in turn: those of a folder, of a source of a mix (the first part "
         "of the path), or half of those of a class; at most 20 groups",
     )
+    sweep: dict[str, list[float]] = Field(
+        default_factory=dict,
+        description="where a rule of quality should cut: reason to shares of the training rows, the worst of which by the reason's "
+        "measure are left out, beside as many random rows",
+    )
     sizes: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=list, description="shares of the training rows for the scaling curve; five or more are fitted"
     )
@@ -90,6 +110,32 @@ class Ablation(Section):
         description="standard deviation over seeds of the difference of two arms in log fd that a plan assumes before any cell ran",
     )
     parallel: Literal["auto"] | Count = Field("auto", description="processes; auto is one per core")
+
+    @field_validator("looks")
+    @classmethod
+    def _rising(cls, looks: list[int], info: ValidationInfo) -> list[int]:
+        stages = [*looks, info.data.get("seeds", math.inf)]
+        if any(later <= earlier for earlier, later in pairwise(stages)):
+            raise ValueError(f"the numbers have to rise and stay below seeds = {stages[-1]}, which is the last look")
+        return looks
+
+    @field_validator("sweep")
+    @classmethod
+    def _swept(cls, sweep: dict[str, list[float]]) -> dict[str, list[float]]:
+        for reason, shares in sweep.items():
+            if reason not in GRADED:
+                known = set(Quality.model_fields) - {"max_quarantined_share"}
+                close = difflib.get_close_matches(reason, GRADED, n=1)
+                meant = f"did you mean {close[0]!r}? " if close else ""
+                what = "has no measure that orders rows" if reason in known else "is no reason"
+                raise ValueError(f"{reason} {what}: {meant}what can be swept is {', '.join(GRADED)}")
+            wrong = next((share for share in shares if not 0 < share < 1), None)
+            if wrong is not None:
+                percent = f"; {wrong:g} % is {wrong / 100:g}" if 1 <= wrong < 100 else ""
+                raise ValueError(f"{wrong:g} is no share of the training rows between 0 and 1{percent}")
+            if not shares or len({f"{share:g}" for share in shares}) < len(shares):
+                raise ValueError(f"{reason} needs at least one share, and each once")
+        return sweep
 
     @model_validator(mode="after")
     def _distinct(self) -> Ablation:

@@ -35,7 +35,8 @@ class Real:
 
     `seen` are the positions of the training rows that the model learnt from; None is all of them. Only memorization
     is judged by these alone. `decoys` (H, C, S, S) stand for images never seen in the questions about memorization, where the
-    test images are not of the same origin as the training images; None is the test images.
+    test images are not of the same origin as the training images; None is the test images, and `decoys_why` says where others
+    would have been better.
     """
 
     classes: list[str]
@@ -46,6 +47,7 @@ class Real:
     train_ids: list[str] = field(default_factory=list)
     seen: torch.Tensor | None = None
     decoys: torch.Tensor | None = None
+    decoys_why: str = ""
 
 
 @dataclass(frozen=True)

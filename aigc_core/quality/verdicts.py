@@ -66,21 +66,38 @@ def judge(rows: pa.Table, quality: Quality, pairs: pa.Table | None = None) -> Ju
     return Judgement(_table(rows, found, quality), notes)
 
 
-def graded_rules(rows: pa.Table, quality: Quality) -> tuple[list[rules.Graded], dict[str, Any]]:
-    """Every graded rule of single rows over all rows, and a note on each fitted threshold."""
+@dataclass(frozen=True)
+class Graded:
+    """What the graded rules of single rows are made of. Legend: N = rows."""
+
+    columns: dict[str, rules.Values]  # of rules.columns_of, (N,) each
+    labels: rules.Labels  # (N,), empty where there is none
+    absolute: list[rules.Graded]  # the rules whose bound is a number of params.yaml
+    blank: npt.NDArray[np.bool_]  # (N,): the fitted rules pass these rows over
+    reference: npt.NDArray[np.bool_]  # (N,): the rows that tails were fitted on
+    tails: list[rules.Fitted]
+
+
+def fit_graded(rows: pa.Table, quality: Quality) -> Graded:
+    """Measures of all rows with every tail that is fitted on the reference rows among them."""
     columns = rules.columns_of(rows)
     labels = np.array([label or "" for label in rows["label"].to_pylist()], np.str_)
-    found = list(rules.absolute(columns, quality))
+    absolute = list(rules.absolute(columns, quality))
     blank = np.isnan(columns["std"]) | (columns["std"] <= quality.blank.max_std)
-    for rule in found:
+    for rule in absolute:
         blank |= rule.bad
     reference = pc.equal(rows["split"], "reference").to_numpy(zero_copy_only=False) & ~blank & _first(rows)
-    tails = rules.fit(columns, labels, reference, quality)
-    found += rules.fitted(columns, labels, tails, blank)
+    return Graded(columns, labels, absolute, blank, reference, rules.fit(columns, labels, reference, quality))
+
+
+def graded_rules(rows: pa.Table, quality: Quality) -> tuple[list[rules.Graded], dict[str, Any]]:
+    """Every graded rule of single rows over all rows, and a note on each fitted threshold."""
+    made = fit_graded(rows, quality)
+    found = made.absolute + list(rules.fitted(made.columns, made.labels, made.tails, made.blank))
     return found, {
-        "reference_rows": int(reference.sum()),
-        "tails": [_note(fit) for fit in tails],
-        "silent": rules.silent(tails),
+        "reference_rows": int(made.reference.sum()),
+        "tails": [_note(fit) for fit in made.tails],
+        "silent": rules.silent(made.tails),
     }
 
 

@@ -5,6 +5,7 @@ Nothing is decided here. `links` of the main page are not needed, so that the pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,14 @@ from typing import Any
 from markupsafe import Markup
 
 from aigc_core.files import atomic_file, read_json
-from aigc_core.report import figures, forest, page
+from aigc_core.report import figures, forest, page, sweeps
 from aigc_core.report.figures import Pixels
+from aigc_core.report.ratios import ratio
 
 METRICS = ("fd", "coverage", "cas", "agreement")
-#: The class of the style for each verdict.
-STATES = {
-    "pays": "passed", "cannot be trained without it": "passed", "trains less reliably without it": "passed",
-    "copying without it": "passed", "hurts": "failed", "copying": "failed", "trains less reliably with it": "failed",
-    "void": "failed", "no verdict": "warning",
-}  # fmt: skip
+#: The class of the style for each verdict: the colours of the forest plot, and of what has no row there.
+STATES = {verdict: {"good": "passed", "bad": "failed"}[tone] for verdict, tone in forest.TONES.items()}
+STATES |= {"void": "failed", "no verdict": "warning"}
 
 Facts = dict[str, Any]
 
@@ -92,6 +91,11 @@ def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:
         "headline": study["headline"],
         "decisions": [_decision(name, lines, study["titles"]) for name in decisions],
         "charts": {name: Markup(drawn) for name, drawn in charts.items()},  # noqa: S704  (drawn and escaped by us)
+        "sweeps": [
+            {**one, "chart": Markup(sweeps.sweep(one, study["smallest_effect"]))}  # noqa: S704
+            for one in study.get("sweeps", ())
+        ],
+        "ends": ends,
         "arms": arms,
         "confirmed": any(line["full_effect"] is not None for line in study["ledger"]),
         "ratio": ratio,
@@ -101,12 +105,14 @@ def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:
     }
 
 
-def ratio(value: float) -> str:
-    """A ratio as the page writes it: `1.36`, `23.1`, and three decimals next to 1."""
-    near = value != 1 and abs(value - 1) < 0.01
-    return (
-        f"{value:.3f}" if near else f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-    )
+def ends(found: Facts | None) -> str:
+    """The log ratio of an estimate with its interval, as ratios: `1.36 (1.03 to 1.81)`; empty where there is none."""
+    if found is None:
+        return ""
+    mean = ratio(math.exp(found["mean"]))
+    if found["low"] is None:
+        return mean
+    return f"{mean} ({ratio(math.exp(found['low']))} to {ratio(math.exp(found['high']))})"
 
 
 def _decision(name: str, lines: Mapping[tuple[str, str], Facts], titles: Mapping[str, str]) -> Facts:

@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from aigc_core.files import atomic_file
 from aigc_core.report.curves import BAD, FAINT, GOOD, INK, SERIES, for_page
+from aigc_core.report.ratios import ratio as written
 
 WIDTH_INCHES, ROW_INCHES, MARGIN_INCHES = 7.2, 0.3, 0.75
 LEFT_INCHES = 2.25
@@ -47,7 +48,8 @@ DOT, LINE = 10, 2.2
 ABOVE = 0.24
 #: Arms from the top of a list.
 ORDER = (
-    "baseline", "treatment", "random_control", "size", "placebo", "positive_control", "confirmation", "variation",
+    "baseline", "treatment", "random_control", "size", "uncut", "cut", "random_cut", "placebo", "positive_control",
+    "confirmation", "variation",
 )  # fmt: skip
 
 #: Rows of the forest plot from the top, below each decision and at the end.
@@ -70,7 +72,7 @@ Facts = dict[str, Any]
 
 def forest(study: Facts) -> str:
     """Gains on fd with their intervals, one row per comparison, as an <svg> for the page."""
-    return _for_page(_forest(study, PAGE), "Effect of each decision on the distance")
+    return drawn_for_page(_forest(study, PAGE), "Effect of each decision on the distance")
 
 
 def save_forest(study: Facts, path: Path) -> None:
@@ -84,12 +86,12 @@ def save_forest(study: Facts, path: Path) -> None:
 
 def spread(study: Facts) -> str:
     """Every finished cell's distance as a dot, one row per arm, on a log scale, as an <svg> for the page."""
-    return _for_page(_spread(study), "Distance of every cell, by arm")
+    return drawn_for_page(_spread(study), "Distance of every cell, by arm")
 
 
 def curve(study: Facts) -> str:
     """Distance over training rows with the fitted curve and its forecast, or dots only, as an <svg> for the page."""
-    return _for_page(_curve(study["scaling"]), "Distance by number of training images")
+    return drawn_for_page(_curve(study["scaling"]), "Distance by number of training images")
 
 
 def in_order(arms: Sequence[Facts]) -> list[Facts]:
@@ -104,8 +106,12 @@ def arm_title(arm: Facts, titles: dict[str, str]) -> str:
         return "half of the rows"
     if arm["brings"]:
         return f"others gone, not {decision}"
+    if kind in ("cut", "random_cut"):
+        share = arm["arm"].rpartition("_")[2]
+        what = "at random, not" if kind == "random_cut" else "worst by"
+        return f"{100 * float(share):g} % {what} {arm['decision']}"
     return {
-        "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
+        "uncut": f"with all by {decision}", "baseline": "full recipe", "treatment": f"without {decision}", "random_control": f"random, not {decision}",
         "placebo": "a random few rows less", "size": f"{100 * arm['share']:.3g} % of the rows",
         "positive_control": f"{arm['arm'].removeprefix('blanks_')} % blanks planted",
         "confirmation": f"full budget, without {decision}" if decision else "full budget, full recipe",
@@ -126,7 +132,7 @@ def _forest(study: Facts, paint: Paint) -> Figure:
     margin = 0.06 * (high - low)
     low, high = low - margin, high + margin
     axes.set_xlim(low, high)
-    _ratio_ticks(axes, low, high)
+    axes.set_xticks(*ratio_ticks(low, high))
     axes.axvspan(-smallest, smallest, color=paint.faint, alpha=0.6, linewidth=0)
     axes.axvline(0, color=paint.ink, linewidth=1)
     for row in rows:
@@ -138,15 +144,15 @@ def _forest(study: Facts, paint: Paint) -> Figure:
     return figure
 
 
-def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
-    """Round ratios below and above 1 as the ticks of a logarithmic axis, few enough to be read."""
+def ratio_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Round ratios below and above 1 as the ticks of a logarithmic axis from `low` to `high`, few enough to be read: places, names."""
     inside = [ratio for ratio in RATIOS if low <= math.log(ratio) <= high]
     room = (high - low) / TICKS
     shown: list[float] = []
     for ratio in sorted(inside, key=lambda one: (one != 1, -(one in ROUND), abs(math.log(one)))):
         if all(abs(math.log(ratio / other)) >= room for other in shown):
             shown.append(ratio)
-    axes.set_xticks([math.log(ratio) for ratio in shown], [f"{ratio:g}" for ratio in shown])
+    return [math.log(ratio) for ratio in shown], [f"{ratio:g}" for ratio in shown]
 
 
 def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
@@ -167,7 +173,7 @@ def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
                  "placebo": "placebo: a few rows less", "planted": planted}[kind]  # fmt: skip
         colour = paint.second if kind == "planted" else paint.ink
         if kind == "decision" and not void:
-            colour = {word: getattr(paint, tone) for word, tone in TONES.items()}.get(verdict, paint.ink)
+            colour = getattr(paint, TONES.get(verdict, "ink"))
         rows.append({**row, "label": title, "colour": colour})
     return rows
 
@@ -181,7 +187,7 @@ def _effect(axes: Axes, place: int, row: Facts, left: float, right: float) -> No
     colour, mean = row["colour"], row["mean"]
     if not left <= mean <= right:
         edge, side = (right, "right") if mean > right else (left, "left")
-        text = f"{math.exp(mean):.2g} times {'→' if side == 'right' else '←'}"
+        text = f"{written(math.exp(mean))} times {'→' if side == 'right' else '←'}"
         axes.text(edge, place, text, color=colour, ha=side, va="center", fontsize=9)
         return
     inside = [value for value in row["dots"] if left <= value <= right]
@@ -212,7 +218,7 @@ def _spread(study: Facts) -> Figure:
 def _curve(scaling: Facts) -> Figure:
     figure = Figure(figsize=(WIDTH_INCHES, 3.6), dpi=72)
     axes = figure.subplots(gridspec_kw={"left": 0.1, "right": 0.97, "top": 0.95, "bottom": 0.17})
-    _quiet_axes(axes)
+    quiet_axes(axes)
     rows, values = [dot[0] for dot in scaling["dots"]], [dot[2] for dot in scaling["dots"]]
     ends = [1.0, *values]
     if not scaling["refusal"]:
@@ -251,14 +257,15 @@ def _panel(rows: int, label: str, paint: Paint = PAGE) -> tuple[Figure, Axes]:
     axes = figure.subplots(
         gridspec_kw={"left": LEFT_INCHES / WIDTH_INCHES, "right": 0.97, "top": 1 - 0.1 / height, "bottom": 0.6 / height}
     )
-    _quiet_axes(axes, paint)
+    quiet_axes(axes, paint)
     axes.set_xlabel(label, color=paint.ink)
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.set_ylim(max(rows, 1) - 0.5, -0.5)
     return figure, axes
 
 
-def _quiet_axes(axes: Axes, paint: Paint = PAGE) -> None:
+def quiet_axes(axes: Axes, paint: Paint = PAGE) -> None:
+    """A faint grid and no frame."""
     axes.tick_params(colors=paint.ink, length=0, labelsize=9)
     axes.grid(color=paint.faint, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -283,7 +290,8 @@ def _log_axis(axes: Axes, which: str, low: float, high: float) -> None:
     axis.set_tick_params(which="minor", length=0)
 
 
-def _for_page(figure: Figure, title: str) -> str:
+def drawn_for_page(figure: Figure, title: str) -> str:
+    """A figure as an <svg> for the page: equal figures make equal text."""
     settings: Any = {"svg.hashsalt": title, "svg.fonttype": "none", "text.parse_math": False}
     with mpl.rc_context(settings):
         FigureCanvasSVG(figure)

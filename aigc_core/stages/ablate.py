@@ -11,8 +11,9 @@ import pyarrow as pa
 from rich.console import Console
 
 from aigc_core import ablation
-from aigc_core.ablation import asked, estimate, live, runner
+from aigc_core.ablation import asked, cuts, estimate, live, runner, stopping
 from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
+from aigc_core.ablation.lines import known_cells
 from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
 from aigc_core.ablation.verdicts import QUESTIONS
@@ -136,10 +137,12 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
     processes = runner.workers(config, max(1, len(runner.missing_cells(layout.plan, paths))))
     if budget is not None:
         if fitting is None:
-            known = runner.known_cells(wanted, paths)
-            seeds, steps = estimate.fit_budget(wanted, known.keys(), cost, processes, estimate.seconds_of(budget))
-            layout = resolve(_with(config, {"seeds": seeds, "steps": steps}), paths)
-            _remember(wanted, paths, budget, {"seeds": seeds, "steps": steps})
+            known = known_cells(wanted, paths)
+            seeds, steps = estimate.fit_budget(wanted, known, cost, processes, estimate.seconds_of(budget))
+            looks = [look for look in config.ablation.looks if look < seeds]
+            fitting = {"seeds": seeds, "steps": steps, "looks": looks}
+            layout = resolve(_with(config, fitting), paths)
+            _remember(wanted, paths, budget, fitting)
         before = estimate.look_ahead(wanted, paths, config.ablation, cost, processes)
         console.print(_price(wanted, layout.plan, before), highlight=False, soft_wrap=True)
     outlook = estimate.look_ahead(layout.plan, paths, config.ablation, cost, processes)
@@ -167,7 +170,7 @@ def _remembered(wanted: Plan, paths: Paths, budget: str) -> dict[str, Any] | Non
         return None
 
 
-def _remember(wanted: Plan, paths: Paths, budget: str, chosen: dict[str, int]) -> None:
+def _remember(wanted: Plan, paths: Paths, budget: str, chosen: dict[str, Any]) -> None:
     write_json(_budget_file(paths), {"asked": _asked(wanted, budget), "chosen": chosen})
 
 
@@ -184,6 +187,9 @@ def _price(wanted: Plan, fitting: Plan, before: estimate.Outlook) -> str:
         lines.append(
             f"{fitting.steps:,} steps instead of {wanted.steps:,}: the verdicts are about a training that is cut shorter"
         )
+    dropped = [look for look in wanted.settings["ablation"]["looks"] if look >= len(fitting.seeds)]
+    if dropped:
+        lines.append(f"no look after {', '.join(map(str, dropped))} seeds")
     if not lines:
         return "budget: the whole study fits"
     return f"budget: {'; '.join(lines)}; a study that is looked at and then made larger is two looks: {asked.chance(2)}"
@@ -224,7 +230,11 @@ def track(study: Study, paths: Paths, tracker: Tracker) -> None:
     tracker.tags(
         {"plan": str(study.plan["digest"]), "void": str(bool(study.void)), "headline": study.headline.sentence[:500]}
     )
-    tracker.table("ledger.json", study.to_dict(timing=True)["ledger"])
+    facts = study.to_dict(timing=True)
+    if facts["look"] is not None:
+        tracker.tags({"look": f"{facts['look']['number']} of {facts['look']['of']}"})
+    tracker.table("ledger.json", facts["ledger"])
+    tracker.table("sweep.json", cuts.table(facts["sweeps"]))
     tracker.children([_child(line, study) for line in study.cells.to_dict("records")])
     tracker.artifact(paths.ablation, "study")
 
@@ -241,10 +251,12 @@ def _child(line: dict[Any, Any], study: Study) -> Child:
 
 
 def summary(study: Study) -> str:
-    """The headline, then a sentence per decision on the primary metric, then which cells failed."""
+    """The headline, at which look it ended, a sentence per decision on the primary metric and per sweep, which cells failed."""
     primary = study.ledger[study.ledger["metric"] == study.plan["primary"]] if len(study.ledger) else study.ledger
     failed = study.cells[study.cells["error"].notna()]
-    told = list(primary.get("sentence", []))
+    look = stopping.in_words(study)
+    told = [*([look["sentence"]] if look else []), *primary.get("sentence", [])]
+    told += [one.sentence for one in cuts.sweeps(study)]
     for error, own in failed.groupby("error"):
         arms = ", ".join(f"{arm}/{seed}" for arm, seed in zip(own["arm"], own["seed"], strict=True))
         told.append(f"Failed ({arms if len(own) <= FEW else f'{len(own)} cells'}): {error}.")

@@ -47,7 +47,11 @@ def gather(paths: Paths) -> dict[str, Any]:
     families = [_family(family, models, evaluations, finetunings) for family in FAMILIES]
     metrics = {family: found["metrics"] for family, found in evaluations.items()}
     return {
-        "verdict": verdict.judge(metrics, {family: found["facts"] for family, found in evaluations.items()}),
+        "verdict": verdict.judge(
+            metrics,
+            {family: found["facts"] for family, found in evaluations.items()},
+            {family: found["memorization"]["reasons"] for family, found in evaluations.items()},
+        ),
         "release_sentence": verdict.release_words(
             {family: found["memorization"]["passed"] for family, found in evaluations.items()}
         ),
@@ -131,6 +135,7 @@ def _family(
         "latent_pictures": {name: page.picture(place) for name, place in evaluated["latent_pictures"].items()},
         "bound": measures.bound_words(evaluated["metrics"]),
         "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
+        "memorization_left_out": measures.left_out_words(evaluated["memorization"]),
         "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
         **_finetuned(family, models, finetunings[family]),
     }
@@ -167,6 +172,7 @@ def _final(found: dict[str, Any]) -> dict[str, Any]:
         "samples": page.picture(found["samples"]),
         "closest": page.picture(found["closest"]) if found["closest"] else None,
         "memorization_rows": measures.memorization_rows(copies) if copies else [],
+        "memorization_left_out": measures.left_out_words(copies) if copies else "",
     }
 
 
