@@ -4,6 +4,7 @@
     ├── ConfigError           params.yaml: an unknown key, a value out of range, a name that does not exist
     ├── SourceError           the source: missing, empty, unreadable as a whole, of the wrong kind
     ├── DataError             a dataset version that cannot do what is asked of it: one class, too few rows
+    │   └── TooFewImagesError  too few images to judge memorization by
     ├── GateError             a quality gate refused the data
     ├── WorkerError           a process that helped was ended from outside, or memory ran out
     ├── TrainingError         training that cannot go on: a loss that is not finite, a foreign checkpoint
@@ -33,6 +34,10 @@ class SourceError(AigcError):
 
 class DataError(AigcError):
     """A dataset version does not hold what a stage needs."""
+
+
+class TooFewImagesError(DataError):
+    """There are too few images to judge memorization by: all else can still be measured."""
 
 
 class GateError(AigcError):

@@ -16,6 +16,16 @@ Split = Literal["reference", "train", "test"]
 Action = Literal["quarantine", "warn", "inform", "off"]
 Severity = Literal["error", "warning"]
 
+#: Where a classifier comes less than this share of the way from naming the commonest class to naming all rightly, looks do not
+#: tell the labels.
+LEARNABLE = 0.25
+
+
+def labels_told(accuracy: float, chance: float) -> bool:
+    """Whether looks tell the labels: by a classifier's accuracy on images that it did not learn from, and the commonest class's share."""
+    return accuracy - chance >= LEARNABLE * (1 - chance)
+
+
 #: The content store: sharded by the first hex digit of `id`.
 CONTENT_SCHEMA = pa.schema(
     [

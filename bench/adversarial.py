@@ -66,7 +66,9 @@ def classifier_sets() -> dict[str, tuple[ImageSet, ImageSet]]:
 
 def classifiers(config: Config, radius: float, steps: int, seeds: int) -> list[str]:
     """Accuracy on unseen images by what was trained against, and by attack."""
-    recipe: dict[str, Any] = config.extractor.model_dump(exclude={"perturb", "perturb_steps"}) | {"steps": steps}
+    recipe: dict[str, Any] = config.extractor.model_dump(exclude={"learn", "perturb", "perturb_steps"}) | {
+        "steps": steps
+    }
     lines = [
         "| data | rows | trained against | " + " | ".join(ATTACKS) + " |",
         "| --- | ---: | --- |" + " ---: |" * len(ATTACKS),

@@ -70,7 +70,7 @@ class Instruments:
     def __init__(self, world: World, folder: Path) -> None:
         config = load(ROOT / "params.yaml")
         reference, real_train, test = (world.parts[name] for name in ("reference", "train", "test"))
-        recipe = Recipe(**config.extractor.model_dump())
+        recipe = Recipe.of(config.extractor)
         common = {"seed": 0, "device": "cpu"}
         extractor = train_extractor(reference.pixels, reference.labels, world.classes, recipe, **common)
         self.views = train_extractor(reference.pixels, reference.labels * 0, [], recipe, **common)

@@ -125,7 +125,7 @@ def table(rows: dict[str, list[Figures]], yardstick: Yardstick, steps: int) -> l
     floor, seeds = yardstick.floor, len(rows["gan"])
     lines = [
         f"{seeds} seeds, {steps:,} steps of the GAN, n {yardstick.n}, {yardstick.dimensions} dimensions; floor: fd {floor.fd:.4f} (sd "
-        f"{floor.fd_std:.4f} over draws), coverage {floor.coverage:.3f}; cas of real data {yardstick.cas_real.mean():.3f}",
+        f"{floor.spread['fd']:.4f} over draws), coverage {floor.coverage:.3f}; cas of real data {yardstick.cas_real.mean():.3f}",
         "", f"| model | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns),
     ]  # fmt: skip
     means = {

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def rows_of(data: str, folder: Path) -> Rows:
     first, count = SIZES[data]
     order = np.random.default_rng(0).permutation(len(labels))[: first + count]
     chosen, truth = torch.from_numpy(pixels[order])[:, None], torch.from_numpy(labels[order])
-    recipe = Recipe(**load(ROOT / "params.yaml").extractor.model_dump())
+    recipe = Recipe.of(load(ROOT / "params.yaml").extractor)
     extractor = train_extractor(chosen[:first], truth[:first], CLASSES, recipe, seed=0, device="cpu")
     own = truth[first:].numpy()
     seen = np.array([name == str(label) for name, label in zip(extractor.predict(chosen[first:]), own, strict=True)])
@@ -90,12 +90,13 @@ def floor_trial(rows: Rows, n: int, pool: int, seed: int) -> list[bool]:
     test, others, fresh = cut(rows, n, pool, seed)
     labels, distance = rows.labels[test], m.FrechetDistance(rows.features[test])
     chance = np.random.default_rng(seed)
-    draws = [rows.features[others[matching_draw(rows.labels[others], labels, chance)]] for _ in range(DRAWS)]
-    values = [distance(draw) for draw in draws]
-    panel = SimpleNamespace(fd=distance, labels=labels, seed=seed)
+    draws = [matching_draw(rows.labels[others], labels, chance) for _ in range(DRAWS)]
+    features = rows.features[others]
+    values = [distance(features[draw]) for draw in draws]
     gap = distance(rows.features[fresh]) - float(np.mean(values))
     found = []
-    for spread in (fresh_spread(panel, draws, values, pool), float(np.std(values))):
+    now = fresh_spread(partial(distance, least=1), labels, seed, features, draws, values)
+    for spread in (now, float(np.std(values))):
         found += [gap > SPREADS * spread, -gap > SPREADS * spread]
     return found
 
@@ -170,7 +171,7 @@ def worst_trial(
     covered = np.mean([m.density_coverage(real, rows.features[draw], NEIGHBOURS, radii).covered for draw in draws], 0)
     damaged = fresh.copy()
     own = np.flatnonzero(rows.labels[fresh] == 3)
-    # All images of the class that lie on one side of its middle are replaced by images of another class.
+    # The fifth of the class that lies farthest out in a random direction is replaced by images of another class.
     side = rows.features[fresh[own]] @ np.random.default_rng(seed).normal(size=rows.features.shape[1])
     damaged[own[np.argsort(side)[: len(own) // 5]]] = fresh[np.flatnonzero(rows.labels[fresh] == 5)[: len(own) // 5]]
     found = []

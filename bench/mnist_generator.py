@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def cut(data: Path, rows: int | None) -> tuple[ImageSet, Yardstick]:
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))[:rows]
     first = int(REFERENCE_SHARE * len(order))
     reference, pool = order[:first], order[first:]
-    recipe = Recipe(**load(ROOT / "params.yaml").extractor.model_dump() | {"steps": CLASSIFIER_STEPS})
+    recipe = replace(Recipe.of(load(ROOT / "params.yaml").extractor), steps=CLASSIFIER_STEPS)
     extractor = train_extractor(pixels[reference], labels[reference], CLASSES, recipe, seed=0, device="cpu")
     real = Real(CLASSES, pixels[pool], labels[pool], test, truth)
     setting = Setting(NEIGHBOURS, FLOOR_DRAWS, max_samples=len(test), seed=0, jackknife_groups=0)

@@ -61,13 +61,13 @@ def trained(config: Config, paths: Paths, yardstick: Yardstick, family: str, see
             "draws_std": floor.spread["fd"], "n": yardstick.n, "seconds": seconds}  # fmt: skip
 
 
-def collect(data: str, families: list[str], seeds: int, cells: Path, folder: Path) -> dict[str, list[Line]]:
+def collect(data: str, families: list[str], seeds: list[int], cells: Path, folder: Path) -> dict[str, list[Line]]:
     """By family, seed after seed; what the file of cells has is not trained again."""
     known: dict[tuple[str, str, int], Line] = {}
     if cells.exists():
         known = {tuple(key): line for key, line in map(json.loads, cells.read_text().splitlines())}
     world = None
-    for seed in range(seeds):
+    for seed in seeds:
         for family in families:
             if (data, family, seed) in known:
                 continue
@@ -78,7 +78,7 @@ def collect(data: str, families: list[str], seeds: int, cells: Path, folder: Pat
             print(
                 f"{data} {family} seed {seed}: {line['fd_over_floor']:.2f} floors, {line['seconds']:.0f} s", flush=True
             )
-    return {family: [known[data, family, seed] for seed in range(seeds)] for family in families}
+    return {family: [known[data, family, seed] for seed in seeds] for family in families}
 
 
 def table(found: dict[str, dict[str, list[Line]]]) -> list[str]:
@@ -91,18 +91,20 @@ def table(found: dict[str, dict[str, list[Line]]]) -> list[str]:
         for family, own in families.items():
             over = [line["fd_over_floor"] for line in own]
             cells = [f"{np.mean(over):.2f} ({min(over):.2f} to {max(over):.2f})", f"{np.std(np.log(over), ddof=1):.2f}"]
-            cells += [f"{SEED_SPREAD[family]:.2f}", f"{ranked(own, family):.0%}", f"{ranked_before(own):.0%}"]
+            cells += [f"{SEED_SPREAD[family]:.2f}", *map(_counted, (ranked(own, family), ranked_before(own)))]
             lines.append(f"| {data}, n {own[0]['n']} | {family} | {len(own)} | {' | '.join(cells)} |")
     return lines
 
 
-def ranked(lines: list[Line], family: str) -> float:
-    """The share of pairs that are told apart although only the seed differs."""
-    return float(np.mean([told_apart(one, two, (family, family)) for one, two in combinations(lines, 2)]))
+def ranked(lines: list[Line], family: str) -> list[bool]:
+    """Which pairs are told apart although only the seed differs."""
+    return [told_apart(one, two, (family, family)) for one, two in combinations(lines, 2)]
 
 
-def ranked_before(lines: list[Line]) -> float:
+def ranked_before(lines: list[Line]) -> list[bool]:
     """The same by twice the spread of the floor's draws, which was asked before."""
-    return float(
-        np.mean([abs(one["fd"] - two["fd"]) > SPREADS * one["draws_std"] for one, two in combinations(lines, 2)])
-    )
+    return [abs(one["fd"] - two["fd"]) > SPREADS * one["draws_std"] for one, two in combinations(lines, 2)]
+
+
+def _counted(pairs: list[bool]) -> str:
+    return f"{sum(pairs)} of {len(pairs)}"

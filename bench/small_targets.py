@@ -92,7 +92,7 @@ def make_target(data: ImageSet, cuts: Sequence[int], classes: list[str], config:
         data.subset(torch.arange(start, stop)) for start, stop in ((0, first), (first, second), (second, len(data)))
     )
     pool, test = of_classes(pool, classes), of_classes(test, classes)
-    recipe = Recipe(**config.extractor.model_dump())
+    recipe = Recipe.of(config.extractor)
     extractor = train_extractor(reference.pixels, reference.labels, data.classes, recipe, seed=0, device="cpu")
     dimensions = m.usable_dimensions(len(test), extractor.dimensions)
     panel = Panel(extractor.features(test.pixels, dimensions), test.labels.numpy(), NEIGHBOURS, 0)

@@ -1,5 +1,6 @@
 """The page of a study: whole, offline, the same bytes for the same cells, and no bolder than its numbers."""
 
+import math
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ from study_cells import SIZES, cells, on, study, with_bought, with_confirmation
 from aigc_core.ablation import verdicts as v
 from aigc_core.files import write_json
 from aigc_core.report import ablation, forest
+from aigc_core.report.ratios import ratio
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_charts_take_the_page_s_colours_and_files_have_their_own(folder, facts):
 def test_what_is_beyond_the_panel_is_an_arrow_with_its_value():
     facts = study(cells(blanks_2=("positive_control", None, 60.0, 0.9, 1.0))).to_dict()
     planted = next(row for row in facts["gains"] if row["kind"] == "planted")
-    assert f"{np.exp(planted['mean']):.2g} times →" in forest.forest(facts)
+    assert f"{ratio(math.exp(planted['mean']))} times →" in forest.forest(facts)
 
 
 def test_the_planted_damage_is_a_line_across_the_plot_only_where_it_was_seen():

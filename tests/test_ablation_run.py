@@ -26,7 +26,9 @@ from aigc_core.models.zoo import build as build_model
 from aigc_core.models.zoo import save_model
 from aigc_core.paths import Paths
 from aigc_core.records import row_id
+from aigc_core.stages.evaluate import make_yardstick
 from aigc_core.training import checkpoint
+from aigc_core.training.held_out import Unseen
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,27 @@ def test_cells_are_the_same_figures_in_two_processes(finished, paths, tmp_path):
     for name, pixels in first.items():
         assert pixels.shape == (8, 1, 8, 8)
         assert np.array_equal(pixels, second[name])
+
+
+def test_memorization_is_asked_with_the_rows_that_evaluate_takes(finished, paths, monkeypatch):
+    """The source of these rows brought its own test images, so that reference images stand for images never seen."""
+    layout, config = finished[0], data.settings()
+    yardstick = runner.make_yardstick(layout, paths, config)
+    expected = make_yardstick(config, paths, layout.pool.curated, layout.pool.classes, "cpu")
+    assert (layout.plan.unseen_rows, len(yardstick.decoys)) == (90, 90)
+    assert yardstick.decoys.equal(expected.decoys)
+    bench = runner.make_bench(layout, paths, config, yardstick)
+    folder = next((paths.work / "ablation/arms").glob("*/card.json")).parent
+    few = replace(yardstick.real, decoys=yardstick.real.decoys[:49])
+    judgement = yardstick.judge(lambda labels, seed: yardstick.test_pixels, cas=False)
+    assert set(worker.remembered(folder, judgement, bench)) == set(MEMORY)
+    monkeypatch.setattr(yardstick, "real", few)
+    worker.witness_of.cache_clear()
+    assert worker.remembered(folder, judgement, bench) == {}
+    monkeypatch.setattr("aigc_core.ablation.plan.unseen_rows", lambda *_: Unseen(None))
+    others = resolve(config, paths).plan
+    assert others.unseen_rows == 0
+    assert not {line["cell"] for line in others.cells} & {line["cell"] for line in layout.plan.cells}
 
 
 def test_a_distance_is_the_mean_over_several_sets_of_samples(finished, paths):

@@ -134,7 +134,7 @@ def test_the_cells_of_a_variation_are_trained_in_another_way(varied):
         ("triple_rate_without_curate", 6, 3.0), ("equal_passes_without_curate", passes, 1.0),
     }  # fmt: skip
     assert confirm.later_cells(plan, {"variation": []}) == []
-    lines = runner._Crew(layout, paths, config, runner._unseen, None).finish(later)
+    lines = runner.Crew(layout, paths, config, runner._unseen, None).finish(later)
     distances = {(line["arm"], line["seed"]): line["fd"] for line in lines}
     assert len(distances) == len(set(distances.values())) == 10
     assert all(np.isfinite(value) for value in distances.values())

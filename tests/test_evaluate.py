@@ -32,9 +32,9 @@ from aigc_core.records import ROW_SCHEMA, VERDICT_SCHEMA, row_id
 from aigc_core.stages import evaluate as evaluate_stage
 from aigc_core.stages import evaluate_finetune as finetune_stage
 from aigc_core.stages.extractor import extractor as extractor_stage
-from aigc_core.stages.parts import held_out
 from aigc_core.stages.parts.release import memorization_of
 from aigc_core.tracking import NullTracker
+from aigc_core.training import held_out
 
 CLASSES = ["a", "b", "c"]
 SPLITS = {"reference": 90, "train": 240, "test": 150}
@@ -162,7 +162,9 @@ def test_without_two_classes_nothing_is_said_that_needs_labels(yardstick):
     assert (found.worst, [set(line) for line in found.per_class]) == (
         {}, [{"label", "test_rows", "coverage", "coverage_real"}]
     )  # fmt: skip
-    assert "cas and agreement need labels" in evaluate_stage.in_words(found.metrics)
+    said = evaluate_stage.in_words(found.metrics | {"copy_rate": 0.079, "closest": 0.021, "preference": 3.94})
+    assert "cas and agreement need labels" in said
+    assert all(number in said for number in ("7.9%", "2.1%", "3.94")), "the three figures that decide"
 
 
 def test_n_is_the_smaller_split(yardstick):
@@ -208,8 +210,8 @@ def write_verdicts(paths, lines):
     write_table(paths.verdicts / "part-0.parquet", pa.Table.from_pylist(rows, schema=VERDICT_SCHEMA))
 
 
-def make_checkout(root, labels=CLASSES):
-    """An ingested and a curated version of made-up bars; one reference row cannot be decoded."""
+def make_checkout(root, labels=CLASSES, *, told=True):
+    """An ingested and a curated version of made-up bars; one reference row cannot be decoded. `told`: looks tell the label."""
     paths = Paths(root)
     chance = np.random.default_rng(7)
     columns = {name: [] for name in ROW_SCHEMA.names}
@@ -217,7 +219,8 @@ def make_checkout(root, labels=CLASSES):
         for split, count in SPLITS.items():
             for index in range(count):
                 number = index % len(labels)
-                pixels = draw([number], chance)[0].transpose(1, 2, 0)
+                shown = number if told else int(chance.integers(len(labels)))
+                pixels = draw([shown], chance)[0].transpose(1, 2, 0)
                 content = b"broken" if (split, index) == ("reference", 0) else encode_png(pixels)
                 source = f"{split}/{index}.png"
                 writer.add(row_id(source), content)
@@ -278,6 +281,35 @@ def test_without_two_classes_the_extractor_learns_from_images_and_says_where_tha
     assert load_extractor(paths.extractor).features(tensors(4, 0)[0]).shape == (4, 8)
 
 
+def test_labels_that_looks_do_not_tell_are_not_learnt_and_evaluate_says_what_judges(tmp_path, monkeypatch):
+    paths = make_checkout(tmp_path, told=False)
+    result = extractor_stage(made_up_config(), paths)
+    card = json.loads((paths.extractor / "extractor.json").read_text())
+    assert (card["learnt_from"], card["classes"], card["instrument"]["labels"]["by_looks"]) == ("views", [], False)
+    for figure in ("train_accuracy", "train_chance"):
+        assert f"{result.metrics[figure]:.1%}" in result.summary
+    before = (paths.extractor / "extractor.json").read_bytes()
+    extractor_stage(made_up_config(), paths)
+    assert (paths.extractor / "extractor.json").read_bytes() == before, "the same bytes again"
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    monkeypatch.setattr(
+        "aigc_core.stages.parts.beside.unfit_words", lambda instrument: f"judged by {instrument['learnt_from']}"
+    )
+    found = evaluate_stage.evaluate(made_up_config(), paths, "gan")
+    assert "judged by views" in found.summary
+    assert found.metrics["agreement_real"] < 0.6, "the classifier of the training images cannot tell them either"
+
+
+def test_what_the_extractor_learns_from_can_be_asked_for(tmp_path):
+    paths = make_checkout(tmp_path)
+    config = made_up_config()
+    for learn, known in (("views", []), ("labels", CLASSES)):
+        asked = config.model_copy(update={"extractor": config.extractor.model_copy(update={"learn": learn})})
+        extractor_stage(asked, paths)
+        card = json.loads((paths.extractor / "extractor.json").read_text())
+        assert (card["learnt_from"], card["classes"], card["instrument"]["learn"]) == (learn, known, learn)
+
+
 def test_evaluate_takes_rows_without_labels(tmp_path, monkeypatch):
     paths = make_checkout(tmp_path, [None])
     monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model([""]))
@@ -326,11 +358,39 @@ def test_where_the_source_brings_test_images_reference_images_stand_for_those_ne
     place = checkout.evaluation("gan") / "details/memorization.json"
     own = json.loads(place.read_text())
     assert (own["held_out"], own["figures"]["held_out"], own["figures"]["n"]) == ("reference", 89, 150)
-    monkeypatch.setattr(evaluate_stage, "brings_own_test", lambda version: False)
+    assert own["held_out_why"] == ""
+    monkeypatch.setattr(held_out, "brings_own_test", lambda version: False)
     evaluate_stage.evaluate(made_up_config(), checkout, "gan")
     divided = json.loads(place.read_text())
-    assert (divided["held_out"], divided["figures"]["held_out"]) == ("test", 150)
+    assert (divided["held_out"], divided["figures"]["held_out"], divided["held_out_why"]) == ("test", 150, "")
     monkeypatch.undo()
+
+
+def test_where_too_few_reference_images_are_independent_the_test_images_serve_and_that_is_said(tmp_path, monkeypatch):
+    paths = make_checkout(tmp_path)
+    version = Version.open(paths.curated)
+    reference, train = (sorted(version.select(split)["id"].to_pylist()) for split in ("reference", "train"))
+    write_verdicts(paths, [(name, "duplicate_near", train[0]) for name in reference[:40]])
+    unseen = held_out.unseen_rows(version, paths.verdicts, CLASSES, 400, 0)
+    assert unseen.ids is None
+    assert "only 49 reference images" in unseen.why
+    extractor_stage(made_up_config(), paths)
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    evaluate_stage.evaluate(made_up_config(), paths, "gan")
+    told = json.loads((paths.evaluation("gan") / "details/memorization.json").read_text())
+    assert (told["held_out"], told["held_out_why"]) == ("test", unseen.why)
+
+
+def test_rows_that_stand_for_images_never_seen_are_drawn_before_they_are_read(checkout):
+    version = Version.open(checkout.curated)
+    whole = sorted(version.select("reference")["id"].to_pylist())
+    assert held_out.unseen_rows(version, checkout.verdicts, CLASSES, 400, 0).ids == set(whole)
+    cut = held_out.unseen_rows(version, checkout.verdicts, CLASSES, 60, 0).ids
+    assert cut == {whole[place] for place in np.random.default_rng(0).permutation(len(whole))[:60]}
+    assert cut != held_out.unseen_rows(version, checkout.verdicts, CLASSES, 60, 1).ids
+    labels = {row["id"]: row["label"] for row in version.rows.to_pylist()}
+    own = held_out.drawn_rows(version, checkout.verdicts, "reference", ("train",), ["b"], 400, 0)
+    assert own == {name for name in whole if labels[name] == "b"}
 
 
 def test_a_split_by_content_is_told_from_one_that_the_source_brings():

@@ -13,6 +13,8 @@ from aigc_core.evaluation.classifier import Classifier
 from aigc_core.evaluation.extractors import catalogue
 from aigc_core.evaluation.extractors.dinov2 import Dinov2, open_dinov2, prepare
 from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, open_frame, random_convolutions, save_frame
+from aigc_core.evaluation.floors import GROUPS
+from aigc_core.evaluation.intervals import balanced_groups, jackknife_spread
 from aigc_core.evaluation.invariance import fit_invariant, vicreg, view
 
 
@@ -222,6 +224,21 @@ def test_the_panel_puts_real_images_at_the_floor_and_others_far_from_it(panel):
         assert (honest[name].n, len(honest[name].hash)) == (200, 64)
     assert panel.ask(pictures(200, seed=7)) == honest
     assert set(opinions.as_facts(honest)) == set(RAW)
+
+
+def test_the_spread_of_a_floor_is_that_of_fresh_images_where_the_pool_is_hardly_larger_than_a_draw(tmp_path):
+    """With a pool that is one draw the draws are all the same: their own spread would be 0."""
+    for name in RAW:
+        save_frame(fit_frame(name, pictures(200)), name, tmp_path)
+    place, train, test = catalogue.Place(tmp_path), images(200, 1), images(200, 2)
+    found = opinions.SecondOpinions(sorted(RAW), place, train, test, draws=4, seed=0)
+    group = balanced_groups(test.labels.numpy(), GROUPS, 0)
+    for name, seat in found.seats.items():
+        pool = seat.instrument.features(train.pixels, seat.dimensions)
+        parts = [seat.fd(pool[group != each], least=1) for each in range(GROUPS)]
+        assert seat.floor_std == pytest.approx(np.sqrt(2) * jackknife_spread(parts)), name
+        assert seat.floor_std > 0.01 * seat.floor
+        assert seat.ask(pictures(200, seed=7)).fd_floor_std == seat.floor_std
 
 
 def test_too_few_images_for_published_networks_are_refused_before_the_file_is_read(tmp_path):

@@ -14,6 +14,7 @@ from aigc_core.evaluation import left_out, metrics, neighbours
 from aigc_core.evaluation.floors import matching_draw, real_floor
 from aigc_core.evaluation.intervals import balanced_groups, balanced_order, jackknife, share_interval
 from aigc_core.evaluation.panel import Panel
+from aigc_core.evaluation.support import expected_coverage
 
 
 def cloud(seed, n=400, d=6, shift=0.0, scale=1.0):
@@ -246,6 +247,21 @@ def test_a_share_is_never_negative_and_at_most_twice_what_real_images_have():
     )
 
 
+@pytest.mark.parametrize(("k", "real", "generated"), [(150, 2000, 10_000), (5, 90, 90), (120, 10_000, 10_000)])
+def test_the_expected_coverage_is_that_of_a_simulation_for_any_number_of_neighbours(k, real, generated):
+    chance = np.random.default_rng(0)
+    mass = chance.beta(k, real - k, 200_000)
+    for share in (0.02, 0.1, 0.3, 1.0):
+        held = np.minimum(chance.binomial(round(share * generated), mass) / k, 1).mean()
+        assert expected_coverage(round(share * generated) / generated, k, real, generated) == pytest.approx(
+            held, abs=2e-3
+        )
+    raw = 0.9 * expected_coverage(0.1, k, real, generated) / expected_coverage(1.0, k, real, generated)
+    assert metrics.coverage_share(raw, 0.9, k, real, generated) == pytest.approx(0.1, abs=1e-6)
+    shares = np.linspace(0, 2, 400)
+    assert (np.diff([expected_coverage(share, k, real, generated) for share in shares]) > -1e-9).all()
+
+
 def test_neighbours_need_enough_rows():
     with pytest.raises(DataError, match=r"evaluate\.neighbours = 5"):
         metrics.neighbour_radii(cloud(0, n=5), 5)
@@ -404,13 +420,31 @@ def test_the_floor_is_what_real_data_gets():
     floor = real_floor(panel, train, many, draws=8, seed=0)
     assert 0 < floor.fd < metrics.frechet_distance(test, cloud(2, n=300, shift=0.5))
     assert 0 < floor.spread["fd"] < floor.fd_std < floor.fd
-    assert floor.pool == 900
     assert floor.coverage > 0.9
     assert floor.covered.mean() == pytest.approx(floor.coverage)
     assert floor.density == pytest.approx(1, abs=0.15)
     assert set(floor.values) == set(metrics.ON_FEATURES) == set(floor.spread)
     assert floor.values["diversity"] == pytest.approx(metrics.diversity(test, few, panel.within), rel=0.1)
     assert floor.values == real_floor(panel, train, many, draws=8, seed=0).values
+
+
+def test_a_wide_pool_and_many_draws_give_the_floor_the_spread_of_its_draws():
+    test, train = cloud(1, n=100), cloud(0, n=200)
+    labels, many = np.zeros(100, dtype=np.int64), np.zeros(200, dtype=np.int64)
+    panel, chance = Panel(test, labels, 5, 0), np.random.default_rng(0)
+    values = [panel.fd(train[matching_draw(many, labels, chance)]) for _ in range(20)]
+    floor = real_floor(panel, train, many, draws=20, seed=0)
+    assert floor.fd == pytest.approx(np.mean(values))
+    assert floor.fd_std == pytest.approx(np.std(values, ddof=1) * np.sqrt(1.5 / 0.5))
+    few = real_floor(panel, train, many, draws=9, seed=0)
+    assert few.fd_std != pytest.approx(np.std(values[:9], ddof=1) * np.sqrt(3), rel=0.01), (
+        "too few draws: the jackknife"
+    )
+    narrow = real_floor(panel, train[:149], many[:149], draws=20, seed=0)
+    share, draws = 100 / 149, np.random.default_rng(0)
+    values = [panel.fd(train[matching_draw(many[:149], labels, draws)]) for _ in range(20)]
+    other = np.std(values, ddof=1) * np.sqrt((1 + share) / (1 - share))
+    assert narrow.fd_std != pytest.approx(other, rel=0.01), "too small a pool: the jackknife"
 
 
 def test_a_pool_that_is_one_draw_leaves_the_floor_its_chance():

@@ -11,10 +11,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from aigc_core.ablation import words
 from aigc_core.commands.summary import found_lines, summary
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter
 from aigc_core.errors import DataError
+from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
+from aigc_core.evaluation.memorization import MIN_IMAGES
 from aigc_core.files import write_json, write_table
 from aigc_core.modalities import image
 from aigc_core.paths import FAMILIES, Paths
@@ -27,6 +30,7 @@ from aigc_core.records import (
     VERDICT_SCHEMA,
 )
 from aigc_core.report import curves, facts, groups, measures, page, seeds, verdict
+from aigc_core.report.ratios import ratio
 from aigc_core.stages.report import gather, report
 
 METRICS = {
@@ -113,7 +117,9 @@ def write_beside(details, family):
     reasons = ["Copies <galore>."] if failed else []
     write_json(details / "memorization.json", {"passed": not failed, "reasons": reasons,
                "remarks": [] if failed else ["They are <smooth>."], "held_out": "reference" if failed else "test",
-               "figures": {"c_t": -9.0 if failed else 0.5, "copy_rate": 0.02, "copy_rate_real": 0.01},
+               "held_out_why": "" if failed else "Only <12> were left.",
+               "figures": {"c_t": -9.0 if failed else 0.5, "copy_rate": 0.02, "copy_rate_real": 0.01,
+                           "held_out_copies": 3.0 if failed else 0.0},
                "limits": {"max_copy_rate": 0.03}})  # fmt: skip
     opinion = {"hash": "h" * 64, "n": 500, "dimensions": 16, "fd": 0.4, "fd_floor": 0.1, "fd_floor_std": 0.01,
                "fd_over_floor": 4.0, "warning": None}  # fmt: skip
@@ -142,7 +148,7 @@ def write_final(paths):
                "memorization": "failed", "reasons": ["Twins <here>."], "evaluated": METRICS})  # fmt: skip
     write_json(
         paths.final / "memorization.json",
-        {"passed": False, "figures": {"c_t": -4.25}, "limits": {"max_copy_rate": 0.03}},
+        {"passed": False, "figures": {"c_t": -4.25, "held_out_copies": 1.0}, "limits": {"max_copy_rate": 0.03}},
     )
     Image.new("L", (30, 30), 90).save(paths.final / "closest.png")
 
@@ -307,7 +313,11 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     assert "GAN passed." in text
     assert "Copies &lt;galore&gt;." in text
     assert "They are &lt;smooth&gt;." in text
+    assert text.count("<p>Only &lt;12&gt; were left.</p>") == 1
     assert text.count("reference images,\nwhich come from the same place") == 1
+    assert re.findall(r"<p>(\d) held-out images? (?:is|are) the same", text) == ["3", "1"], (
+        "of the VAE and of the final model"
+    )
     assert re.search(
         r"C_T</th><td class=\"n\">-9.000</td><td class=\"n\"></td><td class=\"n\"></td><td>none</td>", text
     )
@@ -408,6 +418,51 @@ def test_the_page_shows_what_the_codes_do_and_the_bound_where_it_was_asked(paths
     report(Config(), paths)
     said = "importance-weighted bound -88.12 nats per held-out image (-89.00 to -87.50; k 500, bernoulli, images drawn black and white)"
     assert said in paths.report.read_text()
+
+
+def fitness(missed):
+    distances = {
+        "blur": [2.0, 3.0, 4.0],
+        "noise": [0.9 if missed else 1.5, 2.0, 1.8 if missed else 2.5],
+        "mixture <of>": [1.75],
+    }
+    names = ["noise: weak farther than undamaged", "noise: strong farther than medium"] if missed else []
+    return {"fit": not missed, "ordered": 7 - len(names), "pairs": 7, "missed": names, "n": 150, "dimensions": 8,
+            "undamaged": 1.0, "distances": distances, "left_out": {"missing classes": "there is <one>"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_the_page_shows_how_the_instrument_did_with_known_damages(paths, missed):
+    labels = {"accuracy": 0.281, "chance": 0.125, "rows": 2000, "by_looks": False}
+    told = {
+        "learn": "auto",
+        "learnt_from": "views",
+        "labels": labels,
+        "fit": not missed,
+        "tried": {"views": fitness(missed)},
+    }
+    write_json(paths.extractor / "extractor.json", {"hash": "e" * 64, "instrument": told})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    page_read = Page(text)
+    assert (page_read.open, "instrument" in page_read.ids) == ([], True)
+    assert page_read.anchors <= page_read.ids
+    section = text[text.index('<h3 id="instrument">') : text.index("<h3>Second opinions</h3>")]
+    for piece in (
+        "28.1%",
+        "12.5%",
+        f"{5 if missed else 7} of 7",
+        "1.75\u00d7",
+        "mixture &lt;of&gt;",
+        "missing classes, because there is &lt;one&gt;",
+    ):
+        assert piece in section, piece
+    assert re.search(rf'noise</th>.*"n">{1 if missed else 3} of 3<', section)
+    assert (section.count('class="failed"'), "noise: strong farther than medium" in section) == (2 * missed, missed)
+    warning = "no instrument is fit for this data"
+    header = text[: text.index("</header>")]
+    assert header.count(warning) == missed
+    assert text.lower().count(warning) == 2 * missed, "at the top, and where the distance is read"
 
 
 def test_without_labels_the_page_says_what_needs_them(paths, capsys):
@@ -551,6 +606,10 @@ def test_a_small_pool_is_named_with_the_way_out():
     said = verdict.pool_words(METRICS, 999)
     assert "999" in said
     assert "evaluate.max_samples: 499" in said
+    least = verdict.LEAST_SAMPLES
+    assert least == max(MIN_IMAGES, ROWS_PER_DIMENSION * MIN_DIMENSIONS), "fewer are refused"
+    assert f"evaluate.max_samples: {least}" in verdict.pool_words(METRICS, 2 * least)
+    assert "max_samples" not in verdict.pool_words(METRICS, 2 * least - 1)
 
 
 def test_a_worst_class_is_named_only_where_real_images_do_not_get_there():
@@ -579,13 +638,12 @@ def test_accuracy_within_what_the_test_images_can_tell_is_called_that():
 
 def test_only_what_the_gate_withheld_is_a_caution_and_smooth_samples_are_called_that():
     near, far = ({"gan": {"nearest_rms_generated": value, "nearest_rms_held_out": 20.0}} for value in (5.0, 20.0))
-    failed = metrics(memorization_passed=0.0, copy_rate=0.079, copy_rate_unseen=0.004)
+    failed, reasons = metrics(memorization_passed=0.0), {"gan": ["7.9% are close, 0.4% by chance.", "It prefers them."]}
     for details in (near, far):
-        (caution,) = (
-            sentence for sentence in verdict.judge({"gan": failed}, details).sentences if "Caution" in sentence
-        )
-        assert "7.9%" in caution
-        assert "0.4%" in caution
+        said = verdict.judge({"gan": failed}, details, reasons).sentences
+        (caution,) = (sentence for sentence in said if "Caution" in sentence)
+        assert "7.9% are close, 0.4% by chance; It prefers them." in caution
+    assert any("Caution" in sentence for sentence in verdict.judge({"gan": failed}).sentences)
     smooth = " ".join(verdict.judge({"gan": METRICS}, near).sentences)
     assert "Caution" not in smooth
     assert "0.25 times as far" in smooth
@@ -632,3 +690,11 @@ def test_a_row_that_is_quarantined_for_another_reason_is_not_shown_as_kept():
          {**line, "id": "b", "reason": "blank", "action": "quarantine"}], VERDICT_SCHEMA)  # fmt: skip
     (dark,) = groups.warned(table, {"dark": "too dark"})
     assert [shown["id"] for shown in dark["lines"]] == ["a"]
+
+
+def test_a_ratio_is_written_in_one_way():
+    shown = {1.0: "1.00", 1.004: "1.004", 0.996: "0.996", 1.36: "1.36", 0.5: "0.50", 23.1: "23.1", 120.4: "120",
+             1234.5: "1,234", 0.043: "0.043", 0.004: "0.004"}  # fmt: skip
+    assert {value: ratio(value) for value in shown} == shown
+    for value in (1.004, 1.36, 23.1, 120.4):
+        assert words.times(-math.log(value)) == words.figure(math.log(value), "fd") == shown[value]

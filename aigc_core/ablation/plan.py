@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aigc_core.ablation import cells as columns
 from aigc_core.ablation.arms import Chooser, questions
@@ -25,6 +26,7 @@ from aigc_core.errors import ConfigError, DataError
 from aigc_core.files import digest, read_json, sha256_file, write_json
 from aigc_core.models.zoo import families
 from aigc_core.paths import Paths
+from aigc_core.training.held_out import REFERENCE, Unseen, unseen_rows
 
 PRIMARY = "fd"
 #: Rooms whose code decides a cell's figures; a change in them makes new cells.
@@ -68,6 +70,7 @@ class Plan:
         int  # that distances are measured on: at most as many as there are training rows, and evaluate.max_samples
     )
     test_twins: int  # test rows left out because an arm trains on their twin
+    unseen_rows: int  # reference rows that stand for images never seen; 0 where the test rows do
     code: str
     extractor: str
     reference: str
@@ -125,6 +128,7 @@ class Layout:
     plan: Plan
     pool: Pool
     test: pa.Table
+    unseen: Unseen  # what memorization takes for images that no model saw
     arms: list[Arm]
     selections: dict[tuple[str, int], Selection]  # (arm, seed)
 
@@ -155,17 +159,18 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
         )
         raise DataError(f"{what} can be measured on this data ({reasons})")
     frozen = _settings(config)
-    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool)
+    unseen = unseen_rows(pool.curated, paths.verdicts, pool.classes, config.evaluate.max_samples, config.seed)
+    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool, unseen)
     plan = Plan(
         model=family.name, steps=steps, samples_seen=steps * config.train.batch_size, primary=PRIMARY,
         smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo,
         confirm_steps=full_steps if confirms else None, family_released=family.released, family_why=family.why,
         decisions=[one.name for one in questions(settings, pool.groups)], sizes=[arm.recipe.share for arm in arms if arm.kind == columns.SIZE],
         arms=[describe(arm, chooser, selections) for arm in arms], cells=[], skipped=skipped,
-        test_rows=min(test.num_rows, pool.curated.select("train").num_rows, config.evaluate.max_samples), test_twins=twins, code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
+        test_rows=min(test.num_rows, pool.curated.select("train").num_rows, config.evaluate.max_samples), test_twins=twins, unseen_rows=len(unseen.ids or ()), code=code, extractor=extractor, reference=reference, start=start, settings=frozen,
         dataset={"ingested": pool.ingested.card.version, "curated": pool.curated.card.version},
     )  # fmt: skip
-    layout = Layout(plan, pool, test, arms, selections)
+    layout = Layout(plan, pool, test, unseen, arms, selections)
     return replace(layout, plan=replace(plan, cells=_cells(layout, config)))
 
 
@@ -279,7 +284,11 @@ def _start_hash(config: Config, paths: Paths) -> str:
     return str(read_json(card)["weights_sha256"])
 
 
-def _reference_hash(test: pa.Table, pool: Pool) -> str:
-    """Of the real rows that cells are held to: test rows, and the curated training rows, from which the floors come."""
-    tables = (test, pool.curated.select("train").sort_by("id"))
+def _reference_hash(test: pa.Table, pool: Pool, unseen: Unseen) -> str:
+    """Of the real rows that cells are held to: test rows, the curated training rows, from which the floors come, and those that
+    stand for images never seen."""
+    tables = [test, pool.curated.select("train").sort_by("id")]
+    if unseen.ids is not None:
+        rows = pool.curated.select(REFERENCE).sort_by("id")
+        tables.append(rows.filter(pc.is_in(rows["id"], pa.array(sorted(unseen.ids), pa.string()))))
     return digest([[table[name].to_pylist() for name in ("id", "content_hash", "label")] for table in tables])

@@ -37,6 +37,7 @@ from aigc_core.evaluation.features import load_extractor
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
 from aigc_core.training import checkpoint
+from aigc_core.training.held_out import REFERENCE
 from aigc_core.training.loop import choose_device
 from aigc_core.training.transfer import Start
 
@@ -59,14 +60,12 @@ def make_yardstick(layout: Layout, paths: Paths, config: Config) -> Yardstick:
     plan, pool = layout.plan, layout.pool
     device = choose_device(config.train.device)
     extractor = load_extractor(paths.extractor, str(device))
-    held = set(layout.test["id"].to_pylist())
-    train, test = (
-        load_images(
-            pool.curated, split, size=extractor.size, channels=extractor.channels, classes=pool.classes, ids=ids
-        )
-        for split, ids in (("train", None), ("test", held))
-    )
-    real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels)
+    frame: dict[str, Any] = {"size": extractor.size, "channels": extractor.channels, "classes": pool.classes}
+    train = load_images(pool.curated, "train", **frame)
+    test = load_images(pool.curated, "test", ids=set(layout.test["id"].to_pylist()), **frame)
+    unseen = layout.unseen.ids
+    decoys = None if unseen is None else load_images(pool.curated, REFERENCE, ids=unseen, **frame).pixels
+    real = Real(pool.classes, train.pixels, train.labels, test.pixels, test.labels, decoys=decoys)
     chosen = plan.config.evaluate
     # The spread over the seeds is what counts here, and memorization is asked of every arm's own rows by the worker.
     setting = Setting(
@@ -96,7 +95,7 @@ def run_cells(
     Raises TrainingError where a worker process was killed; the cells that are done stay done.
     """
     plan = layout.plan
-    crew = _Crew(layout, paths, config, watch or _unseen, yardstick)
+    crew = Crew(layout, paths, config, watch or _unseen, yardstick)
     lines: list[Line] = []
     used: set[int] = set()
     for seeds in stages(plan):
@@ -116,7 +115,7 @@ def _states(paths: Paths) -> Path:
 
 
 @dataclass
-class _Crew:
+class Crew:
     """What runs cells of one study, some of them after others."""
 
     layout: Layout

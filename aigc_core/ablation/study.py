@@ -120,9 +120,8 @@ class Study:
         for decision in self.decisions:
             arm = self.pairs.treatment(decision)
             pairs = {name: self.pairs.raw(arm, name) for name in memory.MEMORY}
-            found[decision] = memory.memory(
-                {name: pair for name, pair in pairs.items() if len(pair[0])}, self.test_rows
-            )
+            figures = {name: pair for name, pair in pairs.items() if len(pair[0])}
+            found[decision] = memory.memory(figures, self.plan.get("unseen_rows") or self.test_rows)
         return found
 
     @cached_property

@@ -12,12 +12,11 @@ from aigc_core.ablation.failures import LESS_WITH, Failures
 from aigc_core.ablation.memory import Memory
 from aigc_core.ablation.statistics import Estimate
 from aigc_core.ablation.verdicts import METRICS, PRIMARY, Effect
+from aigc_core.report.ratios import ratio
 
 #: Decisions whose name needs another subject in a sentence.
 TITLES = {"fix_labels": "fixing labels", "half_the_data": "the second half of the data", "pretrain": "pre-training",
           "curate": "curation", "deduplicate": "deduplication", "augment": "augmentation"}  # fmt: skip
-#: Ratios nearer to 1 than this are written with a third decimal.
-CLOSE = 1.01
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,7 @@ def upper(text: str) -> str:
 
 def times(gain: float) -> str:
     """A log ratio as a number of at least 1: `1.36`, `23.1`."""
-    value = math.exp(abs(gain))
-    if 1 < value < CLOSE:
-        return f"{value:.3f}"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    return ratio(math.exp(abs(gain)))
 
 
 def nearer(gain: float) -> str:
@@ -85,8 +81,7 @@ def amount(value: float, metric: str, sign: bool = True) -> str:
 def figure(value: float, metric: str, sign: bool = True) -> str:
     """The bare number of `amount`; a gain on fd as the ratio, below 1 where the decision costs."""
     if metric == PRIMARY:
-        ratio = math.exp(value)
-        return f"{ratio:.3f}" if ratio != 1 and 1 / CLOSE < ratio < CLOSE else f"{ratio:.2f}"
+        return ratio(math.exp(value))
     scale, form = (100, ".1f") if metric in METRICS else (1, ".3g")
     plus, shown = "+" if sign else "", scale * value
     text = f"{shown:{plus}z{form}}"  # z: no minus before a zero

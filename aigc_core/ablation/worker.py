@@ -21,10 +21,10 @@ from aigc_core.ablation.cells import MEMORY, METRICS
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_images
 from aigc_core.data.store import Version
-from aigc_core.errors import AigcError, TrainingError
+from aigc_core.errors import AigcError, TooFewImagesError, TrainingError
 from aigc_core.evaluation import metrics as m
 from aigc_core.evaluation.compare import Judgement, Sampler, Yardstick
-from aigc_core.evaluation.memorization import MIN_IMAGES, Limits, Witness
+from aigc_core.evaluation.memorization import Limits, Witness
 from aigc_core.files import atomic_file, write_json
 from aigc_core.models.zoo import SampleModel
 from aigc_core.tracking import NullTracker
@@ -213,9 +213,10 @@ def redrawn(judgement: Judgement, sampler: Sampler, yardstick: Yardstick) -> dic
 
 def remembered(folder: Path, judgement: Judgement, bench: Bench) -> dict[str, float]:
     """The figures of cells.MEMORY, asked of the arm's own rows; none where too few images are held out to ask."""
-    if min(len(bench.yardstick.test_labels), len(bench.yardstick.decoys)) < MIN_IMAGES:
+    try:
+        found = witness_of(folder, bench).judge(judgement.samples).figures
+    except TooFewImagesError:
         return {}
-    found = witness_of(folder, bench).judge(judgement.samples).figures
     return {name: float(found[name]) for name in MEMORY}
 
 

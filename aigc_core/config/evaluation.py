@@ -12,6 +12,11 @@ from aigc_core.config.base import Count, Positive, Section, Share
 class Extractor(Section):
     """The frozen domain feature extractor."""
 
+    learn: Literal["auto", "labels", "views"] = Field(
+        "auto",
+        description="what its network learns: the labels, or views of the images; auto: the labels where looks tell them and it is "
+        "then fit to judge, else views",
+    )
     dimensions: int = Field(32, ge=2, le=256, description="feature dimensions; n must be at least ten times this")
     steps: Count | None = Field(
         None, description="of training; null: 800 up to 16 px, where the network is an MLP, and 400 above"

@@ -94,9 +94,11 @@ def load_decodable(
     return _load(version, split, size, channels, classes, ids, skip=True, told=told)
 
 
-def load_unlabelled(version: Version, split: str, *, size: int, channels: int, told: str | None = None) -> ImageSet:
+def load_unlabelled(
+    version: Version, split: str, *, size: int, channels: int, ids: set[str] | None = None, told: str | None = None
+) -> ImageSet:
     """All decodable rows of a split, whatever their label; `classes` is empty and every label number is 0."""
-    return _load(version, split, size, channels, None, None, skip=True, told=told)
+    return _load(version, split, size, channels, None, ids, skip=True, told=told)
 
 
 def known_classes(source: OpenSource) -> list[str]:

@@ -3,10 +3,11 @@
 The squared distance between images x and r is the least over shifts s of x by at most one pixel in each direction, with
 and without a mirror, and over gains g in [0.7, 1 / 0.7]: min |s(x) - g r|^2, the pixels at the border repeated. For given s
 the best gain is (s(x) . r) / |r|^2, cut to its range. The distances that are given are exact: products of bytes are whole
-numbers that float64 holds, and a copy is at distance 0.
+numbers that float64 holds, and a copy is at distance 0, as is one whose grey levels are the same multiple.
 
 Eighteen searches of a whole pool would take eighteen times as long as one. So candidates are found first, by the cosine
-between small versions of all shifts and of the pool's images; the exact distance is then taken of the candidates alone: in float32 to find the best variant of the nearest ones, and of those exactly.
+between small versions of all shifts and of the pool's images; the exact distance is then taken of the candidates alone: in float32
+to find the nearest one and its best variant, and of that one exactly.
 Small versions are whole numbers too, few enough for exact products in float32. Both sides of every comparison are
 searched this way.
 
@@ -24,14 +25,16 @@ from torch.nn import functional
 
 from aigc_core.evaluation.neighbours import BLOCK_NUMBERS, Array, Index
 
-#: Candidates beyond the neighbours that are asked for.
-CANDIDATES = 8
+#: Images of the pool that are looked at closely for each image.
+CANDIDATES = 9
 #: Least gain; the largest is one over it.
 DARKEST = 0.7
 #: Side of the small versions, in px: three channels of it and one number more have exact products in float32.
 SMALL = 9
 #: One number more of each small version, so that black images have a direction too.
 OFFSET = 16
+#: A gain is rounded: what is left of a squared distance below this share of the image's own squares is none.
+ROUNDING = 16 * float(np.finfo(np.float64).eps)
 #: Images whose variants are held at once.
 QUERY_ROWS = 256
 
@@ -42,38 +45,30 @@ class Gallery:
     def __init__(self, images: torch.Tensor, device: str = "cpu") -> None:
         self.device = device
         self.rows = images.flatten(1)
-        self.squares = torch.linalg.vecdot(self.rows.double(), self.rows.double())
+        self.squares = torch.empty(len(self.rows), dtype=torch.float64)
+        for part in _parts(len(self.rows), BLOCK_NUMBERS // self.rows.shape[1]):
+            block = self.rows[part].double()
+            self.squares[part] = torch.linalg.vecdot(block, block)
         self.small = _small(images).to(device)
         self.scale = _scale(self.small)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def nearest(self, images: torch.Tensor, k: int = 1, *, own: Index | None = None) -> tuple[Index, Array]:
-        """The k nearest of the pool (N, k) for images (N, C, S, S) uint8, nearest first, and their squared distances (N, k).
-
-        `own` (N,) are the places of the images in the pool, where they are part of it: an image is not its own
-        neighbour. There are fewer than k columns where the pool is smaller.
-        """
-        kept = min(k, len(self) - (own is not None))
-        width = min(k + CANDIDATES, len(self))
-        index, squared = np.empty((len(images), kept), dtype=np.int64), np.empty((len(images), kept))
+    def nearest(self, images: torch.Tensor) -> tuple[Index, Array]:
+        """The nearest of the pool (N,) for images (N, C, S, S) uint8, and its squared distance (N,)."""
+        index, squared = np.empty(len(images), dtype=np.int64), np.empty(len(images))
         for part in _parts(len(images), QUERY_ROWS):
             variants = torch.stack(list(_variants(images[part])))
-            places = self._candidates(variants, width)
+            places = self._candidates(variants)
             found, best = self._least(variants, places)
-            if own is not None:
-                found[places == torch.from_numpy(own[part])[:, None]] = torch.inf
-            # Of equally near ones the first of the pool comes first.
-            chosen = torch.from_numpy(np.lexsort((places.numpy(), found.numpy()), axis=1)[:, :kept])
-            places, best = places.gather(1, chosen), best.gather(1, chosen)
-            exact = self._exact(variants, best, places).numpy()
-            order = np.lexsort((places.numpy(), exact), axis=1)
-            index[part] = np.take_along_axis(places.numpy(), order, 1)
-            squared[part] = np.take_along_axis(exact, order, 1)
+            # Of equally near ones the first of the pool is taken.
+            chosen = torch.from_numpy(np.lexsort((places.numpy(), found.numpy()), axis=1)[:, :1])
+            nearest, best = places.gather(1, chosen)[:, 0], best.gather(1, chosen)[:, 0]
+            index[part], squared[part] = nearest.numpy(), self._exact(variants, best, nearest).numpy()
         return index, squared
 
-    def _candidates(self, variants: torch.Tensor, width: int) -> torch.Tensor:
+    def _candidates(self, variants: torch.Tensor) -> torch.Tensor:
         """Places (N, K) of the pool that look most like any of the variants (V, N, C, S, S) of N images."""
         small = [_small(each).to(self.device) for each in variants]
         scales = [_scale(each) for each in small]
@@ -83,9 +78,9 @@ class Gallery:
             table = torch.zeros((variants.shape[1], len(self.small[part])), device=self.device)
             for each, scale in zip(small, scales, strict=True):
                 torch.maximum(table, (each @ self.small[part].T).mul_(scale[:, None]), out=table)
-            value, place = table.mul_(self.scale[part]).topk(min(width, table.shape[1]), dim=1)
+            value, place = table.mul_(self.scale[part]).topk(min(CANDIDATES, table.shape[1]), dim=1)
             best, places = torch.cat([best, value], 1), torch.cat([places, place + part.start], 1)
-            best, chosen = best.topk(min(width, best.shape[1]), dim=1)
+            best, chosen = best.topk(min(CANDIDATES, best.shape[1]), dim=1)
             places = places.gather(1, chosen)
         return places.cpu()
 
@@ -103,15 +98,11 @@ class Gallery:
         return torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])
 
     def _exact(self, variants: torch.Tensor, best: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Squared distances (N, k) float64 of the variants `best` (N, k) of N images to the pool's images at `places` (N, k)."""
-        found = torch.empty(best.shape, dtype=torch.float64)
-        rows = torch.arange(len(best))
-        for column in range(best.shape[1]):
-            ours = variants[best[:, column], rows].flatten(1).double()
-            theirs = self.rows[places[:, column]].double()
-            products, squares = (torch.linalg.vecdot(ours, other) for other in (theirs, ours))
-            found[:, column] = _at_best_gain(squares, products, self.squares[places[:, column]])
-        return found
+        """Squared distances (N,) float64 of the variants `best` (N,) of N images to the pool's images at `places` (N,)."""
+        ours = variants[best, torch.arange(len(best))].flatten(1).double()
+        products, squares = (torch.linalg.vecdot(ours, other) for other in (self.rows[places].double(), ours))
+        found = _at_best_gain(squares, products, self.squares[places])
+        return torch.where(found > ROUNDING * squares, found, 0.0)
 
 
 def _at_best_gain(ours: torch.Tensor, products: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:

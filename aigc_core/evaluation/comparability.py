@@ -22,7 +22,7 @@ IDENTITY = {
     "n": "number of samples",
     "resize": "resizing",
 }
-#: Keys of metrics.json that measure nothing: a count, and a verdict.
+#: Keys of metrics.json that measure nothing of a model: a count, a verdict, and the accuracy of naming the commonest class.
 NO_MEASURE = ("n", "memorization_passed", "cas_chance")
 #: Suffixes that stand beside a metric and are none themselves.
 BESIDE = ("_real", "_floor", "_floor_std", "_low", "_high", "_over_floor", "_dimensions", "_limit", "_unseen")

@@ -18,6 +18,7 @@ import torch
 from aigc_core.errors import DataError
 from aigc_core.evaluation import classes as by_class
 from aigc_core.evaluation import metrics as m
+from aigc_core.evaluation.classifier import Classifier
 from aigc_core.evaluation.features import Extractor
 from aigc_core.evaluation.floors import real_floor
 from aigc_core.evaluation.intervals import share_interval
@@ -34,7 +35,8 @@ class Real:
 
     `seen` are the positions of the training rows that the model learnt from; None is all of them. Only memorization
     is judged by these alone. `decoys` (H, C, S, S) stand for images never seen in the questions about memorization, where the
-    test images are not of the same origin as the training images; None is the test images.
+    test images are not of the same origin as the training images; None is the test images, and `decoys_why` says where others
+    would have been better.
     """
 
     classes: list[str]
@@ -45,6 +47,7 @@ class Real:
     train_ids: list[str] = field(default_factory=list)
     seen: torch.Tensor | None = None
     decoys: torch.Tensor | None = None
+    decoys_why: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class Yardstick:
             self.panel, train, real.train_labels.numpy(), draws=setting.floor_draws, seed=setting.seed
         )
         if self.conditional:
-            self.cas_real = self._accuracies(real.train_pixels, real.train_labels)
+            self.taught = self._fit(real.train_pixels, real.train_labels)
+            self.cas_real = self._right(self.taught)
             self.agreement_real = self._agreement(self.test_pixels, self.test_labels)
         self.witness = self._witness()
 
@@ -129,13 +133,23 @@ class Yardstick:
 
     def _accuracies(self, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         """Train the extractor's kind of classifier on these images, test it on all real test rows: right or wrong."""
-        recipe, setting = self.extractor.recipe, self.setting
-        model = recipe.fit(pixels, labels, len(self.real.classes), setting.seed, setting.device)
+        return self._right(self._fit(pixels, labels))
+
+    def _fit(self, pixels: torch.Tensor, labels: torch.Tensor) -> Classifier:
+        setting = self.setting
+        return self.extractor.recipe.fit(pixels, labels, len(self.real.classes), setting.seed, setting.device)
+
+    def _right(self, model: Classifier) -> np.ndarray:
         right: np.ndarray = (model.logits(self.real.test_pixels).argmax(1) == self.real.test_labels).numpy()
         return right
 
     def _agreement(self, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-        """Whether the extractor sees the class that each image is meant to show."""
+        """Whether the extractor sees the class that each image is meant to show.
+
+        Where it knows no classes, a classifier says so that learnt from the real training images.
+        """
+        if not self.extractor.classes:
+            return (self.taught.logits(pixels).argmax(1) == labels).numpy()
         wanted = [self.real.classes[index] for index in labels.tolist()]
         return np.array([seen == want for seen, want in zip(self.extractor.predict(pixels), wanted, strict=True)])
 

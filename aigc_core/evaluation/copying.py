@@ -28,31 +28,28 @@ def in_words(figures: Mapping[str, float], limits: Limits) -> list[str]:
     """Sentences on each figure that is outside its limit by more than chance; empty where the model passed."""
     level = limits.alpha / QUESTIONS
     reasons = []
-    if (
-        figures["copy_rate"] > limits.max_copy_rate
-        and figures["copy_rate_p"] < level
-        and figures["copy_over_unseen"] > OVER
-    ):
+    if _raised(figures, "copy_rate", limits.max_copy_rate, level) and figures["copy_over_unseen"] > OVER:
         reasons.append(
             f"{figures['copy_rate']:.1%} of the samples are as close to a training image as the closest "
             f"{figures['copy_rate_real']:.1%} of held-out real images (limit {limits.max_copy_rate:.1%}), while "
             f"{figures['copy_rate_unseen']:.1%} are as close to a real image that the model never saw"
         )
-    if (
-        figures["closest"] > limits.max_closest
-        and figures["closest_p"] < level
-        and figures["closest_over_unseen"] > OVER
-    ):
+    if _raised(figures, "closest", limits.max_closest, level) and figures["closest_over_unseen"] > OVER:
         reasons.append(
             f"{figures['closest']:.1%} of the samples are closer to a training image than any held-out real image is "
             f"(limit {limits.max_closest:.1%}), while {figures['closest_unseen']:.1%} are that close to a real image that the model never saw"
         )
-    if figures["preference"] > limits.max_preference and figures["preference_p"] < level:
+    if _raised(figures, "preference", limits.max_preference, level):
         reasons.append(
             f"a training image is {figures['preference']:.1f} times as often the nearest real image of a sample as one that the "
             f"model never saw (limit {limits.max_preference:g})"
         )
     return reasons
+
+
+def _raised(figures: Mapping[str, float], name: str, limit: float, level: float) -> bool:
+    """Whether a figure is above its limit by more than chance."""
+    return figures[name] > limit and figures[f"{name}_p"] < level
 
 
 def remarks(figures: Mapping[str, float], reasons: list[str]) -> list[str]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load, save
 
+from aigc_core.config.evaluation import Extractor as Section
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.classifier import Classifier, accuracy, default_steps, fit_classifier
 from aigc_core.evaluation.invariance import fit_invariant
@@ -48,6 +49,11 @@ class Recipe:
     learning_rate: float
     perturb: float = 0.0
     perturb_steps: int = 1
+
+    @classmethod
+    def of(cls, section: Section) -> Recipe:
+        """As the section `extractor` of params.yaml says."""
+        return cls(**section.model_dump(exclude={"learn"}))
 
     def steps_at(self, size: int) -> int:
         """The number of steps for images of this side (px)."""

@@ -5,8 +5,9 @@ Legend: n = test images, N = training images (the pool), d = feature dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +27,13 @@ GROUPS, DRAWS = 20, 5
 class Floor:
     """Mean and spread over the draws by metric, and how often each test image (n,) was covered, in [0, 1].
 
-    `fd_std` is by how much the distance of n fresh real images differs from the floor, as a standard deviation. `pool`
-    is N.
+    `fd_std` is by how much the distance of n fresh real images differs from the floor, as a standard deviation.
     """
 
     values: dict[str, float]
     spread: dict[str, float]
     covered: m.Array
     fd_std: float
-    pool: int
 
     @property
     def fd(self) -> float:
@@ -70,24 +69,27 @@ def real_floor(panel: Panel, train: m.Array, train_labels: Labels, *, draws: int
         {name: float(np.mean(values)) for name, values in table.items()},
         {name: float(np.std(values)) for name, values in table.items()},
         np.mean([reading.covered for reading in readings], axis=0),
-        fresh_spread(panel, [train[rows] for rows in chosen], table[m.FD], len(train)),
-        len(train),
+        fresh_spread(partial(panel.fd, least=1), panel.labels, panel.seed, train, chosen, table[m.FD]),
     )
 
 
-def fresh_spread(panel: Panel, draws: Sequence[m.Array], distances: Sequence[float], pool: int) -> float:
-    """The standard deviation of (distance of n fresh real images) - (mean distance of the draws (n, d) from a pool of N).
+def fresh_spread(
+    distance: Callable[[m.Array], float], labels: Labels, seed: int, pool: m.Array, draws: Sequence[Labels],
+    distances: Sequence[float],
+) -> float:  # fmt: skip
+    """The standard deviation of (distance of n fresh real images) - (mean distance of the draws from a pool (N, d)).
 
-    The spread s over draws is too small: two draws from one pool have n/N of their images in common. With v the
+    `labels` (n,) are those of the test images, `draws` positions (n,) in the pool and `distances` what they got; `distance`
+    has to take parts of a draw as well. The spread s over draws is too small: two draws from one pool have n/N of their images in common. With v the
     variance of fresh images' distance, s^2 is about v (1 - n/N), and the pool's own mean has about v n/N, because it is
     one set of N images: s^2 (1 + n/N) / (1 - n/N). Towards n = N nothing is left of s; there v is taken from the
     jackknife of a draw, which is up to four times too large.
     """
-    share = len(panel.labels) / pool
-    if pool >= WIDE_POOL * len(panel.labels) and len(draws) >= MANY_DRAWS:
+    share = len(labels) / len(pool)
+    if len(pool) >= WIDE_POOL * len(labels) and len(draws) >= MANY_DRAWS:
         return float(np.std(distances, ddof=1) * np.sqrt((1 + share) / (1 - share)))
-    groups = balanced_groups(panel.labels, GROUPS, panel.seed)
-    parts = [[panel.fd(rows[groups != each], least=1) for each in range(GROUPS)] for rows in draws[:DRAWS]]
+    groups = balanced_groups(labels, GROUPS, seed)
+    parts = [[distance(pool[rows[groups != each]]) for each in range(GROUPS)] for rows in draws[:DRAWS]]
     variance = float(np.mean([jackknife_spread(values) ** 2 for values in parts]))
     return float(np.sqrt(variance * (1 + share)))
 

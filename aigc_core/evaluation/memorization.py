@@ -16,6 +16,8 @@ section 3), a Mann-Whitney z of distances to training images in cells, below 0 w
 images; and AuthPct (Alaa et al. 2022, section 3.3), the share of samples that are farther from their nearest training
 image than that one is from the others.
 
+A held-out image that is itself a copy of a training image is no image never seen: it is left out and counted.
+
 Distances of the three questions see through shifts of a pixel, mirrors and gains (alike.py); C_T, AuthPct and the
 distances among training images are plain.
 
@@ -31,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aigc_core.errors import DataError
+from aigc_core.errors import TooFewImagesError
 from aigc_core.evaluation.alike import Gallery
 from aigc_core.evaluation.cells import assign, find_centres
 from aigc_core.evaluation.copying import Limits, in_words, remarks
@@ -105,8 +107,8 @@ class _Pool:
 
     def ask(self, images: torch.Tensor) -> Answers:
         """Place images (N, C, S, S) uint8 among these."""
-        index, squared = self.gallery.nearest(images)
-        nearest, distance = index[:, 0], np.sqrt(squared[:, 0])
+        nearest, squared = self.gallery.nearest(images)
+        distance = np.sqrt(squared)
         ratio = distance / np.maximum(self.gaps(nearest)[:, 1], np.finfo(np.float64).tiny)
         return Answers(self.places[nearest], distance / np.sqrt(self.rows.shape[1]), ratio)
 
@@ -159,8 +161,9 @@ class Witness:
     """The training images of a model and held-out ones, ready to judge any samples.
 
     `train` (R, C, S, S) and `held_out` (H, C, S, S) are uint8; the held-out ones should be like the training images in all
-    but that the model never saw them. Equal training images count once: a repeated image has no distance to its twin,
-    and its copies would look authentic. Raises DataError where there are too few to judge by.
+    but that the model never saw them. Those at distance 0 from a training image (the same one mirrored, moved or darkened)
+    are left out: one of them would be as close as any copy, and hide all. Equal training images count once: a repeated image
+    has no distance to its twin, and its copies would look authentic. Raises TooFewImagesError where there are too few to judge by.
     """
 
     def __init__(
@@ -168,14 +171,15 @@ class Witness:
     ) -> None:
         self.limits = limits
         self.seen = _Pool(train, device)
-        if len(held_out) < MIN_IMAGES or len(self.seen) < 2:
-            raise DataError(
-                f"memorization cannot be judged with {len(held_out)} held-out and {len(self.seen)} different training "
-                f"images: at least {MIN_IMAGES} and 2 are needed, so add data or raise split.test"
-            )
+        _enough(len(held_out), 0, len(self.seen))
+        answers = self.seen.ask(held_out)
+        independent = answers.distance > 0
+        self.twins = len(held_out) - int(independent.sum())
+        _enough(len(held_out) - self.twins, self.twins, len(self.seen))
+        held_out = held_out[torch.from_numpy(independent)]
         rows, held = self.seen.rows, held_out.flatten(1)
         self.unseen = _Pool(held_out, device, rows)
-        self.real = np.sort(self.seen.ask(held_out).ratio)
+        self.real = np.sort(answers.only(independent).ratio)
         self.threshold = float(self.real[int(CALIBRATED * (len(self.real) - 1))])
         self.authentic_real = float(self.seen.authentic(held).mean())
         cells = max(1, min(limits.cells, len(held) // ROWS_PER_CELL, len(rows) // ROWS_PER_CELL))
@@ -189,14 +193,14 @@ class Witness:
         return self.seen.ask(images)
 
     def judge(self, samples: torch.Tensor) -> Memorization:
-        """The verdict on samples (N, C, S, S) uint8. Raises DataError for fewer than 50."""
+        """The verdict on samples (N, C, S, S) uint8. Raises TooFewImagesError for fewer than 50."""
         if len(samples) < MIN_IMAGES:
-            raise DataError(
+            raise TooFewImagesError(
                 f"{len(samples)} samples are too few to judge memorization by, at least {MIN_IMAGES} are needed: raise "
                 "evaluate.max_samples, or add test rows"
             )
         seen, unseen = self.ask(samples), self.unseen.ask(samples)
-        figures = {"n": float(len(samples)), "held_out": float(len(self.real))}
+        figures = {"n": float(len(samples)), "held_out": float(len(self.real)), "held_out_copies": float(self.twins)}
         counted = _counted(samples.flatten(1), seen)
         figures |= self._copies(*(one.only(counted) for one in (seen, unseen))) | self._preference(seen, unseen)
         figures |= self._published(samples.flatten(1))
@@ -243,9 +247,9 @@ class Witness:
         found = float(ours.sum())
         odds = (found + 0.5) / (len(ours) - found + 0.5)
         return {
-            "preference": odds * rows[1] / rows[0], "preference_p": chosen_by_chance(chosen, rows[0]),
-            "train_share": found / len(ours), "train_share_expected": rows[0] / sum(rows),
-        }  # fmt: skip
+            "preference": odds * rows[1] / rows[0],
+            "preference_p": chosen_by_chance(chosen, rows[0]),
+        }
 
     def _published(self, rows: torch.Tensor) -> dict[str, float]:
         """C_T, also with the roles exchanged, and AuthPct: figures without a limit."""
@@ -254,6 +258,16 @@ class Witness:
             "c_t": self.cells.c_t(rows), "c_t_unseen": self.cells_unseen.c_t(rows),
             "auth_pct": mine, "auth_pct_real": real, "auth_gap": mine - real,
         }  # fmt: skip
+
+
+def _enough(held_out: int, copies: int, training: int) -> None:
+    """Raises TooFewImagesError where these are too few held-out and training images; `copies` more held-out ones were left out."""
+    if held_out < MIN_IMAGES or training < 2:
+        left_out = f", {copies} more are copies of training images," if copies else ""
+        raise TooFewImagesError(
+            f"memorization cannot be judged with {held_out} held-out images{left_out} and {training} different training "
+            f"images: at least {MIN_IMAGES} and 2 are needed, so add data or raise split.test"
+        )
 
 
 def _counted(rows: torch.Tensor, seen: Answers) -> npt.NDArray[np.bool_]:

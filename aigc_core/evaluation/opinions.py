@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from aigc_core.errors import DataError
 from aigc_core.evaluation.extractors.catalogue import Entry, Instrument, Place, instruments
-from aigc_core.evaluation.floors import matching_draw
+from aigc_core.evaluation.floors import fresh_spread, matching_draw
 from aigc_core.evaluation.metrics import ROWS_PER_DIMENSION, Array, FrechetDistance, usable_dimensions
 
 #: A name for the domain extractor beside the others'.
@@ -78,7 +79,10 @@ class _Seat:
         pool = self.instrument.features(train.pixels, self.dimensions)
         chance = np.random.default_rng(seed)
         chosen = [matching_draw(train.labels.numpy(), test.labels.numpy(), chance) for _ in range(draws)]
-        self.floors = [self._distance(pool[index]) for index in chosen]
+        floors = [self._distance(pool[index]) for index in chosen]
+        self.floor = float(np.mean(floors))
+        # A part of a draw may be smaller than the whole has to be: only differences between parts are used.
+        self.floor_std = fresh_spread(partial(self.fd, least=0), test.labels.numpy(), seed, pool, chosen, floors)
         self.warning = (
             f"{name} numbers move with n below {entry.better:,} images, and there are {self.n:,}: compare them at the "
             "same n only"
@@ -92,10 +96,9 @@ class _Seat:
 
     def ask(self, samples: torch.Tensor) -> Opinion:
         distance = self._distance(self.instrument.features(samples, self.dimensions))
-        floor = float(np.mean(self.floors))
         return Opinion(
-            self.instrument.hash, self.n, self.dimensions, distance, floor, float(np.std(self.floors)),
-            distance / max(floor, 1e-12), self.warning,
+            self.instrument.hash, self.n, self.dimensions, distance, self.floor, self.floor_std,
+            distance / max(self.floor, 1e-12), self.warning,
         )  # fmt: skip
 
 

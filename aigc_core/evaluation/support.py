@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import special
 
 from aigc_core.errors import DataError
 from aigc_core.evaluation.neighbours import Array, Index, inside_balls, nearest_rows
@@ -100,6 +100,8 @@ def coverage_share(raw: float, of_real: float, neighbours: int, real: int, gener
     if of_real <= 0:
         return 0.0
     wanted = max(raw, 0.0) / of_real * expected_coverage(1.0, neighbours, real, generated)
+    from scipy import optimize  # a quarter of a second that whoever never asks for a share need not spend
+
     if wanted >= expected_coverage(MOST_SHARE, neighbours, real, generated):
         return MOST_SHARE
     found: float = optimize.brentq(
@@ -112,14 +114,17 @@ def expected_coverage(share: float, neighbours: int, real: int, generated: int) 
     """E min(1, B / k) for the number B of images in the ball of a real one, where `share` of M images are like the N real.
 
     A ball that reaches to the k-th of N - 1 others holds a mass that is Beta(k, N - k) distributed, whatever the
-    features are, so that B is beta-binomial of s M trials: 1 - sum over b < k of (1 - b / k) P(B = b).
+    features are, so that B is beta-binomial of s M trials: 1 - sum over b < k of (1 - b / k) P(B = b). In logarithms, because
+    the number of ways to choose b of many trials is larger than a float holds. s M need not be whole: beyond s M + 1 none is chosen.
     """
     trials, few = share * generated, np.arange(neighbours)
-    chance = special.binom(trials, few) * np.exp(
-        special.betaln(few + neighbours, np.maximum(trials - few, 0) + real - neighbours)
+    few = few[few < trials + 1]
+    logs = (
+        special.gammaln(trials + 1) - special.gammaln(few + 1) - special.gammaln(trials - few + 1)
+        + special.betaln(few + neighbours, np.maximum(trials - few, 0) + real - neighbours)
         - special.betaln(neighbours, real - neighbours)
-    )
-    return float(1 - ((1 - few / neighbours) * chance).sum())
+    )  # fmt: skip
+    return float(1 - ((1 - few / neighbours) * np.exp(logs)).sum())
 
 
 def recall(real: Array, generated: Array, neighbours: int, *, device: str = "cpu") -> float:

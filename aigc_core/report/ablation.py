@@ -15,14 +15,12 @@ from markupsafe import Markup
 from aigc_core.files import atomic_file, read_json
 from aigc_core.report import figures, forest, page, sweeps
 from aigc_core.report.figures import Pixels
+from aigc_core.report.ratios import ratio
 
 METRICS = ("fd", "coverage", "cas", "agreement")
-#: The class of the style for each verdict.
-STATES = {
-    "pays": "passed", "cannot be trained without it": "passed", "trains less reliably without it": "passed",
-    "copying without it": "passed", "hurts": "failed", "copying": "failed", "trains less reliably with it": "failed",
-    "void": "failed", "no verdict": "warning",
-}  # fmt: skip
+#: The class of the style for each verdict: the colours of the forest plot, and of what has no row there.
+STATES = {verdict: {"good": "passed", "bad": "failed"}[tone] for verdict, tone in forest.TONES.items()}
+STATES |= {"void": "failed", "no verdict": "warning"}
 
 Facts = dict[str, Any]
 
@@ -105,14 +103,6 @@ def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:
         "strips": [(arm["title"], page.picture(shown[arm["arm"]])) for arm in arms if arm["arm"] in shown],
         "memory": _memory(study),
     }
-
-
-def ratio(value: float) -> str:
-    """A ratio as the page writes it: `1.36`, `23.1`, and three decimals next to 1."""
-    near = value != 1 and abs(value - 1) < 0.01
-    return (
-        f"{value:.3f}" if near else f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-    )
 
 
 def ends(found: Facts | None) -> str:

@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from aigc_core.files import atomic_file
 from aigc_core.report.curves import BAD, FAINT, GOOD, INK, SERIES, for_page
+from aigc_core.report.ratios import ratio as written
 
 WIDTH_INCHES, ROW_INCHES, MARGIN_INCHES = 7.2, 0.3, 0.75
 LEFT_INCHES = 2.25
@@ -172,7 +173,7 @@ def _forest_rows(study: Facts, paint: Paint) -> list[Facts]:
                  "placebo": "placebo: a few rows less", "planted": planted}[kind]  # fmt: skip
         colour = paint.second if kind == "planted" else paint.ink
         if kind == "decision" and not void:
-            colour = {word: getattr(paint, tone) for word, tone in TONES.items()}.get(verdict, paint.ink)
+            colour = getattr(paint, TONES.get(verdict, "ink"))
         rows.append({**row, "label": title, "colour": colour})
     return rows
 
@@ -186,7 +187,7 @@ def _effect(axes: Axes, place: int, row: Facts, left: float, right: float) -> No
     colour, mean = row["colour"], row["mean"]
     if not left <= mean <= right:
         edge, side = (right, "right") if mean > right else (left, "left")
-        text = f"{math.exp(mean):.2g} times {'→' if side == 'right' else '←'}"
+        text = f"{written(math.exp(mean))} times {'→' if side == 'right' else '←'}"
         axes.text(edge, place, text, color=colour, ha=side, va="center", fontsize=9)
         return
     inside = [value for value in row["dots"] if left <= value <= right]

@@ -174,3 +174,15 @@ def memorization_rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
         for key, name, real, unseen, limit in FIGURES
         if key in figures
     ]
+
+
+def left_out_words(report: Mapping[str, Any]) -> str:
+    """How many held-out images the gate left out, because they are copies of training images; empty where there are none."""
+    copies = int(report["figures"].get("held_out_copies", 0))
+    if not copies:
+        return ""
+    said = "image is the same as a training image" if copies == 1 else "images are the same as training images"
+    return (
+        f"{copies:,} held-out {said}, at the best shift, mirror and gain. Such an image is as close as any copy and would "
+        "hide all, so that it was left out here."
+    )

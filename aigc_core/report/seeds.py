@@ -1,7 +1,7 @@
 """How far two trainings of one family lie apart by the training seed alone, and what one training each can tell.
 
 The spread is taken as a share of the distance (of log fd), so that it travels from one data set to another. It was
-measured on two, and is an assumption on any other: where a decision hangs on it, train from several seeds.
+measured on digits and tried on MNIST, and is an assumption on any other: where a decision hangs on it, train from several seeds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 Metrics = Mapping[str, float]
 
-#: By family: the standard deviation of log fd between training seeds, everything else equal; the larger of digits and
-#: MNIST as `python bench/evaluation.py seeds` and `bench/blindness.py seeds` print it (docs/metrics.md), rounded up. An unknown
-#: family has the largest.
+#: By family: the standard deviation of log fd between training seeds, everything else equal, rounded up: of the GAN from seeds 0
+#: to 2 of digits, of the VAE from the five of digits that `bench/blindness.py seeds` prints (docs/metrics.md). MNIST had no part in
+#: it: the rule was tried there. An unknown family has the largest.
 SEED_SPREAD = {"gan": 0.3, "vae": 0.1}
 #: Differences below this many standard deviations are called indistinguishable.
 SPREADS = 2.0

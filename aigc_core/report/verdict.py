@@ -8,19 +8,19 @@ change a model is no part of it: two trainings are ranked by the spread between 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aigc_core.records import labels_told
 from aigc_core.report.seeds import SPREADS, Metrics, seed_range, seed_spread, told_apart
 
 #: With fewer training images than this many times n, the floor is known less well than the samples' distance.
 LEAST_POOL = 2
+#: Fewer samples than this are refused where there are as many feature dimensions as usual.
+LEAST_SAMPLES = 80
 #: Bounds of the three words of `grade`: distance over floor, share of the real coverage, accuracy lost.
 CLOSE = (1.5, 0.93, 0.03)
 RELATED = (3.0, 0.75, 0.10)
-#: Where real images teach a classifier less than this share of the way from naming the commonest class to naming all rightly,
-#: its accuracy says nothing of generated ones.
-LEARNABLE = 0.25
 #: Samples whose median distance to training images is below this share of the held-out images' are copies, or smooth.
 COPY_RATIO = 0.8
 
@@ -67,10 +67,7 @@ def accuracy_lost(metrics: Metrics) -> float:
 
 def labels_learnable(metrics: Metrics) -> bool:
     """Whether labels can be told by looks well enough for an accuracy to say anything; False where there is none."""
-    if "cas" not in metrics:
-        return False
-    chance = metrics.get("cas_chance", 0.0)
-    return metrics["cas_real"] - chance >= LEARNABLE * (1 - chance)
+    return "cas" in metrics and labels_told(metrics["cas_real"], metrics.get("cas_chance", 0.0))
 
 
 def accuracy_told_apart(metrics: Metrics) -> bool:
@@ -96,8 +93,13 @@ OPENING = {
 }
 
 
-def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str, float]] | None = None) -> Verdict:
-    """The verdict on trained families (family to metrics.json; `details` are their facts, where there are any).
+def judge(
+    evaluations: Mapping[str, Metrics],
+    details: Mapping[str, Mapping[str, float]] | None = None,
+    reasons: Mapping[str, Sequence[str]] | None = None,
+) -> Verdict:
+    """The verdict on trained families (family to metrics.json; `details` are their facts, where there are any, and `reasons`
+    why the memorization gate withholds one).
 
     Raises ValueError when there is nothing to judge.
     """
@@ -118,10 +120,10 @@ def judge(evaluations: Mapping[str, Metrics], details: Mapping[str, Mapping[str,
         )
     for family in order:
         ratio = copy_ratio((details or {}).get(family, {}))
-        sentences += copy_words(family, evaluations[family], ratio)
+        sentences += copy_words(family, evaluations[family], ratio, (reasons or {}).get(family, ()))
     spreads = ", ".join(f"{name_of(family)} {seed_spread(family):.0%}" for family in order)
     sentences.append(
-        f"Each family was trained once. What another training seed would change is taken from digits and MNIST (standard "
+        f"Each family was trained once. What another training seed would change is taken from digits (standard "
         f"deviation of the distance between seeds: {spreads}; docs/metrics.md), not measured on these images."
     )
     return Verdict(headline, sentences)
@@ -148,10 +150,14 @@ def pool_words(metrics: Metrics, train_rows: int) -> str:
     n = int(metrics["n"])
     if train_rows >= LEAST_POOL * n:
         return ""
+    fewer = train_rows // LEAST_POOL
+    other = (
+        f", and so does evaluate.max_samples: {fewer}, at the price of a higher floor" if fewer >= LEAST_SAMPLES else ""
+    )
     return (
         f"The {train_rows:,} training images are too few to tell closely what {n:,} real images get, fewer than twice as many: "
         f"distances within {SPREADS * metrics['fd_floor_std'] / metrics['fd_floor']:.0%} of the floor are not told from it. More training "
-        f"images narrow that, and so does evaluate.max_samples: {max(train_rows // LEAST_POOL, 1)}, at the price of a higher floor."
+        f"images narrow that{other}."
     )
 
 
@@ -189,20 +195,18 @@ def compare(best: str, other: str, evaluations: Mapping[str, Metrics]) -> str:
     return f"The {name_of(other)} is behind in this run: {factor}, and {coverage_words(second)}."
 
 
-def copy_words(family: str, metrics: Metrics, ratio: float | None) -> list[str]:
+def copy_words(family: str, metrics: Metrics, ratio: float | None, reasons: Sequence[str] = ()) -> list[str]:
     """What the top of the page says of nearness to training images; nothing where there is none.
 
-    `ratio` is `copy_ratio`. Only the memorization gate tells copies from samples that are merely smooth.
+    `ratio` is `copy_ratio`, `reasons` are the gate's own. Only the memorization gate tells copies from samples that are merely smooth.
     """
     name = name_of(family)
     if withheld(metrics):
-        rates = (
-            f": {metrics['copy_rate']:.1%} of its samples are as close to a training image as a copy, and "
-            f"{metrics['copy_rate_unseen']:.1%} to a real image that it never saw"
-            if "copy_rate_unseen" in metrics
-            else ""
-        )
-        return [f"Caution: the {name} repeats training images{rates}; part of its good numbers may come from copying."]
+        said = "; ".join(reason.rstrip(".") for reason in reasons)
+        return [
+            f"Caution: the memorization gate withholds the {name}{': ' if said else ''}{said}. Part of its good numbers may come from "
+            "copying."
+        ]
     if ratio is not None and ratio < COPY_RATIO:
         return [
             f"The {name}'s samples lie nearer to training images than real held-out images do ({ratio:.2f} times as far), but "

@@ -20,7 +20,7 @@ from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
 from aigc_core.evaluation.features import load_extractor
-from aigc_core.evaluation.memorization import MIN_IMAGES, Limits
+from aigc_core.evaluation.memorization import Limits
 from aigc_core.evaluation.pictures import class_rows, nearest_training
 from aigc_core.files import atomic_folder, write_json
 from aigc_core.models.zoo import load_model
@@ -28,14 +28,11 @@ from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 from aigc_core.report.figures import image_grid, pair_grid, save_png
 from aigc_core.report.measures import bound_words
-from aigc_core.stages.parts.beside import ask_others, write_checks, write_likeness, write_opinions
+from aigc_core.stages.parts.beside import ask_others, unfit, write_checks, write_likeness, write_opinions
 from aigc_core.stages.parts.copies import write_copies
-from aigc_core.stages.parts.held_out import brings_own_test, independent_rows, independent_test_rows
 from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
-
-#: The split that stands for images never seen, where the test images are of another origin than the training images.
-HELD = "reference"
+from aigc_core.training.held_out import REFERENCE, independent_test_rows, unseen_rows
 
 
 def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
@@ -64,7 +61,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = [in_words(metrics), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
+    said = [in_words(metrics), unfit(paths), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
     return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 
@@ -84,26 +81,14 @@ def make_yardstick(
     if learnt is not None and len(learnt) == 0:
         raise DataError("none of the rows that the model learnt from is in the curated version: train it again")
     chosen = config.evaluate
-    aside = decoys(version, paths.verdicts, chosen.max_samples, config.seed, frame)
-    real = Real(classes, train.pixels, train.labels, test.pixels, test.labels, train.ids, learnt, aside)
+    unseen = unseen_rows(version, paths.verdicts, classes, chosen.max_samples, config.seed)
+    decoys = None if unseen.ids is None else load_images(version, REFERENCE, ids=unseen.ids, **frame).pixels
+    real = Real(classes, train.pixels, train.labels, test.pixels, test.labels, train.ids, learnt, decoys, unseen.why)
     setting = Setting(
         chosen.neighbours, chosen.floor_draws, chosen.max_samples, config.seed, device, chosen.jackknife_groups,
         Limits(**chosen.memorization.model_dump()),
     )  # fmt: skip
     return Yardstick(extractor, real, setting)
-
-
-def decoys(version: Version, verdicts: Path, most: int, seed: int, frame: dict[str, Any]) -> torch.Tensor | None:
-    """Reference images, for the questions about memorization, where the source brought test images of its own.
-
-    Those may differ from the training images in more than that no model saw them; reference images were drawn from the
-    same ones and are not learnt from. None where the test images serve, or there are too few others.
-    """
-    if not brings_own_test(version):
-        return None
-    found = load_images(version, HELD, ids=independent_rows(version, verdicts, HELD, ("train",)), **frame).pixels
-    order = np.random.default_rng(seed).permutation(len(found))[:most]
-    return found[torch.from_numpy(np.sort(order))] if len(found) >= MIN_IMAGES else None
 
 
 def comparison_facts(yardstick: Yardstick, version: Version) -> dict[str, Any]:
@@ -165,10 +150,10 @@ def write_memorization(folder: Path, yardstick: Yardstick, judgement: Judgement,
     if found is None or limits is None:
         raise ValueError("memorization is judged by a yardstick with limits only")
     nearest = yardstick.seen[torch.from_numpy(found.answers.nearest)]
-    held_out = "test" if real.decoys is None else HELD
     write_copies(
-        folder, found, limits, judgement.samples, real.train_pixels, real.train_ids, nearest, suffix, held_out=held_out
-    )
+        folder, found, limits, judgement.samples, real.train_pixels, real.train_ids, nearest, suffix,
+        held_out="test" if real.decoys is None else REFERENCE, why=real.decoys_why,
+    )  # fmt: skip
 
 
 def draw_classes(target: Path, yardstick: Yardstick, named: list[tuple[str, Judgement]]) -> None:
@@ -201,6 +186,7 @@ def in_words(metrics: dict[str, float]) -> str:
         f"(n {metrics['n']:.0f}, {metrics['fd_dimensions']:.0f} dimensions); coverage {metrics['coverage']:.3f} (real "
         f"{metrics['coverage_real']:.3f}), density {metrics['density']:.3f} (real {metrics['density_real']:.3f}), "
         f"{_cas_words(metrics)}; memorization "
-        f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (C_T {metrics['c_t']:.1f}, copy rate "
-        f"{metrics['copy_rate']:.1%}, real {metrics['copy_rate_real']:.1%})"
+        f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (copy rate "
+        f"{metrics['copy_rate']:.1%}, with images never seen {metrics['copy_rate_unseen']:.1%}; closest {metrics['closest']:.1%}, "
+        f"{metrics['closest_unseen']:.1%}; preference {metrics['preference']:.2f})"
     )

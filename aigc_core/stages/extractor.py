@@ -7,56 +7,53 @@ from typing import Any
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_decodable, load_unlabelled
 from aigc_core.data.store import Version
+from aigc_core.evaluation.choice import Rows, choose
 from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, save_frame
-from aigc_core.evaluation.features import (
-    MIN_PER_CLASS,
-    Extractor,
-    Recipe,
-    accuracy,
-    rare_classes,
-    save_extractor,
-    train_extractor,
-)
+from aigc_core.evaluation.features import MIN_PER_CLASS, Recipe, rare_classes, save_extractor
 from aigc_core.files import atomic_folder
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
+from aigc_core.report.instrument import label_words, test_words
 
-#: Training images that the extractor is tried on. So many give its accuracy to within two hundredths.
+#: Training images that the extractor is tried on. So many give its accuracy to within two hundredths; its test takes fewer.
 TRIED = 2000
 
 
 def extractor(config: Config, paths: Paths) -> StageResult:
     """Write data/extractor: weights, card, and the frames of the alarms.
 
-    Where the reference rows have no labels, one class, or too few rows per class, it learns from views of the images.
-    Raises DataError for too few images.
+    It learns from the labels where looks tell them, else from views of the images, and is tried on known damages of training
+    rows, which it does not learn from. Raises DataError for too few images, ConfigError where `extractor.learn` cannot be done.
     """
     version = Version.open(paths.ingested)
     card = version.card
     reference = _reference(version)
-    recipe = Recipe(**config.extractor.model_dump())
-    learnt = train_extractor(
-        reference.pixels, reference.labels, reference.classes, recipe, seed=config.seed, device=config.train.device,
-        told="learning",
+    chosen = choose(
+        _rows(reference), _rows(_held(version, reference.classes)), Recipe.of(config.extractor), config.extractor.learn,
+        seed=config.seed, device=config.train.device, told="learning",
     )  # fmt: skip
+    learnt, instrument = chosen.extractor, chosen.facts()
     facts: dict[str, Any] = {
         "dataset_version": card.version,
         "resize": card.image["resize"],
         "reference_rows": len(reference),
         "rare_classes": rare_classes(reference.labels, reference.classes),
         "seed": config.seed,
+        "instrument": instrument,
     }
     metrics: dict[str, float] = {"reference_rows": len(reference)}
-    told = _without_labels(reference)
-    if learnt.classes:
-        known = _tried(version, learnt)
-        metrics["train_accuracy"] = facts["train_accuracy"] = accuracy(learnt.model, known.pixels, known.labels)
-        told = f"it names {metrics['train_accuracy']:.1%} of {len(known):,} training images rightly{_rare(facts)}"
+    if chosen.told is not None:
+        metrics["train_accuracy"] = facts["train_accuracy"] = chosen.told.accuracy
+        metrics["train_chance"] = chosen.told.chance
     with atomic_folder(paths.extractor) as folder:
         facts["alarms"] = {name: save_frame(fit_frame(name, reference.pixels), name, folder) for name in sorted(RAW)}
         digest = save_extractor(learnt, folder, facts)
     of = f" of {len(learnt.classes)} classes" if learnt.classes else ""
-    summary = f"learnt {recipe.dimensions} features from {len(reference):,} reference images{of}; {told}; extractor {digest[:12]}"
+    told = _without_labels(reference, chosen.learn) if chosen.told is None else label_words(instrument) + _rare(facts)
+    summary = (
+        f"learnt {learnt.dimensions} features from {len(reference):,} reference images{of}; {told}; {test_words(instrument)}; "
+        f"extractor {digest[:12]}"
+    )
     return StageResult(summary, metrics, {"hash": digest})
 
 
@@ -70,15 +67,22 @@ def _reference(version: Version) -> ImageSet:
     return load_unlabelled(version, "reference", size=shape["size"], channels=shape["channels"], told="reading")
 
 
-def _tried(version: Version, learnt: Extractor) -> ImageSet:
+def _held(version: Version, classes: list[str]) -> ImageSet:
     """Training rows with the lowest ids, which are hashes, so that they are a random sample."""
     ids = set(sorted(version.select("train")["id"].to_pylist())[:TRIED])
-    return load_decodable(
-        version, "train", size=learnt.size, channels=learnt.channels, classes=learnt.classes, ids=ids, told="trying"
-    )
+    frame: dict[str, Any] = {"size": version.card.image["size"], "channels": version.card.image["channels"]}
+    if classes:
+        return load_decodable(version, "train", **frame, classes=classes, ids=ids, told="trying")
+    return load_unlabelled(version, "train", **frame, ids=ids, told="trying")
 
 
-def _without_labels(reference: ImageSet) -> str:
+def _rows(images: ImageSet) -> Rows:
+    return Rows(images.pixels, images.labels, images.classes)
+
+
+def _without_labels(reference: ImageSet, learn: str) -> str:
+    if learn == "views":
+        return "it learnt from views of the images, as extractor.learn asks"
     if len(reference.classes) < 2:
         return "there are no two classes to tell apart, so it learnt from views of the images"
     few = len(rare_classes(reference.labels, reference.classes))

@@ -11,13 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from aigc_core.config import Config
-from aigc_core.data.loader import ImageSet, classes_of, load_splits
+from aigc_core.data.loader import ImageSet, classes_of, load_images, load_splits
 from aigc_core.data.store import Version
-from aigc_core.errors import DataError
+from aigc_core.errors import DataError, TooFewImagesError
 from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.memorization import MIN_IMAGES, Limits, Memorization, Witness
 from aigc_core.files import atomic_folder, read_json, write_json
@@ -25,13 +24,13 @@ from aigc_core.models.zoo import load_model
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.records import Check, StageResult
 from aigc_core.stages.parts.copies import write_copies
-from aigc_core.stages.parts.held_out import independent_rows
 from aigc_core.stages.parts.release import memorization_of
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
+from aigc_core.training.held_out import REFERENCE, drawn_rows
 
-#: The splits that it learns from, and the one that it is asked about copies with.
-LEARNT, HELD = ("train", "test"), "reference"
+#: The splits that it learns from; it is asked about copies with the reference rows.
+LEARNT = ("train", "test")
 SWITCHED_OFF = "final.enabled is false in params.yaml: set it to true and run `dvc repro final`"
 NOTE = (
     "This model itself was not evaluated on held-out rows, because none are left but the reference: the numbers are those of the "
@@ -125,19 +124,19 @@ def _frame(version: Version) -> dict[str, Any]:
 def _copies(config: Config, paths: Paths, out: Path, data: ImageSet) -> Memorization | None:
     """The gate's questions to the finished model, held against reference rows; None where those are too few."""
     version = Version.open(paths.data / config.train.dataset)
-    independent = independent_rows(version, paths.verdicts, HELD, LEARNT)
-    reference = load_splits(version, [HELD], ids=independent, **_frame(version))
-    order = np.random.default_rng(config.seed).permutation(len(reference))[: config.evaluate.max_samples]
-    held = reference.subset(torch.from_numpy(np.sort(order)))
-    if len(held) < MIN_IMAGES:
-        return None
+    most, classes = config.evaluate.max_samples, classes_of(version.card)
+    ids = drawn_rows(version, paths.verdicts, REFERENCE, LEARNT, classes, most, config.seed)
+    held = load_images(version, REFERENCE, ids=ids, **_frame(version))
     device = str(pick_device(config.train.device))
     limits = Limits(**config.evaluate.memorization.model_dump())
-    witness = Witness(data.pixels, held.pixels, limits, config.seed, device)
+    try:
+        witness = Witness(data.pixels, held.pixels, limits, config.seed, device)
+    except TooFewImagesError:
+        return None
     samples = load_model(out, device=device).sample(held.labels, config.seed + 1)
     found = witness.judge(samples)
     write_copies(
-        out, found, limits, samples, data.pixels, data.ids, torch.from_numpy(found.answers.nearest), held_out=HELD
+        out, found, limits, samples, data.pixels, data.ids, torch.from_numpy(found.answers.nearest), held_out=REFERENCE
     )
     return found
 
@@ -151,7 +150,7 @@ def _told(found: Memorization | None) -> tuple[str, list[str]]:
 def _write_checks(folder: Path, passed: bool, observed: str) -> None:
     check = Check(
         "final_memorization",
-        "Samples of the final model are no closer to the rows that it learnt from than reference images are.",
+        "No more samples of the final model are close to rows that it learnt from than chance and images never seen explain.",
         "warning",
         passed,
         observed,

@@ -16,7 +16,7 @@ from aigc_core.paths import FAMILIES, Paths
 from aigc_core.quality.decisions import BY_HAND
 from aigc_core.quality.reasons import REASONS
 from aigc_core.records import StageResult
-from aigc_core.report import ablation, facts, groups, measures, page, verdict
+from aigc_core.report import ablation, facts, groups, instrument, measures, page, verdict
 from aigc_core.stages.parts.tiles import Tiles
 
 #: Where `make ui` shows the runs, unless it had to take another port and says so in AIGC_MLFLOW_UI.
@@ -43,10 +43,15 @@ def gather(paths: Paths) -> dict[str, Any]:
     evaluations, finetunings = facts.evaluations(paths), facts.finetunings(paths)
     refuse_families(evaluations)
     models, versions = facts.models(paths), facts.versions(paths)
+    card = read_json(facts.require(paths.extractor / "extractor.json", "extractor"))
     families = [_family(family, models, evaluations, finetunings) for family in FAMILIES]
     metrics = {family: found["metrics"] for family, found in evaluations.items()}
     return {
-        "verdict": verdict.judge(metrics, {family: found["facts"] for family, found in evaluations.items()}),
+        "verdict": verdict.judge(
+            metrics,
+            {family: found["facts"] for family, found in evaluations.items()},
+            {family: found["memorization"]["reasons"] for family, found in evaluations.items()},
+        ),
         "release_sentence": verdict.release_words(
             {family: found["memorization"]["passed"] for family, found in evaluations.items()}
         ),
@@ -66,7 +71,8 @@ def gather(paths: Paths) -> dict[str, Any]:
         "alarms": alarms(evaluations),
         "versions": versions,
         "ablation": ablation.from_folder(paths.data / "ablation"),
-        "extractor": read_json(facts.require(paths.extractor / "extractor.json", "extractor")),
+        "extractor": card,
+        "instrument": instrument.page_facts(card),
         "runs": _runs(models, facts.final(paths)),
     }
 
@@ -129,6 +135,7 @@ def _family(
         "latent_pictures": {name: page.picture(place) for name, place in evaluated["latent_pictures"].items()},
         "bound": measures.bound_words(evaluated["metrics"]),
         "memorization_rows": measures.memorization_rows(evaluated["memorization"]),
+        "memorization_left_out": measures.left_out_words(evaluated["memorization"]),
         "worst": measures.worst_words(evaluated["metrics"], evaluated["facts"].get("worst_class", {})),
         **_finetuned(family, models, finetunings[family]),
     }
@@ -165,6 +172,7 @@ def _final(found: dict[str, Any]) -> dict[str, Any]:
         "samples": page.picture(found["samples"]),
         "closest": page.picture(found["closest"]) if found["closest"] else None,
         "memorization_rows": measures.memorization_rows(copies) if copies else [],
+        "memorization_left_out": measures.left_out_words(copies) if copies else "",
     }
 
 

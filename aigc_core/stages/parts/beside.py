@@ -14,10 +14,12 @@ from aigc_core.evaluation import opinions
 from aigc_core.evaluation.compare import Judgement, Yardstick
 from aigc_core.evaluation.explain import LIKENESS
 from aigc_core.evaluation.extractors.catalogue import Place
+from aigc_core.evaluation.features import CARD
 from aigc_core.evaluation.pictures import GAP
 from aigc_core.files import read_json, write_json
 from aigc_core.paths import Paths
 from aigc_core.report.figures import image_grid, save_png
+from aigc_core.report.instrument import unfit_words
 from aigc_core.stages.parts.likeness import describe, likeness
 from aigc_core.stages.parts.release import evaluation_checks
 
@@ -49,6 +51,12 @@ def write_opinions(
     write_json(target, {"opinions": found, "alarms": alarms})
     over = {f"fd_over_floor_{name}": found[name]["fd_over_floor"] for name in config.evaluate.extractors}
     return over, alarms
+
+
+def unfit(paths: Paths) -> str:
+    """The warning of extractor.json where no instrument is fit for the data; empty where one is."""
+    instrument = read_json(paths.extractor / CARD).get("instrument")
+    return unfit_words(instrument) if instrument else ""
 
 
 def write_checks(folder: Path, alarms: list[str]) -> bool:

@@ -28,18 +28,19 @@ def write_copies(
     suffix: str = "",
     *,
     held_out: str = "test",
+    why: str = "",
 ) -> None:
     """memorization{suffix}.json with verdict, figures, limits and the closest pairs, and their picture.
 
     `nearest` (N,) is the place of each sample's nearest training image in `pixels` and `ids`; `held_out` is the split that
-    stood for images never seen.
+    stood for images never seen, `why` a sentence where another would have been better.
     """
     shown = found.closest(CLOSEST_SHOWN)
     places = nearest[torch.from_numpy(shown)]
     pairs = _pairs(found, shown, [ids[place] for place in places.tolist()])
     verdict = {
         "passed": found.passed, "reasons": found.reasons, "remarks": found.remarks, "figures": found.figures,
-        "limits": vars(limits), "held_out": held_out,
+        "limits": vars(limits), "held_out": held_out, "held_out_why": why,
     }  # fmt: skip
     write_json(folder / f"memorization{suffix}.json", {**verdict, "closest": pairs})
     picture = pair_grid(

@@ -73,7 +73,7 @@ def evaluation_checks(memorization: Mapping[str, Any], alarms: list[str]) -> dic
     checks = [
         Check(
             "memorization",
-            "Samples are no closer to training images than held-out real images are: the condition of release.",
+            "No more samples are close to training images than chance and images never seen explain: the condition of release.",
             "warning",
             bool(memorization["passed"]),
             "; ".join(reasons) or "nothing found",

@@ -1,0 +1,145 @@
+"""Which extractor may judge: learnt from labels where looks tell them, from views where not, and none untested where there are rows to test it.
+
+Legend: N = images, C = channels, S = side in px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from aigc_core.errors import ConfigError
+from aigc_core.evaluation.classifier import accuracy
+from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
+from aigc_core.evaluation.features import (
+    MIN_PER_CLASS,
+    Extractor,
+    Recipe,
+    labels_suffice,
+    rare_classes,
+    train_extractor,
+)
+from aigc_core.evaluation.fitness import Fitness, Trial
+from aigc_core.records import labels_told
+
+Learn = Literal["auto", "labels", "views"]
+#: With fewer images to try a classifier on, its accuracy is no reason to learn from anything else than labels.
+LEAST_TRIED = 50
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images of one split: uint8 pixels (N, C, S, S), labels (N,) indices into `classes`, which is empty without labels."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    classes: list[str]
+
+
+@dataclass(frozen=True)
+class Told:
+    """How well a classifier names images that it did not learn from, and what naming the commonest class every time comes to."""
+
+    accuracy: float
+    chance: float
+    rows: int
+
+    @property
+    def by_looks(self) -> bool:
+        """Whether looks tell the labels; not doubted where there are too few images to say."""
+        return self.rows < LEAST_TRIED or labels_told(self.accuracy, self.chance)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The extractor that judges, what every candidate made of the known damages, and what the labels are worth.
+
+    `fitness` is empty where there are too few images, and `told` None where nothing learnt from the labels.
+    """
+
+    extractor: Extractor
+    learn: Learn
+    fitness: dict[str, Fitness]
+    told: Told | None
+
+    @property
+    def judge(self) -> Fitness | None:
+        """What the chosen one made of the known damages."""
+        return self.fitness.get(self.extractor.learnt_from)
+
+    def facts(self) -> dict[str, Any]:
+        """The choice as JSON."""
+        judge = self.judge
+        return {
+            "learn": self.learn,
+            "learnt_from": self.extractor.learnt_from,
+            "labels": None if self.told is None else {**asdict(self.told), "by_looks": self.told.by_looks},
+            "fit": None if judge is None else judge.fit,
+            "tried": {name: fitness.facts() for name, fitness in self.fitness.items()},
+        }
+
+
+def choose(
+    reference: Rows, held: Rows, recipe: Recipe, learn: Learn, *, seed: int, device: str, told: str | None = None
+) -> Choice:
+    """Learn from the reference rows, and try on rows that were not learnt from; `told` names progress bars.
+
+    The first way that is fit judges; where none is, the one that puts most pairs in order. Raises DataError for too few
+    images, and ConfigError where labels are asked for that cannot be learnt.
+    """
+    known, found, fitness = None, dict[str, Extractor](), dict[str, Fitness]()
+    for way in _ways(reference, learn):
+        if way == "views" and recipe.perturb > 0 and known is not None:
+            raise ConfigError(_no_adversary(recipe, known))
+        classes = reference.classes if way == "labels" else []
+        extractor = train_extractor(
+            reference.pixels, reference.labels, classes, recipe, seed=seed, device=device, told=told
+        )
+        if way == "labels":
+            known = _told(extractor, held)
+            if learn == "auto" and not known.by_looks:
+                continue
+        found[way] = extractor
+        if not _enough(held, extractor):
+            break
+        trial = Trial(held.pixels, held.labels.numpy(), seed, by_class=known is not None and known.by_looks)
+        fitness[way] = trial.judge(extractor)
+        if fitness[way].fit or (way == "labels" and recipe.perturb > 0):
+            break
+    best = max(found, key=lambda way: fitness[way].share if way in fitness else 0.0)
+    return Choice(found[best], learn, fitness, known)
+
+
+def _ways(reference: Rows, learn: Learn) -> list[str]:
+    suffice = bool(reference.classes) and labels_suffice(reference.labels, reference.classes)
+    if learn == "labels" and not suffice:
+        few = len(rare_classes(reference.labels, reference.classes))
+        raise ConfigError(
+            f"params.yaml: extractor.learn = 'labels', but of {len(reference.classes)} classes in the reference split {few} have fewer than "
+            f"{MIN_PER_CLASS} images, and at least two, with half of the images, have to be learnt: set it to auto, or give more labels"
+        )
+    if learn != "auto":
+        return [learn]
+    return ["labels", "views"] if suffice else ["views"]
+
+
+def _told(extractor: Extractor, held: Rows) -> Told:
+    share = float(np.bincount(held.labels.numpy(), minlength=1).max() / max(len(held.labels), 1))
+    right = accuracy(extractor.model, held.pixels, held.labels) if len(held.labels) else 0.0
+    return Told(right, share, len(held.labels))
+
+
+def _enough(held: Rows, extractor: Extractor) -> bool:
+    """Whether two halves of these rows are enough for a distance."""
+    return len(held.labels) // 2 >= ROWS_PER_DIMENSION * min(MIN_DIMENSIONS, extractor.dimensions)
+
+
+def _no_adversary(recipe: Recipe, known: Told) -> str:
+    return (
+        f"params.yaml: extractor.perturb = {recipe.perturb:g}, but looks hardly tell the labels (a classifier names {known.accuracy:.1%} rightly, "
+        f"always naming the commonest class {known.chance:.1%}), and an extractor that learns from views cannot be trained adversarially: "
+        "set it to 0, or extractor.learn to labels"
+    )
