@@ -138,6 +138,9 @@ def test_shares_that_cannot_be_cut_are_named_and_not_run(paths):
         for prefix in ("", "random_")
     }
     assert "is no row" in told["cut_blurry_0.001"]
+    assert {arm["name"] for arm in plan.arms if arm["kind"] == "uncut"} == {"uncut_blurry"}, (
+        "nothing is paired with the others"
+    )
     assert "fewer than" in told["cut_dark_0.1"], "no reference row has the measure"
     with pytest.raises(DataError, match=r"no decision .* and no cut of ablation\.sweep"):
         ablation.freeze(data.settings(decisions=["fix_labels"], sweep={"dark": [0.1]}), paths)
