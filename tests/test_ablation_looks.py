@@ -85,6 +85,15 @@ def test_the_interval_of_a_look_leaves_out_zero_where_its_test_rejects():
         assert effect.visible > v.measure("fd", gains, np.zeros(8), 0, 1).visible
 
 
+def test_equivalent_takes_more_at_an_early_look_too():
+    gains = np.array([-0.1, 0.1, -0.06, 0.06, -0.12, 0.12, -0.02, 0.02])
+    words = []
+    for look in (Look(), Look((4, 8, 12, 20), 8)):
+        effect = v.measure("fd", gains, np.zeros(8), 0, 1, look=look)
+        words.append(v.judge([effect], 0.08, look)[0].verdict)
+    assert words == [v.EQUIVALENT, v.NO_EFFECT]
+
+
 def declared(frame, looks, seeds):
     plan = {**PLAN, "seeds": list(range(seeds)), "settings": {"ablation": {"looks": looks}}}
     return Study(plan, frame)

@@ -122,7 +122,9 @@ def test_a_plan_has_the_arms_with_their_thresholds_and_fits_the_data_again(paths
     assert check_unchanged(plan, paths).plan == plan
     assert ablation.freeze(data.settings(), paths).digest != plan.digest
     other = parse({**config.model_dump(), "quality": {"blank": {"action": "quarantine", "max_std": 0.3}}})
-    assert ablation.freeze(other, paths).digest != plan.digest, "the rules decide the order"
+    frozen = ablation.freeze(other, paths)
+    assert frozen.digest != plan.digest, "the rules decide the order"
+    assert check_unchanged(frozen, paths).plan == frozen
 
 
 def test_shares_that_cannot_be_cut_are_named_and_not_run(paths):
@@ -136,6 +138,9 @@ def test_shares_that_cannot_be_cut_are_named_and_not_run(paths):
         for prefix in ("", "random_")
     }
     assert "is no row" in told["cut_blurry_0.001"]
+    assert {arm["name"] for arm in plan.arms if arm["kind"] == "uncut"} == {"uncut_blurry"}, (
+        "nothing is paired with the others"
+    )
     assert "fewer than" in told["cut_dark_0.1"], "no reference row has the measure"
     with pytest.raises(DataError, match=r"no decision .* and no cut of ablation\.sweep"):
         ablation.freeze(data.settings(decisions=["fix_labels"], sweep={"dark": [0.1]}), paths)
@@ -224,7 +229,7 @@ def test_the_best_cut_is_told_with_its_gain_and_held_against_random_rows():
     assert [one.adjusted for one in found.cuts] == pytest.approx(s.holm(ps))
     # Against single sets: the error has the spread of one set in it.
     assert first.over.error == pytest.approx(first.over.spread * np.sqrt(1 + 1 / 5))
-    assert "20 of 1,000 rows, up to noise 0.002" in found.sentence
+    assert "20 of 1,000 rows, threshold noise 0.002" in found.sentence
     assert "worst 20 %" in found.sentence
 
 
@@ -300,7 +305,7 @@ def test_a_sweep_runs_and_is_in_every_out(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: cost)
     ablate(config, paths, plan_only=True)
     said = " ".join(capsys.readouterr().out.split())
-    assert "cut_blurry_0.05: the worst 9 of 180 rows, up to noise 0.0009" in said
+    assert "cut_blurry_0.05: the worst 9 of 180 rows, threshold noise 0.0009" in said
     result = ablate(config, paths)
     assert result.metrics["cells"] == 18
     facts = read_json(paths.ablation / "ledger.json")

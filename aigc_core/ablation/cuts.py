@@ -127,7 +127,7 @@ def _sentence(sweep: Sweep) -> str:
 
 
 def _what(cut: Told) -> str:
-    return f"{100 * cut.share:g} % ({cut.rows:,} of {cut.of:,} rows, up to {cut.measure} {cut.value:g})"
+    return f"{100 * cut.share:g} % ({cut.rows:,} of {cut.of:,} rows, threshold {cut.measure} {cut.value:g})"
 
 
 def lines(found: Sequence[Sweep]) -> list[dict[str, Any]]:

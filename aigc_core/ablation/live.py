@@ -50,7 +50,7 @@ def cuts_in_words(plan: Plan) -> list[str]:
         if arm["kind"] == CUT:
             cut = arm["cut"]
             told.append(
-                f"{arm['name']}: the worst {cut['rows']:,} of {cut['of']:,} rows, up to {cut['measure']} {cut['value']:g}"
+                f"{arm['name']}: the worst {cut['rows']:,} of {cut['of']:,} rows, threshold {cut['measure']} {cut['value']:g}"
             )
     return told
 

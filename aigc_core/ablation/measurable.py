@@ -49,6 +49,9 @@ def choose_arms(
             continue
         arms.append(arm)
         selections |= found
+    cut = {arm.decision for arm in arms if arm.kind == cells.CUT}
+    # A baseline without any cut would be trained for nothing.
+    arms = [arm for arm in arms if arm.kind != cells.UNCUT or arm.decision in cut]
     return arms, selections, skipped
 
 
