@@ -29,12 +29,12 @@ def choose_family(wanted: str, paths: Paths) -> Family:
     if passed:
         released = min(passed, key=passed.__getitem__)
         name = released if wanted == AUTO else wanted
-        return Family(name, name == released, f"the {released} is the family that is released")
+        return Family(name, name == released, f"the {released.upper()} is the family that is released")
     if len(found) == len(FAMILIES):
         name = min(found, key=lambda one: found[one][1]) if wanted == AUTO else wanted
         return Family(name, False, "no family is released: the memorization gate withholds all of them")
     name = UNTIL_EVALUATED if wanted == AUTO else wanted
-    missing = ", ".join(one for one in FAMILIES if one not in found)
+    missing = ", ".join(one.upper() for one in FAMILIES if one not in found)
     return Family(name, True, f"not evaluated yet: {missing}; which family is released is not known")
 
 

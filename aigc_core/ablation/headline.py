@@ -208,7 +208,7 @@ def _varied(findings: Sequence[Finding]) -> list[str]:
 
 
 #: What one variation says of the sign of a gain.
-STATES = {KEEPS: "the same sign", TURNS: "another sign", OPEN: "not told", FAILED: "not finished"}
+STATES = {KEEPS: "the same sign", TURNS: "another sign", OPEN: "not told at 99 %", FAILED: "not finished"}
 #: What a decision does under other training recipes, as a predicate.
 CONCLUSIONS = {
     ROBUST: "keeps its sign",

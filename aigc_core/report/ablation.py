@@ -97,6 +97,7 @@ def section(study: Facts, pictures: Mapping[str, Path] | None = None) -> Facts:
         ],
         "ends": ends,
         "arms": arms,
+        "again": any(row["kind"] in ("full", "variation") for row in study["gains"]),
         "confirmed": any(line["full_effect"] is not None for line in study["ledger"]),
         "ratio": ratio,
         "timed": any("seconds" in line for line in study["ledger"]),
