@@ -133,13 +133,24 @@ def train(
 
 @app.command()
 def ablate(
-    plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan, freeze it, run nothing.")] = False,
-    seeds: Annotated[int | None, typer.Option(min=3, help="Seeds per arm, instead of params.yaml's.")] = None,
-    sizes: Annotated[str | None, typer.Option(help="Shares for a scaling curve, e.g. `0.1,0.18,0.32,0.56,1`.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Choose seeds and steps to fit a time, e.g. `10m`.")] = None,
-    plan: Annotated[Path | None, typer.Option(help="Run this frozen plan and no other.")] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Time a few steps, print the plan with its price, freeze it, and end.")
+    ] = False,
+    seeds: Annotated[int | None, typer.Option(min=3, help="Trainings per arm, instead of ablation.seeds.")] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            help="Shares of the training rows for a scaling curve, instead of ablation.sizes, e.g. `0.1,0.18,0.32,0.56,1`."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Take fewer seeds, then fewer steps, so that the study fits a time, e.g. `10m`.")
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="Run this frozen plan, which --plan-only wrote, and no other.")
+    ] = None,
 ) -> None:
-    """Measure what each data decision bought; a study that was stopped goes on where it was.
+    """Measure what each data decision bought; a study that was interrupted goes on where it was.
 
     Example:  aigc ablate --plan-only   |   aigc ablate --seeds 10 --sizes 0.1,0.18,0.32,0.56,1   |   aigc ablate --budget 10m
     """

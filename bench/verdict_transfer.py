@@ -1,12 +1,13 @@
 """Does a verdict travel from a short training to a long one, and from one family to the other?
 
-    python bench/verdict_transfer.py [--data digits mnist cifar10] [--seeds 3] [--cells cells.jsonl] [--write docs/results/transfer.md]
+    python bench/verdict_transfer.py [--data digits mnist cifar10] [--seeds 3] [--cells cells.jsonl] [--write PAGE]
     python bench/verdict_transfer.py --data digits --small
 
 Twelve ways to damage the training rows of known sets stand for twelve decisions: the recipe with the decision has the rows as they are, the
 one without it has them damaged. Each is trained by the GAN for the proxy's and for the full number of steps, and by the VAE for the proxy's.
 A verdict is reached as `aigc ablate` reaches it: log ratios of distances paired by seed, the shared spread, Holm over the twelve.
-Networks are MLPs of 128 units at 8 to 16 px, so that the table is made within about half an hour on two idle cores.
+Networks are MLPs of 128 units at 8 to 16 px, so that the table is made within about half an hour on two idle cores. PAGE has to have
+the lines `<!-- transfer -->` and `<!-- end of transfer -->`, between which the table is written.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """A whole study of the GAN with six decisions, each at the proxy budget and at the full one, side by side.
 
-    python bench/whole_study.py [--data digits mnist] [--path ../shared/data] [--rows 4000] [--seeds 4] [--write docs/verdicts.md]
+    python bench/whole_study.py [--data digits mnist] [--path ../shared/data] [--rows 4000] [--seeds 4] [--write PAGE]
     python bench/whole_study.py --data digits --small
 
 Digits are the demo's with wrong labels planted besides; MNIST images have blanks, copies, tiny images and wrong labels planted into
 their training rows and are seen at 14 px. Stages, plan, cells and verdicts are the product's own with the defaults of params.yaml; only
-the full budget is asked of every decision, where `aigc ablate` asks it of the one that leads. With --folder a run goes on where it was.
+the full budget is asked of every decision, where `aigc ablate` asks it of the one that leads. With --folder a run goes on where it was. PAGE
+has to have the lines `<!-- whole study -->` and `<!-- end of whole study -->`, between which the table is written.
 """
 
 from __future__ import annotations

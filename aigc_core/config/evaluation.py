@@ -14,8 +14,8 @@ class Extractor(Section):
 
     learn: Literal["auto", "labels", "views"] = Field(
         "auto",
-        description="what its network learns: the labels, or views of the images; auto: the labels where looks tell them and it is "
-        "then fit to judge, else views",
+        description="what its network learns: the labels, or views of the images; auto: of the labels (where the images show them), views "
+        "and nothing learnt the first that passes the test of known damages",
     )
     dimensions: int = Field(32, ge=2, le=256, description="feature dimensions; n must be at least ten times this")
     steps: Count | None = Field(

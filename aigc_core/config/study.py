@@ -54,27 +54,32 @@ class Ablation(Section):
         description="the family whose trainings are compared; auto is the one that is released, and the GAN where none has "
         "been evaluated yet",
     )
-    seeds: Annotated[int, Field(ge=3)] = Field(4, description="trainings per arm: 4 screen, 10 decide, 20 claim")
+    seeds: Annotated[int, Field(ge=3)] = Field(
+        4, description="trainings per arm: 4 for a first impression, 10 for a decision, 20 for a claim to others"
+    )
     looks: list[Annotated[int, Field(ge=3)]] = Field(
         default_factory=list,
-        description="numbers of seeds, rising and below seeds, after which the study is judged and stops where every decision has "
-        "its answer, each at a level of its own so that all together make 5 %; none: it is judged once",
+        description="numbers of seeds, rising and below seeds, after which the study is judged, and ends where every decision and every sweep "
+        "has its answer, each at a level of its own so that all together make 5 %; none: it is judged once",
     )
     subsample: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="share of an arm's training rows that a seed draws, the same rows in every arm: effects are then no matter of "
         "a few rows of these; 1 trains on all of them",
     )
-    steps: Count | None = Field(800, description="training steps of every cell; null takes train.<model>.steps")
+    steps: Count | None = Field(
+        800,
+        description="training steps of every cell (the proxy budget); null takes train.<model>.steps (the full budget)",
+    )
     confirm: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="trainings at train.<model>.steps, with and without the decision that leads the headline, at most as many as "
-        "seeds; 0 confirms nothing",
+        description="trainings at train.<model>.steps, where these are more than steps, with and without the decision that leads the headline, "
+        "at most as many as seeds; 0 confirms nothing",
     )
     variations: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="trainings in each of three other ways, with and without the decision that leads the headline, where its effect is told: at a third "
-        "and at three times the learning rate, and with equal passes over the rows; at most as many as seeds; 0: none",
+        description="trainings under each of three other training recipes, with and without the decision that leads the headline, where its effect is "
+        "told: at 1/3 of and at 3 times the learning rate, and with equal passes over the rows; at most as many as seeds; 0: none",
     )
     smallest_effect: Positive = Field(
         0.1, description="smallest relative change of the distance (fd) that matters: 0.1 is ten per cent"
@@ -99,7 +104,8 @@ class Ablation(Section):
         default_factory=list, description="shares of the training rows for the scaling curve; five or more are fitted"
     )
     blanks: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.02, description="blank rows planted into the positive control, as a share of its training rows"
+        0.02,
+        description="blank images planted on purpose, as a share of the training rows: damage that a study should see",
     )
     placebo: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
