@@ -6,7 +6,7 @@ that chance chose once, the same for every seed; `blanks_2` is the full recipe w
 class-stratified share. `uncut_R` is the full recipe with the rows that the rule of reason R alone takes out, `cut_R_0.02` the
 same without the worst 2 % of its rows by R's measure, `random_cut_R_0.02` without as many that chance chose. `full_budget` and
 `full_budget_without_X` are `full` and `without_X` trained for as many steps as the released model; `third_rate` and
-`third_rate_without_X` are trained in another way (variations.py). Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
+`third_rate_without_X` are trained by another training recipe (variations.py). Chance is keyed by (seed, purpose, row id): removing a row changes no other row's fate, and sizes are
 nested.
 """
 

@@ -1,4 +1,4 @@
-"""Which cells of a plan are run: those at the study's steps, then those of the decision that leads, trained in other ways.
+"""Which cells of a plan are run: those at the study's steps, then the later ones of the decision that leads.
 
 A plan holds the cells at the full budget and under other training recipes of every decision, because which one leads is known
 only when the others are done.

@@ -31,7 +31,7 @@ class Arm:
     recipe: Recipe
     seeds: tuple[int, ...]
     members: tuple[str, ...] = ()  # the two decisions of a pair
-    variation: Variation | None = None  # the way of training; None is the study's own
+    variation: Variation | None = None  # the training recipe; None is the study's own
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Does the leading decision keep its sign under other training recipes?
 
 Which of two data sets is better can turn with the learning rate of the models that are trained to find out, and with how often each row
-is seen. A decision that leads is therefore asked again at a third and at three times the learning rate, and with
+is seen. A decision that leads, if its effect is told, is therefore asked again at a third and at three times the learning rate, and with
 equal passes over the rows in the place of equal steps.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aigc_core.ablation.budgets import difference
 from aigc_core.ablation.statistics import Estimate
 
-#: Whether the sign of the gain is kept: told to be, told to have turned, open, or not trainable.
+#: Whether the sign of the gain is kept: told to be, told to have turned, open, or without a finished pair of trainings.
 KEEPS, TURNS, OPEN, FAILED = "keeps", "turns", "open", "failed"
 #: The conclusions.
 ROBUST, DEPENDS, UNSURE = "keeps its sign", "depends on the training recipe", "cannot tell"
@@ -52,7 +52,7 @@ VARIATIONS = (
 
 
 def variation_of(arm: str) -> Variation | None:
-    """The variation that an arm is trained in, by the arm's name; None for the study's own way."""
+    """The variation that an arm is trained in, by the arm's name; None for the study's own training recipe."""
     found = (one for one in VARIATIONS if arm == one.name or arm.startswith(one.without("")))
     return next(found, None)
 
@@ -76,7 +76,7 @@ class Robustness:
 
     @property
     def conclusion(self) -> str:
-        """ROBUST only where every variation keeps the sign; DEPENDS where one turns it or cannot be trained."""
+        """ROBUST only where every variation keeps the sign; DEPENDS where one turns it; else UNSURE."""
         states = {one.state for one in self.varied}
         if states == {KEEPS}:
             return ROBUST
