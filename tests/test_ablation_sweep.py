@@ -15,6 +15,7 @@ from aigc_core.ablation.cuts import sweeps, table
 from aigc_core.ablation.plan import check_unchanged, resolve
 from aigc_core.ablation.pool import open_pool
 from aigc_core.ablation.recipes import Recipe
+from aigc_core.ablation.stopping import answered
 from aigc_core.ablation.study import Study
 from aigc_core.config import parse
 from aigc_core.config.study import GRADED
@@ -275,6 +276,18 @@ def test_cells_that_failed_and_a_void_study_are_said():
     assert void.void
     assert sweeps(void)[0].sentence.startswith("Void")
     assert not any(cut["told"] for cut in void.to_dict()["sweeps"][0]["cuts"])
+
+
+def test_a_sweep_of_which_no_cut_was_finished_is_no_answer():
+    alone = {name: None for name in ("without_curate", "random_curate", "without_augment", "without_deduplicate")}
+    plan = {**PLAN, "arms": ARMS, "settings": {"ablation": {"sweep": {"blurry": list(CUTS)}}}}
+    frame = cells(spread=0.02, **SWEPT, **alone)
+    assert answered(Study(plan, frame))
+    frame.loc[frame.kind == "cut", ["fd", "error"]] = [np.nan, "diverged"]
+    assert not answered(Study(plan, frame))
+    assert answered(Study({**plan, "arms": ARMS[:1]}, cells(spread=0.001))), (
+        "a sweep without any planned cut asks nothing"
+    )
 
 
 def test_the_page_has_a_plot_a_table_and_the_sentence():

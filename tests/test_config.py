@@ -5,6 +5,7 @@ import pytest
 from aigc_core import config
 from aigc_core.errors import AigcError, ConfigError
 from aigc_core.quality.duplicates import FLOOR
+from aigc_core.quality.reasons import REASONS
 from aigc_core.registry import Registry
 
 
@@ -44,6 +45,28 @@ def test_a_mistyped_kind_is_one_sentence_with_all_kinds_and_the_nearest(written,
     assert repr(written) in said
     assert all(kind in said for kind in ("digits", "idx", "folder", "parquet", "hf", "torchvision", "mix"))
     assert (f"did you mean {meant!r}" in said) == (meant is not None)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"reasons": ["blnk"]}, "'blnk' is no reason.*did you mean 'blank'.*out_of_domain"),
+        ({"reasons": ["blank", "max_quarantined_share"]}, "'max_quarantined_share' is no reason"),
+        ({"reasons": []}, "reasons.*at least 1 item"),
+        ({"augment": []}, "augment.*at least 1 item"),
+    ],
+)
+def test_a_decision_of_the_users_own_names_what_there_is_and_something(own, words):
+    with pytest.raises(ConfigError, match=words):
+        config.parse({"ablation": {"decisions": [{"name": "mine", **own}]}})
+    config.parse({"ablation": {"decisions": [{"name": "mine", "reasons": list(REASONS)}]}})
+
+
+def test_looks_are_not_held_to_a_number_of_seeds_that_was_refused_itself():
+    with pytest.raises(ConfigError) as caught:
+        config.parse({"ablation": {"seeds": 2, "looks": [8, 4]}})
+    assert "ablation.looks" in str(caught.value)
+    assert "inf" not in str(caught.value)
 
 
 @pytest.mark.parametrize("rule", ["leak", "duplicate_near"])

@@ -50,10 +50,11 @@ def answered(study: Study) -> bool:
     for decision in study.decisions:
         effect = study.effects.get((decision, PRIMARY))
         words.append(effect.verdict if effect else study.failures(decision).verdict or NO_VERDICT)
-    found, asked = sweeps(study), study.plan.get("settings", {}).get("ablation", {}).get("sweep", ())
-    if study.void or not (words or asked):
+    swept = {arm["decision"] for arm in study.plan.get("arms", ()) if "cut" in arm}
+    if study.void or not (words or swept):
         return False
-    return not open_questions(words) and all(one.answered for one in found)
+    # Of a sweep whose cuts all failed there is nothing among `sweeps`: that is no answer.
+    return not open_questions(words) and swept == {one.reason for one in sweeps(study) if one.answered}
 
 
 def seeds_used(plan: Plan, known: Collection[str]) -> set[int]:

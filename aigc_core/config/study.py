@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
@@ -18,6 +17,9 @@ GRADED = (
     "label_suspect",
 )  # fmt: skip
 
+#: All reasons: each has a rule of the section `quality`.
+REASONS = tuple(name for name in Quality.model_fields if name != "max_quarantined_share")
+
 
 class OwnDecision(Section):
     """A decision of the user's own: rows that it brought in (`ids`), rows that it keeps out (`reasons`), or operations of
@@ -26,12 +28,24 @@ class OwnDecision(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="names the arms: without_<name>")]
     ids: str | None = Field(None, description="CSV file with a column `id` or `source`: training rows that it added")
     reasons: list[str] | None = Field(
-        None, description="reason codes: the rows that are quarantined for no other reason"
+        None, min_length=1, description="reason codes: the rows that are quarantined for no other reason"
     )
 
     augment: list[Literal["rotate", "flip", "crop", "brightness"]] | None = Field(
-        None, description="operations of the section `augment`: without the decision the copies are made without them"
+        None,
+        min_length=1,
+        description="operations of the section `augment`: without the decision the copies are made without them",
     )
+
+    @field_validator("reasons")
+    @classmethod
+    def _known(cls, reasons: list[str] | None) -> list[str] | None:
+        unknown = next((reason for reason in reasons or () if reason not in REASONS), None)
+        if unknown is not None:
+            raise ValueError(
+                f"{unknown!r} is no reason: {_meant(unknown, REASONS)}the reasons are {', '.join(REASONS)}"
+            )
+        return reasons
 
     @model_validator(mode="after")
     def _one_of_three(self) -> OwnDecision:
@@ -120,9 +134,10 @@ class Ablation(Section):
     @field_validator("looks")
     @classmethod
     def _rising(cls, looks: list[int], info: ValidationInfo) -> list[int]:
-        stages = [*looks, info.data.get("seeds", math.inf)]
-        if any(later <= earlier for earlier, later in pairwise(stages)):
-            raise ValueError(f"the numbers have to rise and stay below seeds = {stages[-1]}, which is the last look")
+        seeds = info.data.get("seeds")  # None where it was refused itself
+        if any(later <= earlier for earlier, later in pairwise([*looks, *([] if seeds is None else [seeds])])):
+            last = "" if seeds is None else f" and stay below seeds = {seeds}, which is the last look"
+            raise ValueError(f"the numbers have to rise{last}")
         return looks
 
     @field_validator("sweep")
@@ -130,11 +145,9 @@ class Ablation(Section):
     def _swept(cls, sweep: dict[str, list[float]]) -> dict[str, list[float]]:
         for reason, shares in sweep.items():
             if reason not in GRADED:
-                known = set(Quality.model_fields) - {"max_quarantined_share"}
-                close = difflib.get_close_matches(reason, GRADED, n=1)
-                meant = f"did you mean {close[0]!r}? " if close else ""
-                what = "has no measure that orders rows" if reason in known else "is no reason"
-                raise ValueError(f"{reason} {what}: {meant}what can be swept is {', '.join(GRADED)}")
+                known = reason in REASONS
+                what = "has no measure that orders rows: " if known else f"is no reason: {_meant(reason, GRADED)}"
+                raise ValueError(f"{reason} {what}what can be swept is {', '.join(GRADED)}")
             wrong = next((share for share in shares if not 0 < share < 1), None)
             if wrong is not None:
                 percent = f"; {wrong:g} % is {wrong / 100:g}" if 1 <= wrong < 100 else ""
@@ -156,3 +169,8 @@ class Ablation(Section):
         if taken:
             raise ValueError(f"{taken[0]!r} means something of its own: give the decision another name")
         return self
+
+
+def _meant(written: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(written, known, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
