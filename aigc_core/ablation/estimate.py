@@ -241,7 +241,7 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
         "cells": f"{len(first_arms(plan))} arms x {len(plan.seeds)} seeds{_later(plan)}; {outlook.known} cells are done, "
         f"{len(outlook.left)} are left",
         "time left": f"about {clock(outlook.seconds)} with {outlook.processes} processes ({outlook.cost.measured})",
-        "training": f"{plan.model}, {plan.steps:,} steps, {plan.samples_seen:,} samples seen by every arm; {plan.family_why}",
+        "training": f"{plan.model.upper()}, {plan.steps:,} steps, {plan.samples_seen:,} samples seen by every arm; {plan.family_why}",
         "judged by": f"{plan.test_rows:,} held-out images; {plan.test_twins} twins of training rows are left out",
         "could see": (
             f"changes of the distance from {100 * outlook.visible:.0f} % with power 0.8 (spread {outlook.spread:.2f}, "
@@ -263,7 +263,7 @@ def _later(plan: Plan) -> str:
     """The later cells in words."""
     where = {
         columns.CONFIRMATION: f"at {plan.confirm_steps or 0:,} steps",
-        columns.VARIATION: "in each of three other ways of training",
+        columns.VARIATION: "under each of three other training recipes",
     }
     seeds = {kind: len({line["seed"] for line in later_cells(plan, {kind: plan.decisions})}) for kind in columns.LATER}
     told = [f"{count} seeds {where[kind]}" for kind, count in seeds.items() if count]
