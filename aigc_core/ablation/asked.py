@@ -69,7 +69,7 @@ def chance(looks: int) -> str:
 
 def _in_words(line: dict[str, Any]) -> str:
     looks = f", looks after {', '.join(map(str, line['looks']))}" if line.get("looks") else ""
-    return f"{len(line['seeds'])} seeds at {line['steps']:,} steps of the {line['model']}{looks}"
+    return f"{len(line['seeds'])} seeds at {line['steps']:,} steps of the {line['model'].upper()}{looks}"
 
 
 def _entry(plan: Plan) -> dict[str, Any]:
