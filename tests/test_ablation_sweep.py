@@ -279,7 +279,7 @@ def test_cells_that_failed_and_a_void_study_are_said():
 
 
 def test_a_sweep_of_which_no_cut_was_finished_is_no_answer():
-    alone = {name: None for name in ("without_curate", "random_curate", "without_augment", "without_deduplicate")}
+    alone = dict.fromkeys(("without_curate", "random_curate", "without_augment", "without_deduplicate"))
     plan = {**PLAN, "arms": ARMS, "settings": {"ablation": {"sweep": {"blurry": list(CUTS)}}}}
     frame = cells(spread=0.02, **SWEPT, **alone)
     assert answered(Study(plan, frame))

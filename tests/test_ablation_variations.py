@@ -141,6 +141,8 @@ def test_the_cells_of_a_variation_are_trained_in_another_way(varied):
     cost = estimate.Cost(0.01, 2.0, 1.0, "made up")
     words = estimate.in_words(plan, estimate.look_ahead(plan, paths, config.ablation, cost, 1))
     assert "2 seeds in each of three other ways of training" in words["cells"]
+    assert "with 1 process (" in words["time left"]
+    assert "1 twin of training rows is left out" in words["judged by"]
 
 
 def test_a_study_runs_them_where_the_leading_decision_is_told_and_only_there(varied, monkeypatch):
