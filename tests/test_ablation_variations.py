@@ -141,6 +141,8 @@ def test_the_cells_of_a_variation_are_trained_in_another_way(varied):
     cost = estimate.Cost(0.01, 2.0, 1.0, "made up")
     words = estimate.in_words(plan, estimate.look_ahead(plan, paths, config.ablation, cost, 1))
     assert "2 seeds under each of three other training recipes" in words["cells"]
+    assert "with 1 process (" in words["time left"]
+    assert "1 twin of training rows is left out" in words["judged by"]
 
 
 def test_a_study_runs_them_where_the_leading_decision_is_told_and_only_there(varied, monkeypatch):
@@ -152,3 +154,10 @@ def test_a_study_runs_them_where_the_leading_decision_is_told_and_only_there(var
         assert runner.missing_cells(layout.plan, paths) == set()
         found = Study(layout.plan.to_dict(), confirm.to_frame(lines))
         assert found.robustness.keys() == ({"curate"} if told else set())
+
+
+def test_equal_passes_over_as_many_rows_are_no_variation():
+    frame = with_variations(SAME)
+    same = frame.arm == "equal_passes_without_curate"
+    frame.loc[same, "cell"] = [f"without_curate{seed}" for seed in frame.loc[same, "seed"]]
+    assert [one.variation.name for one in study(frame).robustness["curate"].varied] == ["third_rate", "triple_rate"]

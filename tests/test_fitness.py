@@ -9,7 +9,7 @@ import torch
 from test_damages import pictures
 from test_features import RECIPE, bars
 
-from aigc_core.errors import ConfigError
+from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation import choice, fitness
 from aigc_core.evaluation.choice import Rows, Told, choose
 from aigc_core.evaluation.extractors.frozen import fit_frame
@@ -100,6 +100,8 @@ def test_a_damage_that_is_none_is_left_out_by_name():
     found = trial(flat, by_class=False).judge(Blind())
     assert set(found.left_out) == {"blur", "reduced resolution", "missing groups"}
     assert len(found.pairs) == 3 * 3 + 1
+    alone = trial(torch.zeros_like(flat), by_class=False).judge(Blind())
+    assert alone.left_out["missing groups"].startswith("there is 1 group of look-alikes")
 
 
 def test_labels_that_looks_tell_are_learnt_as_before(tmp_path):
@@ -136,9 +138,21 @@ def test_labels_that_cannot_be_learnt_are_refused_where_they_are_asked_for():
     one = Rows(pixels, labels * 0, ["a"])
     with pytest.raises(ConfigError, match=r"extractor\.learn = 'labels'"):
         choose(one, one, RECIPE, "labels", seed=0, device="cpu")
+    with pytest.raises(ConfigError, match="there are no two classes"):
+        choose(replace(one, classes=[]), one, RECIPE, "labels", seed=0, device="cpu")
     adversarial = replace(RECIPE, perturb=0.1)
+    with pytest.raises(ConfigError, match=r"perturb = 0\.1, but extractor\.learn = 'views'"):
+        chosen("views", recipe=adversarial)
     with pytest.raises(ConfigError, match=r"extractor\.perturb = 0\.1"):
         chosen(recipe=adversarial, shuffled=True)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_reference_images_that_are_all_equal_are_refused(value):
+    pixels, labels = bars(60)
+    equal = Rows(torch.full_like(pixels, value), labels * 0, [])
+    with pytest.raises(DataError, match="60 reference images are all equal"):
+        choose(equal, rows(seed=1), RECIPE, "auto", seed=0, device="cpu")
 
 
 @pytest.mark.parametrize(

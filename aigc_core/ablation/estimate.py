@@ -95,7 +95,7 @@ def past_cost(plan: Plan, paths: Paths) -> Cost | None:
         seconds["cas" in line["metrics"]].append(line["seconds"]["judge"] + line["seconds"]["load"])
     # Where one kind has not run yet it is taken to cost what the other does: too much rather than too little for the brief ones.
     judge, brief = (float(np.median(seconds[cas] or seconds[not cas])) for cas in (True, False))
-    return Cost(step, judge, brief, f"{len(done)} cells that ran on this machine")
+    return Cost(step, judge, brief, f"{_counted(len(done), 'cell', 'cells')} that ran on this machine")
 
 
 def pilot(layout: Layout, paths: Paths, bench: Bench) -> Cost:
@@ -240,9 +240,9 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     lines = {
         "cells": f"{len(first_arms(plan))} arms x {len(plan.seeds)} seeds{_later(plan)}; {outlook.known} cells are done, "
         f"{len(outlook.left)} are left",
-        "time left": f"about {clock(outlook.seconds)} with {outlook.processes} processes ({outlook.cost.measured})",
+        "time left": f"about {clock(outlook.seconds)} with {_counted(outlook.processes, 'process', 'processes')} ({outlook.cost.measured})",
         "training": f"{plan.model.upper()}, {plan.steps:,} steps, {plan.samples_seen:,} samples seen by every arm; {plan.family_why}",
-        "judged by": f"{plan.test_rows:,} held-out images; {plan.test_twins} twins of training rows are left out",
+        "judged by": f"{plan.test_rows:,} held-out images; {_counted(plan.test_twins, 'twin of training rows is', 'twins of training rows are')} left out",
         "could see": (
             f"changes of the distance from {100 * outlook.visible:.0f} % with power 0.8 (spread {outlook.spread:.2f}, "
             f"{outlook.spread_from}); ablation.smallest_effect = {100 * plan.smallest_effect:g} % would be seen by {needed} seeds"
@@ -259,6 +259,10 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     return lines | ({"warning": far_from_real(plan, outlook.distance or 0.0)} if far else {})
 
 
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def _later(plan: Plan) -> str:
     """The later cells in words."""
     where = {
@@ -266,7 +270,7 @@ def _later(plan: Plan) -> str:
         columns.VARIATION: "under each of three other training recipes",
     }
     seeds = {kind: len({line["seed"] for line in later_cells(plan, {kind: plan.decisions})}) for kind in columns.LATER}
-    told = [f"{count} seeds {where[kind]}" for kind, count in seeds.items() if count]
+    told = [f"{_counted(count, 'seed', 'seeds')} {where[kind]}" for kind, count in seeds.items() if count]
     return f", then {' and '.join(told)} with and without the decision that leads" if told else ""
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from aigc_core.errors import ConfigError
+from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
 from aigc_core.evaluation.features import (
     MIN_PER_CLASS,
@@ -88,12 +88,15 @@ def choose(
     """Learn from the reference rows, and try on rows that were not learnt from; `told` names progress bars.
 
     The first way that is fit judges; where none is, the one that puts most pairs in order. Raises DataError for too few
-    images, and ConfigError where labels are asked for that cannot be learnt.
+    images or equal ones, and ConfigError where labels are asked for that cannot be learnt.
     """
+    _refuse_equal(reference.pixels)
+    if learn == "views" and recipe.perturb > 0:
+        raise ConfigError(_no_adversary(recipe, "extractor.learn = 'views'"))
     known, found, fitness = None, dict[str, Extractor](), dict[str, Fitness]()
     for way in _ways(reference, learn):
         if way == "views" and recipe.perturb > 0 and known is not None:
-            raise ConfigError(_no_adversary(recipe, known))
+            raise ConfigError(_no_adversary(recipe, _by_chance(known)))
         extractor = _learn(way, reference, recipe, seed, device, told)
         if way == "labels":
             known = _told(extractor, held)
@@ -114,10 +117,13 @@ def _ways(reference: Rows, learn: Learn) -> list[str]:
     suffice = bool(reference.classes) and labels_suffice(reference.labels, reference.classes)
     if learn == "labels" and not suffice:
         few = len(rare_classes(reference.labels, reference.classes))
-        raise ConfigError(
-            f"params.yaml: extractor.learn = 'labels', but of {len(reference.classes)} classes in the reference split {few} have fewer than "
-            f"{MIN_PER_CLASS} images, and at least two, with half of the images, have to be learnt: set it to auto, or give more labels"
+        there = (
+            f"of {len(reference.classes)} classes in the reference split {few} have fewer than {MIN_PER_CLASS} images, and at least two, "
+            "with half of the images, have to be learnt"
+            if len(reference.classes) > 1
+            else "there are no two classes to tell apart"
         )
+        raise ConfigError(f"params.yaml: extractor.learn = 'labels', but {there}: set it to auto, or give more labels")
     if learn != "auto":
         return [learn]
     return ["labels", "views", "nothing"] if suffice else ["views", "nothing"]
@@ -144,9 +150,23 @@ def _enough(held: Rows, extractor: Extractor) -> bool:
     return len(held.labels) // 2 >= ROWS_PER_DIMENSION * min(MIN_DIMENSIONS, extractor.dimensions)
 
 
-def _no_adversary(recipe: Recipe, known: Told) -> str:
+def _refuse_equal(pixels: torch.Tensor) -> None:
+    """Raise DataError where images (N, C, S, S) are one image many times: features have no spread then, and no scale."""
+    if len(pixels) > 1 and bool((pixels == pixels[:1]).all()):
+        raise DataError(
+            f"the {len(pixels):,} reference images are all equal, so that nothing can be measured by them: give the source images that differ"
+        )
+
+
+def _by_chance(known: Told) -> str:
     return (
-        f"params.yaml: extractor.perturb = {recipe.perturb:g}, but looks hardly tell the labels (a classifier names {known.accuracy:.1%} rightly, "
-        f"always naming the commonest class {known.chance:.1%}), and an extractor that learns from views cannot be trained adversarially: "
-        "set it to 0, or extractor.learn to labels"
+        f"looks hardly tell the labels (a classifier names {known.accuracy:.1%} rightly, always naming the commonest class "
+        f"{known.chance:.1%})"
+    )
+
+
+def _no_adversary(recipe: Recipe, why: str) -> str:
+    return (
+        f"params.yaml: extractor.perturb = {recipe.perturb:g}, but {why}, and an extractor that learns from views cannot be trained "
+        "adversarially: set it to 0, or extractor.learn to labels"
     )

@@ -157,7 +157,8 @@ class Trial:
         """Why a damage is none on these images; empty where it is one."""
         groups = len(np.unique(self.groups))
         if name in (MISSING_CLASSES, MISSING_GROUPS) and groups < LEAST_GROUPS:
-            return f"there are {groups} groups of look-alikes, and {LEAST_GROUPS} are needed"
+            there = "there is 1 group" if groups == 1 else f"there are {groups} groups"
+            return f"{there} of look-alikes, and {LEAST_GROUPS} are needed"
         original = self.pixels.float()
         changes = [0.0, *(float((pixels.float() - original).abs().mean()) for pixels in made)]
         if any(after - before < LEAST_CHANGE for before, after in pairwise(changes)):
