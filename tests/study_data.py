@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
+from aigc_core.ablation.arms import Chooser
+from aigc_core.ablation.pool import open_pool
 from aigc_core.config import Config
 from aigc_core.data.store import ContentWriter, Version, write_version
 from aigc_core.evaluation.features import Recipe, save_extractor, train_extractor
@@ -59,6 +61,12 @@ def settings(**ablation: object) -> Config:
             "ablation": study,
         }
     )
+
+
+def chooser(paths: Paths, **ablation: object) -> Chooser:
+    """What selects the rows of a study's arms."""
+    config = settings(**ablation)
+    return Chooser(open_pool(config, paths), config.ablation, config.augment)
 
 
 def build(paths: Paths, *, train_rows: int = SPLITS["train"]) -> Paths:

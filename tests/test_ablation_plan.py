@@ -13,9 +13,8 @@ from aigc_core import ablation
 from aigc_core.ablation import plan as plan_module
 from aigc_core.ablation import pool as pool_module
 from aigc_core.ablation import versions, worker
-from aigc_core.ablation.arms import Chooser, arms_of
+from aigc_core.ablation.arms import arms_of
 from aigc_core.ablation.plan import Plan, check_unchanged, resolve
-from aigc_core.ablation.pool import open_pool
 from aigc_core.ablation.recipes import Recipe
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import ArmWriter
@@ -35,13 +34,8 @@ def paths(tmp_path_factory) -> Paths:
     return data.build(Paths(tmp_path_factory.mktemp("study")))
 
 
-def chooser(paths: Paths, **settings) -> Chooser:
-    config = data.settings(**settings)
-    return Chooser(open_pool(config, paths), config.ablation, config.augment)
-
-
 def test_full_is_what_the_pipeline_trains_on_and_without_curate_has_everything_back(paths):
-    choose = chooser(paths)
+    choose = data.chooser(paths)
     curated = set(Version.open(paths.curated).select("train")["id"].to_pylist())
     everything = set(Version.open(paths.ingested).select("train")["id"].to_pylist())
     assert set(choose.select(Recipe(), 0).ids) == curated
@@ -50,14 +44,14 @@ def test_full_is_what_the_pipeline_trains_on_and_without_curate_has_everything_b
 
 def test_each_decision_gives_back_its_own_rows_only(paths):
     own = {"name": "no_blanks", "reasons": ["blank"]}
-    choose = chooser(paths, decisions=["deduplicate", own])
+    choose = data.chooser(paths, decisions=["deduplicate", own])
     full = len(choose.select(Recipe(), 0).ids)
     assert len(choose.select(Recipe(off=("deduplicate",)), 0).ids) == full + data.COPIES
     assert len(choose.select(Recipe(off=("no_blanks",)), 0).ids) == full + data.BLANKS
 
 
 def test_the_random_control_is_as_large_as_full_and_another_draw_for_another_seed(paths):
-    choose = chooser(paths)
+    choose = data.chooser(paths)
     full, first, second = (choose.select(recipe, seed) for recipe, seed in
                            ((Recipe(), 0), (Recipe(random="curate"), 0), (Recipe(random="curate"), 1)))  # fmt: skip
     assert len(first.ids) == len(second.ids) == len(full.ids)
@@ -66,8 +60,8 @@ def test_the_random_control_is_as_large_as_full_and_another_draw_for_another_see
 
 
 def test_a_seed_draws_the_same_rows_in_every_arm(paths):
-    choose = chooser(paths, subsample=0.5)
-    whole = chooser(paths).select(Recipe(), 0)
+    choose = data.chooser(paths, subsample=0.5)
+    whole = data.chooser(paths).select(Recipe(), 0)
     first, second, without = (choose.select(recipe, seed) for recipe, seed in
                               ((Recipe(), 0), (Recipe(), 1), (Recipe(off=("curate",)), 0)))  # fmt: skip
     assert choose.select(Recipe(), 0, whole=True) == whole
@@ -87,7 +81,7 @@ def test_what_a_decision_touches_does_not_depend_on_the_draw(paths):
 
 
 def test_sizes_are_nested_and_keep_the_class_shares(paths):
-    choose = chooser(paths)
+    choose = data.chooser(paths)
     small, large = (set(choose.select(Recipe(share=share), 3).ids) for share in (0.2, 0.6))
     assert small < large
     labels = [choose.pool.labels[identity] for identity in small]
@@ -97,7 +91,7 @@ def test_sizes_are_nested_and_keep_the_class_shares(paths):
 def test_the_users_own_rows_can_be_taken_away(paths):
     bought = [f"train/{index}.png" for index in range(30)]
     (paths.root / "bought.csv").write_text("source\n" + "\n".join(bought) + "\n  \n")
-    choose = chooser(paths, decisions=[{"name": "bought", "ids": "bought.csv"}])
+    choose = data.chooser(paths, decisions=[{"name": "bought", "ids": "bought.csv"}])
     full, without, control = (choose.select(recipe, 0) for recipe in
                               (Recipe(), Recipe(off=("bought",)), Recipe(random="bought")))  # fmt: skip
     assert set(full.ids) - set(without.ids) == {row_id(source) for source in bought}
@@ -144,11 +138,11 @@ def test_a_csv_that_names_no_training_row_is_refused(paths, text, words):
     if text:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=words):
-        chooser(paths, decisions=[{"name": "mine", "ids": "own.csv"}])
+        data.chooser(paths, decisions=[{"name": "mine", "ids": "own.csv"}])
 
 
 def test_the_reference_has_no_twin_of_any_arms_rows(paths, tmp_path):
-    choose = chooser(paths)
+    choose = data.chooser(paths)
     leak = row_id(f"test/{data.LEAK}.png")
     _, twins = held_out(choose.pool, paths, choose.select(Recipe(), 0).ids)
     assert twins == 0  # the twin of the test row is quarantined, and full does not train on it
@@ -271,7 +265,7 @@ def test_the_whole_size_shares_the_cells_of_full_and_the_placebo_does_not(paths)
 
 
 def test_the_placebo_leaves_out_the_same_rows_for_every_seed(paths):
-    choose = chooser(paths, placebo=0.1)
+    choose = data.chooser(paths, placebo=0.1)
     full, first, second = (choose.select(recipe, seed, whole=True) for recipe, seed in
                            ((Recipe(), 0), (Recipe(placebo=0.1), 0), (Recipe(placebo=0.1), 1)))  # fmt: skip
     assert first == second
@@ -279,7 +273,7 @@ def test_the_placebo_leaves_out_the_same_rows_for_every_seed(paths):
     assert len(full.ids) - len(first.ids) == 18
     other = replace(choose, seed=7).select(Recipe(placebo=0.1), 0, whole=True)
     assert set(other.ids) != set(first.ids), "another configured seed leaves out others"
-    few = chooser(paths, placebo=0.1, subsample=0.5)
+    few = data.chooser(paths, placebo=0.1, subsample=0.5)
     assert len(set(few.select(Recipe(), 3).ids) - set(few.select(Recipe(placebo=0.1), 3).ids)) < 15, "a draw of its own"
 
 

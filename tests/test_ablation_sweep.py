@@ -10,10 +10,8 @@ from study_cells import PLAN, cells
 from aigc_core import ablation
 from aigc_core.ablation import asked, estimate, sweep
 from aigc_core.ablation import statistics as s
-from aigc_core.ablation.arms import Chooser
 from aigc_core.ablation.cuts import sweeps, table
 from aigc_core.ablation.plan import check_unchanged, resolve
-from aigc_core.ablation.pool import open_pool
 from aigc_core.ablation.recipes import Recipe
 from aigc_core.ablation.stopping import answered
 from aigc_core.ablation.study import Study
@@ -34,11 +32,6 @@ SHARES = [0.02, 0.05]
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory) -> Paths:
     return sweep_data.build(Paths(tmp_path_factory.mktemp("sweep")))
-
-
-def chooser(paths: Paths, **settings) -> Chooser:
-    config = data.settings(**settings)
-    return Chooser(open_pool(config, paths), config.ablation, config.augment)
 
 
 def test_what_can_be_swept_is_every_reason_with_a_graded_measure():
@@ -67,7 +60,7 @@ def test_a_sweep_of_nothing_is_refused_in_one_sentence(wanted, words):
 
 
 def test_the_worst_rows_by_the_measure_go_first_and_as_many_by_chance_beside(paths):
-    choose = chooser(paths, sweep={"blurry": SHARES})
+    choose = data.chooser(paths, sweep={"blurry": SHARES})
     base = choose.select(Recipe(swept="blurry"), 0)
     assert base.ids == choose.select(Recipe(), 0).ids, "the rule takes out no row here"
     gone = {}
@@ -90,7 +83,7 @@ def test_the_baseline_of_a_sweep_has_the_rows_that_the_rule_alone_takes_out(tmp_
     bad = dict.fromkeys(sweep_data.BLURRY, "blurry")
     data.quarantine(paths, bad)
     data.quarantine(paths, {sweep_data.BLURRY[0]: "duplicate_exact"})
-    choose = chooser(paths, sweep={"blurry": SHARES})
+    choose = data.chooser(paths, sweep={"blurry": SHARES})
     base, full = (set(choose.select(recipe, 0).ids) for recipe in (Recipe(swept="blurry"), Recipe()))
     assert base - full == set(sweep_data.BLURRY[1:]), "a row that another rule takes out too stays out"
     assert base - set(choose.select(Recipe(swept="blurry", cut=0.02), 0).ids) == set(sweep_data.BLURRY[1:5])
@@ -183,7 +176,7 @@ def test_a_reason_with_several_statistics_and_one_with_a_fixed_bound_have_one_or
     wide[row_id("train/3.png")], wide[row_id("train/4.png")], wide[row_id("train/5.png")] = 300, 9, 80
     dull[row_id("train/7.png")] = 0.02
     paths = sweep_data.build(Paths(tmp_path), width=wide, height=wide, std=dull)
-    choose = chooser(paths, sweep={"odd_size": [0.01, 0.017], "blank": [0.006]})
+    choose = data.chooser(paths, sweep={"odd_size": [0.01, 0.017], "blank": [0.006]})
     assert choose.cut_of(Recipe(swept="odd_size", cut=0.01)).ids == {row_id("train/3.png"), row_id("train/4.png")}
     assert choose.cut_of(Recipe(swept="odd_size", cut=0.017)).ids == {
         row_id(f"train/{index}.png") for index in (3, 4, 5)

@@ -224,7 +224,8 @@ class TestRealData:
     @pytest.fixture(autouse=True)
     def _data(self):
         if not REAL.exists():
-            # Their licences and 75 MB keep them out of the repository, and no test downloads anything.
+            # Both data sets (75 MB, with terms of their own) may not be part of the repository, and no test downloads anything: without them
+            # the tests of these readers run on files that tests/ makes, and these two say that they had nothing to read.
             pytest.skip("MNIST and CIFAR-10 do not lie in ../shared/data: they are not part of the repository")
 
     def test_cifar_zip(self, make):

@@ -80,6 +80,7 @@ class TestShards:
             opened("parquet", write(make, {"a.parquet": table(x=[1]), "b.parquet": table(y=[1])}))
 
     def test_many_files_are_never_open_together(self, make):
+        # The module of the standard library that sets such a limit does not exist on Windows, which has none to set.
         resource = pytest.importorskip("resource", reason="only Unix limits how many files a process may open")
         path = write(make, {f"{i:03}.parquet": table(image=pictures(make, 1)) for i in range(80)})
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
