@@ -16,7 +16,7 @@ from rich.table import Table
 
 from aigc_core.ablation import spread
 from aigc_core.ablation import verdicts as v
-from aigc_core.ablation.looks import ONCE, Look, open_questions
+from aigc_core.ablation.looks import ONCE, Look
 
 STAGES = (4, 8, 12, 20)
 SD = math.sqrt(2)
@@ -50,7 +50,7 @@ def run(values: Array, decisions: int, stages: tuple[int, ...] = STAGES, smalles
         pool = spread.pool(seen, decisions)
         effects = [v.measure("fd", own, seen[0], 0, decisions, pool, 0.0, look) for own in seen[1 : decisions + 1]]
         words = tuple(one.verdict for one in v.judge(effects, smallest, look))
-        if not any(open_questions(words)):
+        if not set(words) & set(v.OPEN):
             break
     return Outcome(seeds, words)
 
