@@ -89,8 +89,9 @@ class Ablation(Section):
     )
     variations: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="trainings under each of three other training recipes, with and without the decision that leads the headline, where its effect is "
-        "told: at 1/3 of and at 3 times the learning rate, and with equal passes over the rows; at most as many as seeds; 0: none",
+        description="trainings under each of the other training recipes, with and without the decision that leads the headline, where its effect is "
+        "told: at 1/3 of and at 3 times the learning rate and, where it changes the number of rows, with equal passes over them; at most as many as "
+        "seeds; 0: none",
     )
     smallest_effect: Positive = Field(
         0.1, description="smallest relative change of the distance (fd) that matters: 0.1 is ten per cent"
