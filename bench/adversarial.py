@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from blindness import publish
+from blindness import check, publish
 from rich.progress import track
 from small_targets import DIGITS_SHARES, Target, make_target, read
 from transfer import train
@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["classifier", "gan"])
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into docs/results/training.md")
     chosen = parser.parse_args()
+    check(chosen.write, SECTION)
     config = load(ROOT / "params.yaml")
     said = (
         f"`python bench/adversarial.py --radius {chosen.radius:g} --seeds {chosen.seeds} --steps {chosen.steps} "

@@ -217,19 +217,32 @@ def seeds_table(found: dict[str, list[dict[str, float]]], effects: dict[str, dic
     return lines
 
 
-def publish(lines: list[str], name: str, page: Path | None) -> None:
-    """Print the lines, and put them between the page's markers of that name where a page is given.
+def markers(name: str) -> tuple[str, str]:
+    """The lines of a page between which the table of that name stands."""
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
 
-    Raises ValueError where the page has no such markers.
-    """
-    print("\n" + "\n".join(lines))
+
+def check(page: Path | None, *names: str) -> None:
+    """End with a sentence where a page is given that has no place for a table of these names; called before a long run."""
     if page is None:
         return
-    text, opening, closing = page.read_text(), f"<!-- {name} -->", f"<!-- end of {name} -->"
-    if opening not in text or closing not in text:
-        raise ValueError(f"{page} has no place for {name!r}: it needs the lines {opening} and {closing}")
-    before, after = text.split(opening)[0], text.split(closing)[1]
-    page.write_text(f"{before}{opening}\n\n" + "\n".join(lines) + f"\n\n{closing}{after}")
+    if not page.is_file():
+        raise SystemExit(f"{page} is no file: --write takes the page into which the table is written")
+    text = page.read_text()
+    lacking = [marker for name in names for marker in markers(name) if text.count(marker) != 1]
+    if lacking:
+        raise SystemExit(f"{page} has to have each of these lines once, or leave --write out: {', '.join(lacking)}")
+
+
+def publish(lines: list[str], name: str, page: Path | None) -> None:
+    """Print the lines, and put them between the page's markers of that name where a page is given that `check` accepts."""
+    print("\n" + "\n".join(lines))
+    check(page, name)
+    if page is None:
+        return
+    opening, closing = markers(name)
+    before, rest = page.read_text().split(opening)
+    page.write_text(f"{before}{opening}\n\n" + "\n".join(lines) + f"\n\n{closing}{rest.split(closing)[1]}")
 
 
 def main() -> None:
@@ -245,6 +258,7 @@ def main() -> None:
         "--write", type=Path, default=None, metavar="PAGE", help="also put the table into docs/metrics.md"
     )
     chosen = parser.parse_args()
+    check(chosen.write, "seeds" if chosen.what == "seeds" else f"blindness {chosen.data}")
     if chosen.what == "seeds":
         good = seeds(chosen.seeds, chosen.steps, chosen.write)
     else:

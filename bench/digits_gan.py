@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from sklearn.mixture import GaussianMixture
 
 from aigc_core.ablation.statistics import mean_interval
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None, help="GAN steps; params.yaml says without it")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/results/training.md")
     chosen = parser.parse_args()
+    check(chosen.write, "digits gan")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         config, paths = prepare(Path(folder), chosen.steps)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from levels import ASKED, rows_of
 from rich.console import Console
 from rich.table import Table
@@ -237,6 +237,8 @@ def main() -> None:
     if chosen.side:
         side(chosen.side, chosen.features)
         return
+    asked = [f"{what} {data}" for data in chosen.data for what in chosen.what if what in ASKED]
+    check(chosen.write, *asked, *(["training seeds"] if "seeds" in chosen.what else []))
     met = True
     if "speed" in chosen.what:
         met = quick(chosen)  # first, with all threads: what follows is done with one

@@ -18,7 +18,7 @@ import math
 from pathlib import Path
 
 import torch
-from blindness import publish
+from blindness import check, publish
 from rich.progress import track
 from settings import with_train
 from small_targets import CONVOLUTIONAL, DIGITS_SHARES, Target, make_target, read, small_target
@@ -78,6 +78,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if "none" not in chosen.arms:
         parser.error("--arms: none has to be among them, the others are compared with it")
+    name = "few images" if chosen.data == "digits" else f"few images {chosen.data}"
+    check(chosen.write, name)
     torch.set_num_threads(1)
     target = make(chosen.data)
     cells = [
@@ -87,7 +89,6 @@ def main() -> None:
         for augment in chosen.arms
     ]
     found = {cell: run(target, chosen.data, *cell, chosen.steps) for cell in track(cells, "trainings")}
-    name = "few images" if chosen.data == "digits" else f"few images {chosen.data}"
     publish(table(found, chosen, len(target.pool)), name, chosen.write)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from defects.sets import SETS
 from settings import with_train
 from sklearn.datasets import load_digits
@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="of the shorter training")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into docs/metrics.md")
     chosen = parser.parse_args()
+    check(chosen.write, "instrument")
     torch.set_num_threads(1)
     config = with_train({})
     damaged, trained, notes, left = {}, {}, {}, {}

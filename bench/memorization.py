@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from PIL import Image
 from real_data import mnist as read_mnist
 from sklearn.datasets import load_digits
@@ -40,6 +40,8 @@ LARGE = (2000, 500, 500)
 #: Principal components of a class of images above 8 px that a mixture is fitted to.
 COMPONENTS = 50
 HONEST = 0.02
+#: Name of each set on the command line to that of its table.
+NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10, grey"}
 #: Rows of the ablation study that MNIST stands for in --speed.
 SIZES = ((8, 900, 450), (28, 900, 500), (28, 10_000, 500), (28, 10_000, 2_000))
 
@@ -255,7 +257,7 @@ def digits() -> Images:
     _, first = np.unique(pixels.reshape(len(pixels), -1), axis=0, return_index=True)
     first.sort()
     return Images(
-        "digits", torch.from_numpy(pixels[first]), torch.from_numpy(found.target[first].astype(np.int64)), True
+        NAMES["digits"], torch.from_numpy(pixels[first]), torch.from_numpy(found.target[first].astype(np.int64)), True
     )
 
 
@@ -263,7 +265,7 @@ def mnist(data: Path) -> Images:
     """70,000 images of 28 x 28 px."""
     parts = [read_mnist(data, part) for part in ("train", "t10k")]
     pixels, labels = (np.concatenate([part[which] for part in parts]) for which in (0, 1))
-    return Images("MNIST", torch.from_numpy(pixels[:, None]), torch.from_numpy(labels.astype(np.int64)))
+    return Images(NAMES["mnist"], torch.from_numpy(pixels[:, None]), torch.from_numpy(labels.astype(np.int64)))
 
 
 def cifar10(data: Path, count: int = 7000) -> Images:
@@ -274,7 +276,7 @@ def cifar10(data: Path, count: int = 7000) -> Images:
         pixels = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("L")) for name in chosen]
     classes = sorted({Path(name).parent.name for name in chosen})
     labels = [classes.index(Path(name).parent.name) for name in chosen]
-    return Images("CIFAR-10, grey", torch.from_numpy(np.stack(pixels)[:, None]), torch.tensor(labels))
+    return Images(NAMES["cifar10"], torch.from_numpy(np.stack(pixels)[:, None]), torch.tensor(labels))
 
 
 def sets(chosen: argparse.Namespace) -> Iterator[Images]:
@@ -346,9 +348,7 @@ def speed(limits: Limits, data: Path) -> None:
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--sets", nargs="+", choices=("digits", "mnist", "cifar10"), default=["digits", "mnist", "cifar10"]
-    )
+    parser.add_argument("--sets", nargs="+", choices=list(NAMES), default=list(NAMES))
     parser.add_argument("--draws", type=int, default=50)
     parser.add_argument("--first", type=int, default=0, help="seed of the first draw")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[bar.name for bar in BARS])
@@ -361,6 +361,7 @@ def main() -> None:
     if chosen.speed:
         speed(limits, chosen.data)
         return
+    check(chosen.write, *(f"memorization {NAMES[name]}" for name in chosen.sets))
     good = True
     for images in sets(chosen):
         lines, met = table(images, limits, chosen)

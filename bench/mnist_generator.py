@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from real_data import mnist
 from settings import ROOT, with_train
 
@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="put a sheet of samples of every training here")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/results/training.md")
     chosen = parser.parse_args()
+    check(chosen.write, "mnist generator")
     torch.set_num_threads(1)
     publish(table(collect(chosen)), "mnist generator", chosen.write)
 

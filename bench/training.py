@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from training_ways import BATCH, bare_gan, ours, plain_vae, pythae, resident, stock_gan, tensors, timed, transformed
 
 from aigc_core.data.loader import ImageSet
@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/mnist")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/results/training.md")
     chosen = parser.parse_args()
+    check(chosen.write, "training speed")
     torch.set_num_threads(chosen.threads)
     table = ["| network | way | images/s | ours over it: median (range) | bar |", "| --- | --- | ---: | --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from rich.progress import track
 from settings import with_train
 from small_targets import CONVOLUTIONAL, Pair, Target, make_pairs, small_target
@@ -238,6 +238,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Parse, run, print."""
     chosen = arguments()
+    check(chosen.write, "transfer")
     torch.set_num_threads(1)
     config, convolutional = with_train({"network": {"mlp_width": WIDTH}}), with_train(CONVOLUTIONAL)
     usual = (chosen.seeds, STEPS, PRETRAIN_STEPS)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from blindness import publish
+from blindness import check, publish
 from real_data import mnist
 from rich.progress import track
 
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000, help="held-out images")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the result into docs/results/training.md")
     chosen = parser.parse_args()
+    check(chosen.write, "vae bound")
     torch.set_num_threads(1)
     config, nats, lines = settings(chosen), list[float](), list[str]()
     for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):

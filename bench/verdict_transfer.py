@@ -1,13 +1,12 @@
 """Does a verdict travel from a short training to a long one, and from one family to the other?
 
-    python bench/verdict_transfer.py [--data digits mnist cifar10] [--seeds 3] [--cells cells.jsonl] [--write PAGE]
+    python bench/verdict_transfer.py [--data digits mnist cifar10] [--seeds 3] [--cells cells.jsonl] [--write docs/verdicts.md]
     python bench/verdict_transfer.py --data digits --small
 
 Twelve ways to damage the training rows of known sets stand for twelve decisions: the recipe with the decision has the rows as they are, the
 one without it has them damaged. Each is trained by the GAN for the proxy's and for the full number of steps, and by the VAE for the proxy's.
 A verdict is reached as `aigc ablate` reaches it: log ratios of distances paired by seed, the shared spread, Holm over the twelve.
-Networks are MLPs of 128 units at 8 to 16 px, so that the table is made within about half an hour on two idle cores. PAGE has to have
-the lines `<!-- transfer -->` and `<!-- end of transfer -->`, between which the table is written.
+Networks are MLPs of 128 units at 8 to 16 px, so that the table is made within about half an hour on two idle cores.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blindness import publish
+from blindness import check, publish
 from rich.progress import track
 from scipy import stats
 from settings import with_train
@@ -59,10 +58,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cells", type=Path, help="file of finished trainings; those in it are not made again")
     parser.add_argument("--small", action="store_true", help="a few steps, to see that it works")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into docs/verdicts.md")
     chosen = parser.parse_args()
     if chosen.seeds < 2:
         parser.error("--seeds: at least 2 tell a spread")
+    check(chosen.write, "transfer")
     config, steps = with_train({"network": {"mlp_width": WIDTH}}), SMALL_STEPS if chosen.small else STEPS
     lines: list[str] = []
     for name in chosen.data:

@@ -1,12 +1,11 @@
 """A whole study of the GAN with six decisions, each at the proxy budget and at the full one, side by side.
 
-    python bench/whole_study.py [--data digits mnist] [--path ../shared/data] [--rows 4000] [--seeds 4] [--write PAGE]
+    python bench/whole_study.py [--data digits mnist] [--path ../shared/data] [--rows 4000] [--seeds 4] [--write docs/verdicts.md]
     python bench/whole_study.py --data digits --small
 
 Digits are the demo's with wrong labels planted besides; MNIST images have blanks, copies, tiny images and wrong labels planted into
 their training rows and are seen at 14 px. Stages, plan, cells and verdicts are the product's own with the defaults of params.yaml; only
-the full budget is asked of every decision, where `aigc ablate` asks it of the one that leads. With --folder a run goes on where it was. PAGE
-has to have the lines `<!-- whole study -->` and `<!-- end of whole study -->`, between which the table is written.
+the full budget is asked of every decision, where `aigc ablate` asks it of the one that leads. With --folder a run goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from blindness import publish
+from blindness import check, publish
 from rich.console import Console
 from verdict_cells import digits, mnist
 
@@ -64,8 +63,9 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, help="processes; one per core without it")
     parser.add_argument("--folder", type=Path, help="keep data and cells there")
     parser.add_argument("--small", action="store_true", help="a few steps, to see that it works")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into docs/verdicts.md")
     chosen = parser.parse_args()
+    check(chosen.write, "whole study")
     lines: list[str] = []
     for name in chosen.data:
         with nullcontext(chosen.folder) if chosen.folder else tempfile.TemporaryDirectory() as folder:

@@ -45,6 +45,12 @@ def test_the_levels_of_the_looks_are_those_of_lan_and_demets():
         assert crossing(levels[:number], SHARES[:number]) == pytest.approx(spent, abs=2e-5)
 
 
+def test_the_levels_after_4_8_12_and_20_seeds_are_those_of_the_page_of_verdicts():
+    levels = [Look((4, 8, 12, 20), seeds).level() for seeds in (4, 8, 12, 20)]
+    assert levels == pytest.approx([0.00001, 0.0019, 0.0107, 0.0455], abs=5e-5)
+    assert levels[0] == pytest.approx(0.00001, abs=5e-6)
+
+
 @pytest.mark.parametrize("shares", [(1.0,), (0.003, 1.0), (0.5, 0.51, 1.0), tuple(i / 20 for i in range(3, 21))])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
 def test_all_looks_together_spend_no_more_than_the_level(shares, alpha):

@@ -125,6 +125,28 @@ def test_a_stage_depends_on_every_part_that_it_imports():
                 assert str(place.relative_to(ROOT)) in stage["deps"], f"{name} imports {module}"
 
 
+def reached(path: Path) -> set[Path]:
+    """The file, and all of the package that it imports, by whatever way."""
+    seen, left = set(), [path]
+    while left:
+        seen.add(one := left.pop())
+        for module in imported_modules(one):
+            place = ROOT / module.replace(".", "/")
+            left += [
+                file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists() and file not in seen
+            ]
+    return seen
+
+
+@pytest.mark.parametrize("name", sorted(graph().keys() - {"report"}))  # which words results and measures nothing
+def test_a_stage_depends_on_the_code_that_measures_for_it(name):
+    deps = graph()[name]["deps"]
+    for path in sorted(reached(CORE / f"stages/{name}.py")):
+        own = path.relative_to(ROOT)
+        if own.is_relative_to("aigc_core/evaluation") and own.name != "__init__.py":
+            assert any(own.is_relative_to(dep) for dep in deps), f"{name} computes with {own}"
+
+
 def test_dvc_yaml_and_paths_agree():
     paths = Paths(ROOT)
     outs = {out for stage in graph().values() for out in [*stage.get("outs", []), *stage.get("metrics", [])]}

@@ -19,6 +19,7 @@ from aigc_core.modalities import image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench"))
 
+from blindness import check, publish  # noqa: E402
 from defects import bars, files, kinds, planting, runs, scoring, sets, tables  # noqa: E402
 from defects.audit import Audit  # noqa: E402
 from defects.pictures import Row, png  # noqa: E402
@@ -283,3 +284,17 @@ def test_no_table_takes_the_place_of_one_with_other_rates_or_kinds():
     still = Namespace(kinds=["all"], moved=False)
     assert f"<!-- {runs.mark('summary', [0.005, 0.05, 0.1], still)} -->" in page
     assert runs.mark("summary", [0.02], still) == "summary"
+
+
+def test_a_page_without_the_markers_of_a_table_ends_a_bench_before_it_runs(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("first\n<!-- one -->\nold\n<!-- end of one -->\nlast\n<!-- two -->\n")
+    check(None, "anything")
+    check(page, "one")
+    for names in (["two"], ["one", "three"]):
+        with pytest.raises(SystemExit, match=names[-1]):
+            check(page, *names)
+    with pytest.raises(SystemExit, match=r"none\.md"):
+        check(tmp_path / "none.md", "one")
+    publish(["new"], "one", page)
+    assert page.read_text() == "first\n<!-- one -->\n\nnew\n\n<!-- end of one -->\nlast\n<!-- two -->\n"

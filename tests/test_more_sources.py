@@ -14,8 +14,7 @@ from opened import kept
 
 from aigc_core.config import Config, Reading, Source, parse
 from aigc_core.data.sources import open_source
-from aigc_core.data.sources.mix import OF_LABELS
-from aigc_core.data.sources.tally import SENTENCES
+from aigc_core.data.sources.tally import LABELS, SENTENCES
 from aigc_core.data.splits import assign_split
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.modalities import image
@@ -431,11 +430,15 @@ class TestMix:
             {notice.code for notice in self.mix(make, {"kind": "folder", "path": "one", **label}).notices}
             for label in ({}, {"label": "cat"})
         ]
-        assert found[0] - found[1] == found[0] & OF_LABELS != set()
+        assert found[0] - found[1] == found[0] & LABELS != set()
         assert found[1] == {"beside_splits"}
 
     def test_the_codes_of_labels_are_codes_of_notices(self):
-        assert SENTENCES.keys() > OF_LABELS
+        # Which folders are splits, and that a file of labels has no file of images, holds whatever the class is.
+        others = {"split_or_class", "labels_without_images"}
+        named = {code for code in SENTENCES if "label" in code or "class" in code}
+        assert SENTENCES.keys() > LABELS
+        assert named - LABELS == others
 
     @pytest.mark.parametrize("inner", ["one", "one/a", ".", "two/../one"])
     def test_parts_are_disjoint(self, make, inner):

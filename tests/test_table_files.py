@@ -289,6 +289,19 @@ class TestSplits:
             assert codes(source).get("split_guessed", 0) == int(name != "partition")  # which is a split's own name
             assert codes(source)["columns_not_used"] == 1
 
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [(["train"] * 4, ["test"] * 4), (["test"] * 4, ["train"] * 4), ([None] * 4, ["train", "test"] * 2)],
+    )
+    def test_columns_of_one_name_in_several_tables_are_judged_as_one(self, make, first, second):
+        tables = {
+            "a.parquet": table(image=cells(make), subset=list("abab"), phase=pa.array(first, pa.string())),
+            "b.parquet": table(image=cells(make), phase=second),
+        }
+        source = opened("parquet", write(make, tables))
+        assert [entry.split for entry in source.entries] == [*first, *second]
+        assert codes(source) == {"split_guessed": 1, "columns_not_used": 1, "tables_disagree": 1}
+
     def test_names_are_told_of_where_the_column_beside_them_says_no_split(self, make):
         names = ("train.parquet", "other.parquet", "train_val.parquet")
         tables = {name: table(image=cells(make), partition=[0, 1] * 2) for name in names}

@@ -6,7 +6,6 @@ show, except where a section may be left out by a notebook.
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -14,7 +13,7 @@ from typing import Annotated, Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from aigc_core.config.base import Classes, ClassName, Count, Positive, Section, Share
+from aigc_core.config.base import Classes, ClassName, Count, Positive, Section, Share, meant
 from aigc_core.config.evaluation import Evaluate, Extractor, Memorization, Weights
 from aigc_core.config.gate import Drift, Expectations, Ranges
 from aigc_core.config.quality import Alike, Blank, Generated, LabelSuspect, NearDuplicate, Quality, Rule, Tail, TooSmall
@@ -132,14 +131,13 @@ def _explain(item: dict[str, Any]) -> str:
     location = [str(part) for part in item["loc"]]
     name = ".".join(location)
     if item["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(location[-1], _known_names(location[:-1]), n=1)
-        known = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(_known_names(location[:-1]))}"
-        return f"params.yaml: unknown parameter {name!r}; {known}"
+        known = _known_names(location[:-1])
+        near = meant(location[-1], known).rstrip() or f"known here: {', '.join(known)}"
+        return f"params.yaml: unknown parameter {name!r}; {near}"
     if item["type"] == "literal_error":
         allowed = re.findall(r"'([^']+)'", item["ctx"]["expected"])
-        close = difflib.get_close_matches(str(item["input"]), allowed, n=1)
-        meant = f"did you mean {close[0]!r}? " if close else ""
-        return f"params.yaml: {name} = {item['input']!r} is refused: {meant}it may be {', '.join(allowed)}"
+        near = meant(str(item["input"]), allowed)
+        return f"params.yaml: {name} = {item['input']!r} is refused: {near}it may be {', '.join(allowed)}"
     message = item["msg"].removeprefix("Value error, ")
     return f"params.yaml: {name} = {item['input']!r} is refused: {message}"
 

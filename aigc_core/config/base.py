@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -19,3 +21,9 @@ class Section(BaseModel):
     """A part of params.yaml. Frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def meant(written: str, known: Sequence[str]) -> str:
+    """`did you mean 'NAME'? ` with the nearest of the known names and a blank behind it, or nothing where none is near."""
+    close = difflib.get_close_matches(written, known, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

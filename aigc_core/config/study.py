@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from aigc_core.config.base import Count, Positive, Section
+from aigc_core.config.base import Count, Positive, Section, meant
 from aigc_core.config.quality import Quality
 
 #: Reasons whose rule is a bound on a measure that every row has, so that rows can be ordered by it.
@@ -42,9 +41,7 @@ class OwnDecision(Section):
     def _known(cls, reasons: list[str] | None) -> list[str] | None:
         unknown = next((reason for reason in reasons or () if reason not in REASONS), None)
         if unknown is not None:
-            raise ValueError(
-                f"{unknown!r} is no reason: {_meant(unknown, REASONS)}the reasons are {', '.join(REASONS)}"
-            )
+            raise ValueError(f"{unknown!r} is no reason: {meant(unknown, REASONS)}the reasons are {', '.join(REASONS)}")
         return reasons
 
     @model_validator(mode="after")
@@ -92,8 +89,9 @@ class Ablation(Section):
     )
     variations: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="trainings under each of three other training recipes, with and without the decision that leads the headline, where its effect is "
-        "told: at 1/3 of and at 3 times the learning rate, and with equal passes over the rows; at most as many as seeds; 0: none",
+        description="trainings under each of the other training recipes, with and without the decision that leads the headline, where its effect is "
+        "told: at 1/3 of and at 3 times the learning rate and, where it changes the number of rows, with equal passes over them; at most as many as "
+        "seeds; 0: none",
     )
     smallest_effect: Positive = Field(
         0.1, description="smallest relative change of the distance (fd) that matters: 0.1 is ten per cent"
@@ -146,7 +144,7 @@ class Ablation(Section):
         for reason, shares in sweep.items():
             if reason not in GRADED:
                 known = reason in REASONS
-                what = "has no measure that orders rows: " if known else f"is no reason: {_meant(reason, GRADED)}"
+                what = "has no measure that orders rows: " if known else f"is no reason: {meant(reason, GRADED)}"
                 raise ValueError(f"{reason} {what}what can be swept is {', '.join(GRADED)}")
             wrong = next((share for share in shares if not 0 < share < 1), None)
             if wrong is not None:
@@ -169,8 +167,3 @@ class Ablation(Section):
         if taken:
             raise ValueError(f"{taken[0]!r} means something of its own: give the decision another name")
         return self
-
-
-def _meant(written: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(written, known, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""

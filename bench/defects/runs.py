@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blindness import publish
+from blindness import check, publish
 
 from aigc_core.modalities import image
 from defects import peers, planting, scoring, sets, sheets, stages, tables
@@ -175,13 +175,9 @@ def everything(s: argparse.Namespace) -> None:
     """Every set at every rate, and the summary. Ends with a sentence where the page to write to lacks a place."""
     chosen_sets = sets.chosen(s.sets, s.folder)
     if s.write:
-        page = s.write.read_text()
         marks = [mark(name, [rate], s) for name in (() if s.summary else chosen_sets) for rate in s.rate]
         marks.append(mark("summary", s.rate, s))
-        if absent := [one for one in marks if f"<!-- {one} -->" not in page]:
-            raise SystemExit(
-                f"{s.write} has no place for {', '.join(absent)}: add the two markers of each, or leave --write out"
-            )
+        check(s.write, *marks)
     known = Figured(s.out)
     lines = []
     for name, chosen in chosen_sets.items():

@@ -50,10 +50,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 GROUP_OF = {suffix: group for group, suffixes in GROUPS.items() for suffix in suffixes}
 ARCHIVES = frozenset(GROUPS["archives"])
-#: Those that are read where they pack a .tar.
-TAR_READ = frozenset({".gz", ".bz2", ".xz"})
-#: Those that no reader opens but where they pack a .tar.
+#: Those that no reader opens, and those of them that are read after all where they pack a .tar.
 PACKED = ARCHIVES - {".zip", ".tar", ".gz", ".tgz", ".tbz2", ".txz"}
+TAR_READ = frozenset({".bz2", ".xz"})
 PARQUET = frozenset({".parquet", ".pq"})
 #: The same of files that may turn out to be images.
 WORDS = {
@@ -165,6 +164,4 @@ def pillow_formats(start: bytes) -> tuple[str, ...]:
     """The formats that Pillow reads in which a file may be that begins like this; no other media than images."""
     Image.init()
     start = start.ljust(START_BYTES, b"\0")
-    if start[4:8] == b"ftyp" and start[8:12] not in STILL_BRANDS:
-        return ()
     return tuple(name for name, (_, accepts) in Image.OPEN.items() if accepts and name not in STUBS and accepts(start))

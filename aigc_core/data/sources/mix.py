@@ -12,18 +12,11 @@ from pathlib import Path
 from aigc_core.config import Part
 from aigc_core.data.sources.base import Entry, Notice, OpenSource, closed_on_error, sample
 from aigc_core.data.sources.sheet import open_cut
-from aigc_core.data.sources.tally import Tally
+from aigc_core.data.sources.tally import LABELS, Tally
 from aigc_core.data.splits import SPLIT_NAMES, split_name
 from aigc_core.errors import ConfigError, SourceError
 from aigc_core.records import Split, row_id
 
-#: Notices of labels and classes, which do not hold where the part itself names the class.
-OF_LABELS = frozenset(
-    {"no_labels", "unlabelled", "one_class", "names_alike", "padded_names", "class_in_split_name", "not_a_class", "wrapping_folder",
-     "deeper_folders", "label_not_folder", "rows_without_label", "labels_from_lists", "labels_in_lists", "labels_out_of_range",
-     "labels_not_text", "labels_not_usable", "label_numbers_not_used", "images_without_labels", "labels_mostly_differ",
-     "label_columns_not_used", "class_lists_differ", "class_names_borrowed", "labels_of_several_sets"}
-)  # fmt: skip
 #: Suffixes of archives, after the name.
 _ARCHIVE = re.compile(r"(\.(zip|tar|tgz|gz|bz2|xz))+$", re.IGNORECASE)
 
@@ -59,7 +52,7 @@ def open_mix(root: Path, parts: list[Part], seed: int) -> OpenSource:
             split = _split(prefix, part, source.entries, held_out, tally)
             entries += _taken(prefix, part, source.entries, split, seed)
             skipped.update(source.skipped)
-            told = [notice for notice in source.notices if part.label is None or notice.code not in OF_LABELS]
+            told = [notice for notice in source.notices if part.label is None or notice.code not in LABELS]
             notices += [replace(notice, text=f"{prefix}: {notice.text}") for notice in told]
 
     def read(entry: Entry) -> bytes:

@@ -6,7 +6,7 @@ Such are columns with no value but words for splits, and columns such as `is_tes
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -43,17 +43,17 @@ class SplitColumn:
         elif value:
             self.refuted = True
 
-    def says_splits(self, *others: SplitColumn) -> bool:
-        """Whether every value is a word for a split, and there are held-out rows, and different values.
 
-        `others` are columns of this name in other tables; all together are judged as one.
-        """
-        columns = (self, *others)
-        if any(column.refuted for column in columns):
-            return False
-        said = {split for column in columns for split in column.rows.values()}
-        values = self.values.union(*(column.values for column in others))
-        return "test" in said and len(said) >= self.kinds and len(values) >= self.least
+def say_splits(columns: Sequence[SplitColumn]) -> bool:
+    """Whether every value is a word for a split, and there are held-out rows, and different values.
+
+    Columns of one name in several tables are judged as one; none say nothing.
+    """
+    said = {split for column in columns for split in column.rows.values()}
+    values = {value for column in columns for value in column.values}
+    return "test" in said and all(
+        not column.refuted and len(said) >= column.kinds and len(values) >= column.least for column in columns
+    )
 
 
 def flagged(name: str) -> SplitColumn | None:

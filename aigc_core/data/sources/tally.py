@@ -116,6 +116,13 @@ SENTENCES: dict[str, str] = {
     "{examples}",
     "labels_of_several_sets": "{n} sets lie in one folder, and their labels are taken for the same classes: {examples}",
 }  # fmt: skip
+#: Those of labels and classes, which do not hold where the part of a mix itself names the class.
+LABELS = frozenset(
+    {"no_labels", "unlabelled", "one_class", "names_alike", "padded_names", "class_in_split_name", "not_a_class", "wrapping_folder",
+     "deeper_folders", "label_not_folder", "rows_without_label", "labels_from_lists", "labels_in_lists", "labels_out_of_range",
+     "labels_not_text", "labels_not_usable", "label_numbers_not_used", "images_without_labels", "labels_mostly_differ",
+     "label_columns_not_used", "class_lists_differ", "class_names_borrowed", "labels_of_several_sets"}
+)  # fmt: skip
 _MOST = {code: COLUMNS for code in SENTENCES if code.endswith("columns_not_used")}
 _LETTERS = dict.fromkeys(("tables_disagree", "tables_without_images"), TABLE_LETTERS)
 

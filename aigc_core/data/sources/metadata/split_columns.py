@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aigc_core.data.sources.metadata.roles import Facts, Roles
-from aigc_core.data.sources.split_values import SplitColumn, flagged, word, worded
+from aigc_core.data.sources.split_values import SplitColumn, flagged, say_splits, word, worded
 from aigc_core.data.splits import held_out_first
 
 
@@ -41,7 +41,7 @@ class SplitColumns:
         found = {
             place: column
             for place, column in self._columns.items()
-            if column.says_splits() and (column.beside or not self._named)
+            if say_splits([column]) and (column.beside or not self._named)
         }
         for place, column in found.items():
             for row, split in column.rows.items():

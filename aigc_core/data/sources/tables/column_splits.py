@@ -9,7 +9,7 @@ from functools import reduce
 import pyarrow as pa
 
 from aigc_core.data.sources.base import Entry
-from aigc_core.data.sources.split_values import SplitColumn, by_name
+from aigc_core.data.sources.split_values import SplitColumn, by_name, say_splits
 from aigc_core.data.sources.tables.columns import Column
 from aigc_core.data.sources.tables.facts import as_text, splits
 from aigc_core.data.sources.tally import Tally
@@ -25,9 +25,8 @@ class ColumnSplits:
     def __init__(self, chosen: str | None) -> None:
         self._unknown: dict[str, Tally] = {}  # of columns called like a split
         self._read = {chosen}  # of these
-        self._maybe: dict[
-            str, dict[str, SplitColumn]
-        ] = {}  # by name, then by the column called like a split beside them
+        #: By name, then by the column called like a split beside them.
+        self._maybe: dict[str, dict[str, SplitColumn]] = {}
 
     def named(self, column: Column, values: pa.Array) -> list[Split | None]:
         """What each value of a column that is called like a split says."""
@@ -76,7 +75,7 @@ class ColumnSplits:
         """What the columns of `see` with one name say where they count, if all of their values there are words for splits."""
         tables = self._maybe[name]
         counting = [column for beside, column in tables.items() if column.beside or beside not in self._read]
-        says = bool(counting) and counting[0].says_splits(*counting[1:])
+        says = say_splits(counting)
         tally.add("split_guessed", name, int(says))
         tally.add("columns_not_used", name, int(not says or len(counting) < len(tables)))
         return [column.rows for column in counting] if says else []
