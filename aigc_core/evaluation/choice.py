@@ -23,6 +23,7 @@ from aigc_core.evaluation.features import (
     train_extractor,
 )
 from aigc_core.evaluation.fitness import Fitness, Trial
+from aigc_core.evaluation.fixed import Fixed
 from aigc_core.records import labels_told
 
 Learn = Literal["auto", "labels", "views"]
@@ -57,10 +58,12 @@ class Told:
 class Choice:
     """The extractor that judges, what every candidate made of the known damages, and what the labels are worth.
 
-    `fitness` is empty where there are too few images, and `told` None where nothing learnt from the labels.
+    `fixed` is what learns nothing, fitted on the same reference rows whether it judges or not. `fitness` is empty where there are
+    too few images, and `told` None where nothing learnt from the labels.
     """
 
     extractor: Extractor
+    fixed: Fixed
     learn: Learn
     fitness: dict[str, Fitness]
     told: Told | None
@@ -93,11 +96,11 @@ def choose(
     _refuse_equal(reference.pixels)
     if learn == "views" and recipe.perturb > 0:
         raise ConfigError(_no_adversary(recipe, "extractor.learn = 'views'"))
-    known, found, fitness = None, dict[str, Extractor](), dict[str, Fitness]()
+    fixed, known, found, fitness = Fixed.fit(reference.pixels), None, dict[str, Extractor](), dict[str, Fitness]()
     for way in _ways(reference, learn):
         if way == "views" and recipe.perturb > 0 and known is not None:
             raise ConfigError(_no_adversary(recipe, _by_chance(known)))
-        extractor = _learn(way, reference, recipe, seed, device, told)
+        extractor = _learn(way, reference, fixed, recipe, seed, device, told)
         if way == "labels":
             known = _told(extractor, held)
             if learn == "auto" and not known.by_looks:
@@ -110,7 +113,7 @@ def choose(
         if fitness[way].fit or (way == "labels" and recipe.perturb > 0):
             break
     best = max(found, key=lambda way: fitness[way].share if way in fitness else 0.0)
-    return Choice(found[best], learn, fitness, known)
+    return Choice(found[best], fixed, learn, fitness, known)
 
 
 def _ways(reference: Rows, learn: Learn) -> list[str]:
@@ -129,9 +132,11 @@ def _ways(reference: Rows, learn: Learn) -> list[str]:
     return ["labels", "views", "nothing"] if suffice else ["views", "nothing"]
 
 
-def _learn(way: str, reference: Rows, recipe: Recipe, seed: int, device: str, told: str | None) -> Extractor:
+def _learn(
+    way: str, reference: Rows, fixed: Fixed, recipe: Recipe, seed: int, device: str, told: str | None
+) -> Extractor:
     if way == "nothing":
-        return fixed_extractor(reference.pixels, recipe)
+        return fixed_extractor(fixed, reference.pixels, recipe)
     classes = reference.classes if way == "labels" else []
     return train_extractor(reference.pixels, reference.labels, classes, recipe, seed=seed, device=device, told=told)
 

@@ -91,9 +91,7 @@ class Extractor:
     channels: int
     classes: list[str]
     scale: float  # root mean square of the reference features
-    axes: (
-        torch.Tensor
-    )  # (F, D) float64, orthonormal columns in order of falling variance of the reference; F is D for a network
+    axes: torch.Tensor  # (F, D) float64, orthonormal, by falling variance of the reference; F is D for a network
     hash: str = ""  # sha256 of the weights file, known once saved
 
     @property
@@ -168,9 +166,9 @@ def train_extractor(
     return _in_frame(model.cpu(), pixels, known, recipe)
 
 
-def fixed_extractor(pixels: torch.Tensor, recipe: Recipe) -> Extractor:
-    """Features that are not learnt, in the frame of reference rows: uint8 pixels (N, C, S, S)."""
-    return _in_frame(Fixed.fit(pixels), pixels, [], replace(recipe, steps=recipe.steps_at(pixels.shape[-1])))
+def fixed_extractor(fixed: Fixed, pixels: torch.Tensor, recipe: Recipe) -> Extractor:
+    """Features that are not learnt, in the frame of the reference rows that `fixed` was fitted on: uint8 pixels (N, C, S, S)."""
+    return _in_frame(fixed, pixels, [], replace(recipe, steps=recipe.steps_at(pixels.shape[-1])))
 
 
 def _in_frame(model: Classifier | Fixed, pixels: torch.Tensor, known: list[str], recipe: Recipe) -> Extractor:

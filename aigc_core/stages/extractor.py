@@ -8,7 +8,7 @@ from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_decodable, load_unlabelled
 from aigc_core.data.store import Version
 from aigc_core.evaluation.choice import Rows, choose
-from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, save_frame
+from aigc_core.evaluation.extractors.frozen import save_frame
 from aigc_core.evaluation.features import MIN_PER_CLASS, Recipe, rare_classes, save_extractor
 from aigc_core.files import atomic_folder
 from aigc_core.paths import Paths
@@ -46,7 +46,7 @@ def extractor(config: Config, paths: Paths) -> StageResult:
         metrics["train_accuracy"] = facts["train_accuracy"] = chosen.told.accuracy
         metrics["train_chance"] = chosen.told.chance
     with atomic_folder(paths.extractor) as folder:
-        facts["alarms"] = {name: save_frame(fit_frame(name, reference.pixels), name, folder) for name in sorted(RAW)}
+        facts["alarms"] = {name: save_frame(frame, name, folder) for name, frame in chosen.fixed.frames.items()}
         digest = save_extractor(learnt, folder, facts)
     of = f" of {len(learnt.classes)} classes" if learnt.classes else ""
     told = _without_labels(reference, instrument) if chosen.told is None else label_words(instrument) + _rare(facts)
