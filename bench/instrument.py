@@ -32,9 +32,10 @@ from aigc_core.config import Config
 from aigc_core.data.loader import UNLABELLED, ImageSet
 from aigc_core.evaluation.choice import Choice, Rows, choose
 from aigc_core.evaluation.distances import FrechetDistance, usable_dimensions
+from aigc_core.evaluation.extractors.base import Instrument
 from aigc_core.evaluation.extractors.frozen import RAW
 from aigc_core.evaluation.features import Recipe, fixed_extractor, train_extractor
-from aigc_core.evaluation.fitness import Fitness, Instrument, Trial
+from aigc_core.evaluation.fitness import Fitness, Trial
 from aigc_core.evaluation.memorization import Limits, Witness
 from aigc_core.modalities import image
 from aigc_core.models.zoo import SampleModel

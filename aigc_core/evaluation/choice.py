@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
+from aigc_core.evaluation.distances import dimensions_or_none
 from aigc_core.evaluation.features import (
     MIN_PER_CLASS,
     Extractor,
@@ -24,6 +24,7 @@ from aigc_core.evaluation.features import (
 )
 from aigc_core.evaluation.fitness import Fitness, Trial
 from aigc_core.evaluation.fixed import Fixed
+from aigc_core.evaluation.opinions import Images
 from aigc_core.records import labels_told
 
 Learn = Literal["auto", "labels", "views"]
@@ -32,11 +33,9 @@ LEAST_TRIED = 50
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Images of one split: uint8 pixels (N, C, S, S), labels (N,) indices into `classes`, which is empty without labels."""
+class Rows(Images):
+    """Images of one split, whose labels (N,) are indices into `classes`, which is empty without labels."""
 
-    pixels: torch.Tensor
-    labels: torch.Tensor
     classes: list[str]
 
 
@@ -75,12 +74,10 @@ class Choice:
 
     def facts(self) -> dict[str, Any]:
         """The choice as JSON."""
-        judge = self.judge
         return {
             "learn": self.learn,
             "learnt_from": self.extractor.learnt_from,
             "labels": None if self.told is None else {**asdict(self.told), "by_looks": self.told.by_looks},
-            "fit": None if judge is None else judge.fit,
             "tried": {name: fitness.facts() for name, fitness in self.fitness.items()},
         }
 
@@ -93,10 +90,11 @@ def choose(
     The first way that is fit judges; where none is, the one that puts most pairs in order. Raises DataError for too few
     images or equal ones, and ConfigError where labels are asked for that cannot be learnt.
     """
-    _refuse_equal(reference.pixels)
+    _refuse_empty_or_equal(reference.pixels)
     if learn == "views" and recipe.perturb > 0:
         raise ConfigError(_no_adversary(recipe, "extractor.learn = 'views'"))
     fixed, known, found, fitness = Fixed.fit(reference.pixels), None, dict[str, Extractor](), dict[str, Fitness]()
+    trial: Trial | None = None
     for way in _ways(reference, learn):
         if way == "views" and recipe.perturb > 0 and known is not None:
             raise ConfigError(_no_adversary(recipe, _by_chance(known)))
@@ -106,9 +104,10 @@ def choose(
             if learn == "auto" and not known.by_looks:
                 continue
         found[way] = extractor
-        if not _enough(held, extractor):
+        if dimensions_or_none(len(held.labels) // 2, extractor.dimensions) is None:
             break
-        trial = Trial(held.pixels, held.labels.numpy(), seed, by_class=known is not None and known.by_looks)
+        # Labels are learnt first or not at all, so that what is known of them is the same for all that is tried.
+        trial = trial or Trial(held.pixels, held.labels.numpy(), seed, by_class=known is not None and known.by_looks)
         fitness[way] = trial.judge(extractor)
         if fitness[way].fit or (way == "labels" and recipe.perturb > 0):
             break
@@ -124,7 +123,9 @@ def _ways(reference: Rows, learn: Learn) -> list[str]:
             f"of {len(reference.classes)} classes in the reference split {few} have fewer than {MIN_PER_CLASS} images, and at least two, "
             "with half of the images, have to be learnt"
             if len(reference.classes) > 1
-            else "there are no two classes to tell apart"
+            else "no image has a label, so that there are no two classes to tell apart"
+            if not reference.classes
+            else f"all labels are {reference.classes[0]!r}, so that there are no two classes to tell apart"
         )
         raise ConfigError(f"params.yaml: extractor.learn = 'labels', but {there}: set it to auto, or give more labels")
     if learn != "auto":
@@ -145,18 +146,15 @@ def _told(extractor: Extractor, held: Rows) -> Told:
     share = float(np.bincount(held.labels.numpy(), minlength=1).max() / max(len(held.labels), 1))
     if len(held.labels) == 0:
         return Told(0.0, share, 0)
-    wanted = [held.classes[label] for label in held.labels.tolist()]
-    right = [seen == want for seen, want in zip(extractor.predict(held.pixels), wanted, strict=True)]
-    return Told(float(np.mean(right)), share, len(right))
+    return Told(float(extractor.right(held.pixels, held.labels, held.classes).mean()), share, len(held.labels))
 
 
-def _enough(held: Rows, extractor: Extractor) -> bool:
-    """Whether two halves of these rows are enough for a distance."""
-    return len(held.labels) // 2 >= ROWS_PER_DIMENSION * min(MIN_DIMENSIONS, extractor.dimensions)
-
-
-def _refuse_equal(pixels: torch.Tensor) -> None:
-    """Raise DataError where images (N, C, S, S) are one image many times: features have no spread then, and no scale."""
+def _refuse_empty_or_equal(pixels: torch.Tensor) -> None:
+    """Raise DataError where images (N, C, S, S) are none, or one image many times: features have no spread then, and no scale."""
+    if len(pixels) == 0:
+        raise DataError(
+            "the reference split holds no image that can be read, so that nothing can be measured by it: add images, or raise split.reference"
+        )
     if len(pixels) > 1 and bool((pixels == pixels[:1]).all()):
         raise DataError(
             f"the {len(pixels):,} reference images are all equal, so that nothing can be measured by them: give the source images that differ"

@@ -24,7 +24,7 @@ from safetensors.torch import load, save
 
 from aigc_core.config.evaluation import Extractor as Section
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.evaluation.classifier import Classifier, accuracy, default_steps, fit_classifier
+from aigc_core.evaluation.classifier import Classifier, default_steps, fit_classifier
 from aigc_core.evaluation.fixed import Fixed
 from aigc_core.evaluation.invariance import fit_invariant
 from aigc_core.evaluation.statistics import principal_axes
@@ -128,6 +128,10 @@ class Extractor:
                 "classes (class sub-folders or metadata.csv) and run `aigc extractor` again"
             )
         return [self.classes[index] for index in self.model.logits(pixels).argmax(1).tolist()]
+
+    def right(self, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str]) -> npt.NDArray[np.bool_]:
+        """Whether each image is named as its label (N,), an index into `classes`, says. Raises DataError as `predict` does."""
+        return np.array(self.predict(pixels)) == np.array(classes)[labels.numpy()]
 
 
 def rare_classes(labels: torch.Tensor, classes: list[str]) -> dict[str, int]:
@@ -246,4 +250,4 @@ def _network(card: dict[str, Any], recipe: Recipe, tensors: dict[str, torch.Tens
     return model.eval().requires_grad_(False).to(device)
 
 
-__all__ = ["Extractor", "Features", "Recipe", "accuracy", "load_extractor", "save_extractor", "train_extractor"]
+__all__ = ["Extractor", "Features", "Recipe", "load_extractor", "save_extractor", "train_extractor"]
