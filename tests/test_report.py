@@ -465,6 +465,28 @@ def test_the_page_shows_how_the_instrument_did_with_known_damages(paths, missed)
     assert text.lower().count(warning) == 2 * missed, "at the top, and where the distance is read"
 
 
+@pytest.mark.parametrize("way", ["views", "nothing"])
+def test_the_two_halves_of_what_judges_are_no_second_opinion(paths, way):
+    told = {"learn": "auto", "learnt_from": way, "labels": None, "tried": {way: fitness(False)}}
+    write_json(paths.extractor / "extractor.json", {"hash": "e" * 64, "instrument": told})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    section = text[text.index("<h3>Second opinions</h3>") :]
+    assert ("two halves of the domain extractor" in section) == (way == "nothing")
+    assert ("decide nothing.</caption>" in section) == (way == "views")
+
+
+def test_repeated_held_out_images_are_counted_beside_copies():
+    def said(copies, repeated):
+        return measures.left_out_words({"figures": {"held_out_copies": copies, "held_out_repeated": repeated}})
+
+    assert said(0.0, 0.0) == ""
+    assert said(0.0, 1.0).startswith("1 held-out image is equal")
+    assert said(2.0, 1234.0).startswith(said(2.0, 0.0))
+    assert said(2.0, 1234.0).endswith(said(0.0, 1234.0))
+    assert "1,234" in said(2.0, 1234.0)
+
+
 def test_without_labels_the_page_says_what_needs_them(paths, capsys):
     bare = {name: value for name, value in METRICS.items() if not name.startswith("cas")}
     for family in FAMILIES:

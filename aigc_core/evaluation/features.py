@@ -131,7 +131,8 @@ class Extractor:
 
     def right(self, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str]) -> npt.NDArray[np.bool_]:
         """Whether each image is named as its label (N,), an index into `classes`, says. Raises DataError as `predict` does."""
-        return np.array(self.predict(pixels)) == np.array(classes)[labels.numpy()]
+        found: npt.NDArray[np.bool_] = np.array(self.predict(pixels)) == np.array(classes)[labels.numpy()]
+        return found
 
 
 def rare_classes(labels: torch.Tensor, classes: list[str]) -> dict[str, int]:
