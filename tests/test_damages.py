@@ -127,3 +127,15 @@ def test_a_mixture_of_few_or_flat_images_can_be_drawn(pixels):
     made = damages.mixture(pixels, np.arange(len(pixels)) % 2, 0)
     assert made.shape == pixels.shape
     assert float((made.float().mean() - pixels.float().mean()).abs()) < 25
+
+
+def test_a_mixture_does_not_depend_on_the_signs_of_axes(monkeypatch):
+    pixels, groups, plain = pictures(60, 8, 1), np.arange(60) % 3, torch.linalg.eigh
+    made = damages.mixture(pixels, groups, 0)
+
+    def turned(table):
+        values, axes = plain(table)
+        return values, axes * torch.where(torch.arange(axes.shape[1]) % 2 == 0, -1.0, 1.0)
+
+    monkeypatch.setattr(torch.linalg, "eigh", turned)
+    assert torch.equal(damages.mixture(pixels, groups, 0), made)
