@@ -67,11 +67,6 @@ class Choice:
     fitness: dict[str, Fitness]
     told: Told | None
 
-    @property
-    def judge(self) -> Fitness | None:
-        """What the chosen one made of the known damages."""
-        return self.fitness.get(self.extractor.learnt_from)
-
     def facts(self) -> dict[str, Any]:
         """The choice as JSON."""
         return {
