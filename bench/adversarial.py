@@ -14,8 +14,9 @@ does to the samples.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,7 +28,8 @@ from transfer import train
 
 from aigc_core.config import Config, load
 from aigc_core.data.loader import ImageSet
-from aigc_core.evaluation.classifier import fit_classifier, to_float
+from aigc_core.evaluation.classifier import to_float
+from aigc_core.evaluation.features import Recipe
 from aigc_core.evaluation.robustness import attacked_accuracy
 from aigc_core.models.gan import Gan
 from aigc_core.models.perturb import pgd
@@ -66,9 +68,7 @@ def classifier_sets() -> dict[str, tuple[ImageSet, ImageSet]]:
 
 def classifiers(config: Config, radius: float, steps: int, seeds: int) -> list[str]:
     """Accuracy on unseen images by what was trained against, and by attack."""
-    recipe: dict[str, Any] = config.extractor.model_dump(exclude={"learn", "perturb", "perturb_steps"}) | {
-        "steps": steps
-    }
+    plain = replace(Recipe.of(config.extractor), steps=steps)
     lines = [
         "| data | rows | trained against | " + " | ".join(ATTACKS) + " |",
         "| --- | ---: | --- |" + " ---: |" * len(ATTACKS),
@@ -77,10 +77,8 @@ def classifiers(config: Config, radius: float, steps: int, seeds: int) -> list[s
         for against, inner in track(AGAINST.items(), name, transient=True):
             found: dict[str, list[float]] = {attack: [] for attack in ATTACKS}
             for seed in range(seeds if seen.pixels.shape[-1] < 28 else 1):
-                model = fit_classifier(
-                    seen.pixels, seen.labels, len(seen.classes), **recipe, seed=seed, perturb=radius if inner else 0.0,
-                    perturb_steps=max(inner, 1),
-                )  # fmt: skip
+                recipe = replace(plain, perturb=radius if inner else 0.0, perturb_steps=max(inner, 1))
+                model = recipe.fit(seen.pixels, seen.labels, len(seen.classes), seed, "cpu")
                 for attack, outer in ATTACKS.items():
                     chosen = radius if outer else 0.0
                     found[attack].append(attacked_accuracy(model, unseen.pixels, unseen.labels, chosen, max(outer, 1)))

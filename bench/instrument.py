@@ -32,9 +32,10 @@ from aigc_core.config import Config
 from aigc_core.data.loader import UNLABELLED, ImageSet
 from aigc_core.evaluation.choice import Choice, Rows, choose
 from aigc_core.evaluation.distances import FrechetDistance, usable_dimensions
-from aigc_core.evaluation.extractors.frozen import RAW, fit_frame
+from aigc_core.evaluation.extractors.base import Instrument
+from aigc_core.evaluation.extractors.frozen import RAW
 from aigc_core.evaluation.features import Recipe, fixed_extractor, train_extractor
-from aigc_core.evaluation.fitness import Fitness, Instrument, Trial
+from aigc_core.evaluation.fitness import Fitness, Trial
 from aigc_core.evaluation.memorization import Limits, Witness
 from aigc_core.modalities import image
 from aigc_core.models.zoo import SampleModel
@@ -112,8 +113,9 @@ def prepare(name: str, data: Path, config: Config) -> World:
     for title, (own, names) in wanted.items():
         if title not in found:
             found[title] = train_extractor(reference.pixels, own, names, recipe, seed=0, device="cpu")
-    found |= {"nothing": fixed_extractor(reference.pixels, recipe)} if "nothing" not in found else {}
-    found |= {title: fit_frame(title, reference.pixels) for title in RAW}
+    if "nothing" not in found:
+        found["nothing"] = fixed_extractor(choice.fixed, reference.pixels, recipe)
+    found |= choice.fixed.frames
     return World(parts, found, choice, seconds)
 
 

@@ -1,5 +1,7 @@
 """Known damages: each of them changes images, more so at every strength, by nothing but its seed."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,16 @@ def test_a_blur_keeps_the_mean_and_takes_the_contrast():
     assert float(made.float().std()) < 0.9 * float(pixels.float().std())
 
 
+@pytest.mark.parametrize("side", [8, 16, 32, 64])
+def test_a_blur_is_as_wide_for_larger_images_in_proportion(side):
+    edge = torch.zeros((1, 1, side, side), dtype=torch.uint8)
+    edge[..., side // 2 :] = 255
+    made = damages.blurred(edge, 2)[0, 0, 0]
+    deviation = {8: 2, 16: 2, 32: 4, 64: 8}[side]
+    expected = [255 * NormalDist(0, deviation).cdf(step + 0.5) for step in range(3)]
+    assert made[side // 2 : side // 2 + 3].tolist() == pytest.approx(expected, abs=3)
+
+
 def test_hues_are_turned_where_there_are_colours_and_greys_flattened_where_not():
     red = torch.zeros((2, 3, 4, 4), dtype=torch.uint8)
     red[:, 0], red[:, 1:] = 150, 60
@@ -84,6 +96,8 @@ def test_strangers_replace_the_share_that_is_named_and_a_stronger_mix_holds_the_
     foreign = [set((image.float().sum((1, 2, 3)) > 0).nonzero().flatten().tolist()) for image in made]
     assert [len(rows) for rows in foreign] == [2, 6, 16]
     assert foreign[0] < foreign[1] < foreign[2]
+    for weaker, stronger, rows in zip(made[:2], made[1:], foreign[:2], strict=True):
+        assert torch.equal(weaker[list(rows)], stronger[list(rows)]), "the same strangers in the same places"
     assert (damages.strangers(8, 4, 12, 0)[:, 3] == 255).all()
 
 
@@ -96,3 +110,32 @@ def test_a_mixture_has_the_means_of_its_groups_and_is_no_copy():
         assert float(made[own].float().mean()) == pytest.approx(float(pixels[own].float().mean()), abs=8)
     assert moved(pixels, made) > 10
     assert torch.equal(made, damages.mixture(pixels, groups, 0))
+
+
+def test_a_group_of_one_image_is_drawn_with_the_spread_of_the_others():
+    pixels = pictures(40, 8, 1)
+    made = damages.mixture(pixels, np.arange(40), 0)
+    assert moved(pixels, made) < 5, "where every image is its own group nothing has a spread"
+    groups = np.where(np.arange(40) == 7, 1, 0)
+    assert moved(pixels[7:8], damages.mixture(pixels, groups, 0)[7:8]) > 5
+
+
+@pytest.mark.parametrize(
+    "pixels", [torch.full((40, 1, 8, 8), 9, dtype=torch.uint8), pictures(3, 8, 1), pictures(40, 4, 1)]
+)
+def test_a_mixture_of_few_or_flat_images_can_be_drawn(pixels):
+    made = damages.mixture(pixels, np.arange(len(pixels)) % 2, 0)
+    assert made.shape == pixels.shape
+    assert float((made.float().mean() - pixels.float().mean()).abs()) < 25
+
+
+def test_a_mixture_does_not_depend_on_the_signs_of_axes(monkeypatch):
+    pixels, groups, plain = pictures(60, 8, 1), np.arange(60) % 3, torch.linalg.eigh
+    made = damages.mixture(pixels, groups, 0)
+
+    def turned(table):
+        values, axes = plain(table)
+        return values, axes * torch.where(torch.arange(axes.shape[1]) % 2 == 0, -1.0, 1.0)
+
+    monkeypatch.setattr(torch.linalg, "eigh", turned)
+    assert torch.equal(damages.mixture(pixels, groups, 0), made)

@@ -16,7 +16,7 @@ from aigc_core.config import Config
 from aigc_core.data.loader import load_images
 from aigc_core.data.splits import assign_split
 from aigc_core.data.store import ContentWriter, Version, write_version
-from aigc_core.errors import DataError
+from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Real, Setting, Yardstick
 from aigc_core.evaluation.features import Recipe, load_extractor, train_extractor
@@ -267,7 +267,7 @@ def test_extractor_stage_writes_what_it_says(checkout):
     card = json.loads((checkout.extractor / "extractor.json").read_text())
     assert card["hash"] == load_extractor(checkout.extractor).hash
     assert (card["size"], card["channels"], card["classes"], card["dimensions"]) == (8, 1, CLASSES, 8)
-    assert card["train_accuracy"] > 0.8
+    assert card["instrument"]["labels"]["accuracy"] > 0.8
 
 
 @pytest.mark.parametrize("labels", [["a"], [None]])
@@ -281,6 +281,27 @@ def test_without_two_classes_the_extractor_learns_from_images_and_says_where_tha
     assert set(card["instrument"]["tried"]) >= {"views"}
     assert "labels" not in card["instrument"]["tried"]
     assert load_extractor(paths.extractor).features(tensors(4, 0)[0]).shape == (4, 8)
+
+
+@pytest.mark.parametrize(("labels", "tried"), [(CLASSES, 60), ([None], 200)])
+def test_the_extractor_is_tried_on_so_many_training_images(tmp_path, monkeypatch, labels, tried):
+    monkeypatch.setattr("aigc_core.stages.extractor.TRIED", tried)
+    paths = make_checkout(tmp_path, labels)
+    extractor_stage(made_up_config(), paths)
+    instrument = json.loads((paths.extractor / "extractor.json").read_text())["instrument"]
+    if labels == CLASSES:
+        assert instrument["labels"]["rows"] == 60
+    else:
+        assert instrument["tried"]["views"]["n"] == 100, "half of them"
+
+
+def test_one_class_alone_cannot_be_learnt_and_is_named(tmp_path):
+    asked = made_up_config()
+    asked = asked.model_copy(update={"extractor": asked.extractor.model_copy(update={"learn": "labels"})})
+    with pytest.raises(ConfigError, match="all labels are 'a'"):
+        extractor_stage(asked, make_checkout(tmp_path / "one", ["a"]))
+    with pytest.raises(ConfigError, match="no image has a label"):
+        extractor_stage(asked, make_checkout(tmp_path / "none", [None]))
 
 
 def test_labels_that_looks_do_not_tell_are_not_learnt_and_evaluate_says_what_judges(tmp_path, monkeypatch):

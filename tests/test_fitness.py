@@ -17,7 +17,7 @@ from aigc_core.evaluation.features import save_extractor
 from aigc_core.evaluation.fitness import Fitness, Trial
 from aigc_core.report import instrument as words
 
-CLASSES = ["a", "b", "c"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rows(n=240, seed=0, classes=3, shuffled=False):
@@ -31,6 +31,10 @@ def chosen(learn="auto", recipe=RECIPE, held=None, **made):
     return choose(rows(**made), held or rows(seed=1, **made), recipe, learn, seed=0, device="cpu")
 
 
+def judge_of(found):
+    return found.fitness.get(found.extractor.learnt_from)
+
+
 def made_up(**distances):
     return Fitness(100, 8, 1.0, distances, {})
 
@@ -40,6 +44,7 @@ def test_pairs_are_counted_from_undamaged_to_strong_and_missed_ones_have_names()
     assert (found.ordered, len(found.pairs)) == (5, 7)
     assert found.missed == ["noise: weak farther than undamaged", "noise: strong farther than medium"]
     assert "mixture: samples farther than undamaged" in found.pairs
+    assert found.facts()["rises"] == {"blur": [True] * 3, "noise": [False, True, False], "mixture": [True]}
     assert found.share == pytest.approx(5 / 7)
     assert made_up(noise=[1.0, 2.0, 3.0]).ordered == 2, "no farther is not farther"
 
@@ -55,6 +60,7 @@ class Blind:
     """An instrument to which every image looks like noise that only its number of images decides."""
 
     dimensions = 8
+    hash = "b" * 64
 
     def features(self, pixels, dimensions=None):
         return np.random.default_rng(0).normal(size=(len(pixels), dimensions or 8))
@@ -72,6 +78,19 @@ def test_the_halves_are_equal_share_no_row_and_have_the_same_classes():
     first, second = (set(half[:, 0, 0, 0].tolist()) for half in (made.pixels, made.other))
     assert (len(first), len(second), first & second) == (120, 120, set())
     assert np.ptp(np.bincount(made.groups)) <= 2
+
+
+@pytest.mark.parametrize(("rows", "side", "taken"), [(900, 8, 400), (300, 8, 150), (900, 128, 160)])
+def test_halves_are_cut_to_what_a_distance_needs_and_large_images_to_less(rows, side, taken):
+    made = trial(torch.zeros((1, 3, side, side), dtype=torch.uint8).expand(rows, -1, -1, -1))
+    assert (len(made.pixels), len(made.other), len(made.groups)) == (taken, taken, taken)
+
+
+def test_distances_are_stored_with_four_digits():
+    found = trial().judge(fit_frame("pixel_pca", pictures(240, 8, 1, seed=5)))
+    values = [found.undamaged, *(value for line in found.distances.values() for value in line)]
+    assert values == [float(f"{value:.4g}") for value in values]
+    assert len(set(values)) == len(values)
 
 
 def test_an_instrument_that_sees_pixels_is_fit_and_a_blind_one_is_not():
@@ -125,6 +144,20 @@ def test_labels_in_a_random_order_are_not_learnt_but_views_and_where_those_are_u
     assert f"{found.told.chance:.1%}" in said
 
 
+def test_an_adversary_keeps_labels_that_looks_tell_however_unfit_they_are(monkeypatch):
+    monkeypatch.setattr(fitness.Trial, "judge", lambda self, extractor: made_up(blur=[0.5, 0.4, 0.3]))
+    found = chosen(recipe=replace(RECIPE, perturb=0.1))
+    assert (found.extractor.learnt_from, list(found.fitness), judge_of(found).fit) == ("labels", ["labels"], False)
+
+
+def test_halves_are_made_once_for_all_that_is_tried(monkeypatch):
+    made = []
+    monkeypatch.setattr(choice, "Trial", lambda *told, **more: made.append(1) or Trial(*told, **more))
+    monkeypatch.setattr(fitness.Trial, "judge", lambda self, extractor: made_up(blur=[0.5, 0.4, 0.3]))
+    assert len(chosen().fitness) == 3
+    assert made == [1]
+
+
 @pytest.mark.parametrize(("learn", "shuffled", "from_"), [("views", False, "views"), ("labels", True, "labels")])
 def test_what_is_learnt_from_can_be_asked_for(learn, shuffled, from_):
     found = chosen(learn, shuffled=shuffled)
@@ -138,7 +171,9 @@ def test_labels_that_cannot_be_learnt_are_refused_where_they_are_asked_for():
     one = Rows(pixels, labels * 0, ["a"])
     with pytest.raises(ConfigError, match=r"extractor\.learn = 'labels'"):
         choose(one, one, RECIPE, "labels", seed=0, device="cpu")
-    with pytest.raises(ConfigError, match="there are no two classes"):
+    with pytest.raises(ConfigError, match="all labels are 'a'"):
+        choose(one, one, RECIPE, "labels", seed=0, device="cpu")
+    with pytest.raises(ConfigError, match="no image has a label"):
         choose(replace(one, classes=[]), one, RECIPE, "labels", seed=0, device="cpu")
     adversarial = replace(RECIPE, perturb=0.1)
     with pytest.raises(ConfigError, match=r"perturb = 0\.1, but extractor\.learn = 'views'"):
@@ -153,6 +188,13 @@ def test_reference_images_that_are_all_equal_are_refused(value):
     equal = Rows(torch.full_like(pixels, value), labels * 0, [])
     with pytest.raises(DataError, match="60 reference images are all equal"):
         choose(equal, rows(seed=1), RECIPE, "auto", seed=0, device="cpu")
+
+
+@pytest.mark.parametrize("learn", ["auto", "labels", "views"])
+def test_no_reference_images_are_refused_by_name(learn):
+    none = Rows(torch.empty((0, 1, 8, 8), dtype=torch.uint8), torch.empty(0, dtype=torch.int64), ["a", "b"])
+    with pytest.raises(DataError, match=r"reference split holds no image .* split\.reference"):
+        choose(none, rows(seed=1), RECIPE, learn, seed=0, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -174,20 +216,28 @@ def test_the_first_that_is_fit_judges_and_else_the_best(monkeypatch, labels, vie
 
     monkeypatch.setattr(fitness.Trial, "judge", judged)
     found = chosen()
-    assert (found.extractor.learnt_from, found.judge.fit) == (judge, fit)
+    assert (found.extractor.learnt_from, judge_of(found).fit) == (judge, fit)
     facts = found.facts()
-    assert facts["fit"] is fit
     warning = words.unfit_words(facts)
     assert bool(warning) is not fit
-    assert warning in words.test_words(facts)
+    assert warning in words.damage_words(facts)
     assert (words.WAYS[judge] in words.label_words(facts)) is (judge != "labels")
+
+
+@pytest.mark.parametrize("learn", ["labels", "views"])
+def test_where_one_way_alone_was_asked_for_the_warning_says_that_it_alone_was_tried(monkeypatch, learn):
+    monkeypatch.setattr(fitness.Trial, "judge", lambda self, extractor: made_up(blur=[0.5, 0.4, 0.3]))
+    only, best = (words.unfit_words(chosen(way).facts()) for way in (learn, "auto"))
+    assert f"extractor.learn is {learn}" in only
+    assert "extractor.learn" not in best
+    assert ("only one" in only, "only one" in best, "best one" in only) == (True, False, False)
 
 
 def test_few_rows_say_nothing_of_labels_or_instruments():
     held = rows(30, seed=1, shuffled=True)
     found = chosen(held=held, shuffled=True)
     assert found.extractor.learnt_from == "labels"
-    assert (found.judge, found.facts()["fit"], found.facts()["tried"]) == (None, None, {})
+    assert (judge_of(found), found.facts()["tried"]) == (None, {})
     assert words.unfit_words(found.facts()) == ""
     assert not Told(0.28, 0.125, 2000).by_looks
     assert Told(0.40, 0.10, 2000).by_looks

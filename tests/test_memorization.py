@@ -288,17 +288,34 @@ def test_smooth_samples_are_remarked_where_nothing_was_copied():
 
 
 def test_too_little_to_judge_by_is_an_error_with_the_remedy(witness):
-    with pytest.raises(DataError, match=r"30 held-out .* raise split\.test"):
+    with pytest.raises(DataError, match=r"30 different held-out .* raise split\.test"):
         Witness(TRAIN, patches(30, 1), LIMITS, 0)
     held = patches(55, 1)
     held[:6] = TRAIN[:6]
-    with pytest.raises(TooFewImagesError, match=r"49 held-out .* 6 more are copies"):
+    with pytest.raises(TooFewImagesError, match=r"49 different held-out .* 6 more are copies"):
         Witness(TRAIN, held, LIMITS, 0)
     with pytest.raises(DataError, match=r"49 samples .* evaluate\.max_samples"):
         witness.judge(patches(49, 2))
     for gone in ("min_c_t", "min_auth_gap", "permutations"):
         with pytest.raises(ConfigError, match=gone):
             parse({"evaluate": {"memorization": {gone: -1}}})
+
+
+@pytest.mark.parametrize("different", [1, 10])
+def test_one_held_out_image_many_times_is_one_image(different):
+    with pytest.raises(TooFewImagesError, match=rf"{different} different held-out .* {120 - different} more are equal"):
+        Witness(TRAIN, HELD[:different].repeat(120 // different, 1, 1, 1), LIMITS, 0)
+
+
+def test_repeated_held_out_images_count_once(witness):
+    """So often repeated, the held-out image nearest to a training image would set the closest 1 %, and hide copies."""
+    assert Witness(TRAIN, HELD[:120], LIMITS, 0).judge(HELD).figures["held_out"] == 120
+    nearest = int(witness.ask(HELD).ratio.argmin())
+    often = Witness(TRAIN, torch.cat([HELD, HELD[nearest].expand(80, -1, -1, -1)]), LIMITS, 0)
+    samples = patches(400, 2)
+    once, found = witness.judge(samples).figures, often.judge(samples).figures
+    assert (once.pop("held_out_repeated"), found.pop("held_out_repeated")) == (0, 80)
+    assert once == found
 
 
 def test_equal_samples_are_no_further_draws_but_exact_copies_are(witness):

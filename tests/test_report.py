@@ -114,7 +114,7 @@ def write_rows(paths):
 def write_beside(details, family):
     """What evaluate writes beside its numbers: the VAE memorized, and pixels see it where the domain extractor does not."""
     failed = family == "vae"
-    reasons = ["Copies <galore>."] if failed else []
+    reasons = ["Copies <galore>"] if failed else []
     write_json(details / "memorization.json", {"passed": not failed, "reasons": reasons,
                "remarks": [] if failed else ["They are <smooth>."], "held_out": "reference" if failed else "test",
                "held_out_why": "" if failed else "Only <12> were left.",
@@ -145,7 +145,7 @@ def write_final(paths):
     """The GAN passed, and so it was trained once more."""
     write_model(paths.final, "final")
     write_json(paths.final / "final.json", {"made": True, "family": "gan", "rows": 84, "note": "Not evaluated <itself>.",
-               "memorization": "failed", "reasons": ["Twins <here>."], "evaluated": METRICS})  # fmt: skip
+               "memorization": "failed", "reasons": ["Twins <here>"], "evaluated": METRICS})  # fmt: skip
     write_json(
         paths.final / "memorization.json",
         {"passed": False, "figures": {"c_t": -4.25, "held_out_copies": 1.0}, "limits": {"max_copy_rate": 0.03}},
@@ -311,7 +311,7 @@ def test_the_page_shows_gate_alarms_intervals_worst_class_and_likeness(made):
     assert text.count("passed: released") == 1
     assert "Not released: VAE." in text
     assert "GAN passed." in text
-    assert "Copies &lt;galore&gt;." in text
+    assert "Copies &lt;galore&gt;<" in text
     assert "They are &lt;smooth&gt;." in text
     assert text.count("<p>Only &lt;12&gt; were left.</p>") == 1
     assert text.count("reference images,\nwhich come from the same place") == 1
@@ -427,7 +427,8 @@ def fitness(missed):
         "mixture <of>": [1.75],
     }
     names = ["noise: weak farther than undamaged", "noise: strong farther than medium"] if missed else []
-    return {"fit": not missed, "ordered": 7 - len(names), "pairs": 7, "missed": names, "n": 150, "dimensions": 8,
+    rises = {"blur": [True] * 3, "noise": [not missed, True, not missed], "mixture <of>": [True]}
+    return {"fit": not missed, "rises": rises, "ordered": 7 - len(names), "pairs": 7, "missed": names, "n": 150, "dimensions": 8,
             "undamaged": 1.0, "distances": distances, "left_out": {"missing classes": "there is <one>"}}  # fmt: skip
 
 
@@ -438,7 +439,6 @@ def test_the_page_shows_how_the_instrument_did_with_known_damages(paths, missed)
         "learn": "auto",
         "learnt_from": "views",
         "labels": labels,
-        "fit": not missed,
         "tried": {"views": fitness(missed)},
     }
     write_json(paths.extractor / "extractor.json", {"hash": "e" * 64, "instrument": told})
@@ -463,6 +463,28 @@ def test_the_page_shows_how_the_instrument_did_with_known_damages(paths, missed)
     header = text[: text.index("</header>")]
     assert header.count(warning) == missed
     assert text.lower().count(warning) == 2 * missed, "at the top, and where the distance is read"
+
+
+@pytest.mark.parametrize("way", ["views", "nothing"])
+def test_the_two_halves_of_what_judges_are_no_second_opinion(paths, way):
+    told = {"learn": "auto", "learnt_from": way, "labels": None, "tried": {way: fitness(False)}}
+    write_json(paths.extractor / "extractor.json", {"hash": "e" * 64, "instrument": told})
+    report(Config(), paths)
+    text = paths.report.read_text()
+    section = text[text.index("<h3>Second opinions</h3>") :]
+    assert ("two halves of the domain extractor" in section) == (way == "nothing")
+    assert ("decide nothing.</caption>" in section) == (way == "views")
+
+
+def test_repeated_held_out_images_are_counted_beside_copies():
+    def said(copies, repeated):
+        return measures.left_out_words({"figures": {"held_out_copies": copies, "held_out_repeated": repeated}})
+
+    assert said(0.0, 0.0) == ""
+    assert said(0.0, 1.0).startswith("1 held-out image is equal")
+    assert said(2.0, 1234.0).startswith(said(2.0, 0.0))
+    assert said(2.0, 1234.0).endswith(said(0.0, 1234.0))
+    assert "1,234" in said(2.0, 1234.0)
 
 
 def test_without_labels_the_page_says_what_needs_them(paths, capsys):
@@ -500,7 +522,7 @@ def test_the_final_model_is_shown_with_the_numbers_of_the_evaluated_one(made, pa
     assert text.count("steps on the target in both cases, mode <code>scale_shift</code>.") == 2
     section = text[text.index('<section id="final">') : text.index('<section id="finetuning">')]
     for piece in ("on all 84 kept images", "Not evaluated &lt;itself&gt;.", "1.14 times what real images get", "copies suspected",
-                  "Twins &lt;here&gt;.", "-4.250"):  # fmt: skip
+                  "Twins &lt;here&gt;<", "-4.250"):  # fmt: skip
         assert piece in section, piece
     write_json(paths.final / "final.json", {"made": False, "why": "the vae is withheld (copies)"})
     report(Config(), paths)
@@ -638,11 +660,11 @@ def test_accuracy_within_what_the_test_images_can_tell_is_called_that():
 
 def test_only_what_the_gate_withheld_is_a_caution_and_smooth_samples_are_called_that():
     near, far = ({"gan": {"nearest_rms_generated": value, "nearest_rms_held_out": 20.0}} for value in (5.0, 20.0))
-    failed, reasons = metrics(memorization_passed=0.0), {"gan": ["7.9% are close, 0.4% by chance.", "It prefers them."]}
+    failed, reasons = metrics(memorization_passed=0.0), {"gan": ["7.9% are close, 0.4% by chance", "it prefers them"]}
     for details in (near, far):
         said = verdict.judge({"gan": failed}, details, reasons).sentences
         (caution,) = (sentence for sentence in said if "Caution" in sentence)
-        assert "7.9% are close, 0.4% by chance; It prefers them." in caution
+        assert "7.9% are close, 0.4% by chance; it prefers them." in caution
     assert any("Caution" in sentence for sentence in verdict.judge({"gan": failed}).sentences)
     smooth = " ".join(verdict.judge({"gan": METRICS}, near).sentences)
     assert "Caution" not in smooth

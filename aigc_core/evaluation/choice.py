@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
+from aigc_core.evaluation.distances import dimensions_or_none
 from aigc_core.evaluation.features import (
     MIN_PER_CLASS,
     Extractor,
@@ -23,6 +23,8 @@ from aigc_core.evaluation.features import (
     train_extractor,
 )
 from aigc_core.evaluation.fitness import Fitness, Trial
+from aigc_core.evaluation.fixed import Fixed
+from aigc_core.evaluation.opinions import Images
 from aigc_core.records import labels_told
 
 Learn = Literal["auto", "labels", "views"]
@@ -31,11 +33,9 @@ LEAST_TRIED = 50
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Images of one split: uint8 pixels (N, C, S, S), labels (N,) indices into `classes`, which is empty without labels."""
+class Rows(Images):
+    """Images of one split, whose labels (N,) are indices into `classes`, which is empty without labels."""
 
-    pixels: torch.Tensor
-    labels: torch.Tensor
     classes: list[str]
 
 
@@ -57,27 +57,22 @@ class Told:
 class Choice:
     """The extractor that judges, what every candidate made of the known damages, and what the labels are worth.
 
-    `fitness` is empty where there are too few images, and `told` None where nothing learnt from the labels.
+    `fixed` is what learns nothing, fitted on the same reference rows whether it judges or not. `fitness` is empty where there are
+    too few images, and `told` None where nothing learnt from the labels.
     """
 
     extractor: Extractor
+    fixed: Fixed
     learn: Learn
     fitness: dict[str, Fitness]
     told: Told | None
 
-    @property
-    def judge(self) -> Fitness | None:
-        """What the chosen one made of the known damages."""
-        return self.fitness.get(self.extractor.learnt_from)
-
     def facts(self) -> dict[str, Any]:
         """The choice as JSON."""
-        judge = self.judge
         return {
             "learn": self.learn,
             "learnt_from": self.extractor.learnt_from,
             "labels": None if self.told is None else {**asdict(self.told), "by_looks": self.told.by_looks},
-            "fit": None if judge is None else judge.fit,
             "tried": {name: fitness.facts() for name, fitness in self.fitness.items()},
         }
 
@@ -90,27 +85,29 @@ def choose(
     The first way that is fit judges; where none is, the one that puts most pairs in order. Raises DataError for too few
     images or equal ones, and ConfigError where labels are asked for that cannot be learnt.
     """
-    _refuse_equal(reference.pixels)
+    _refuse_empty_or_equal(reference.pixels)
     if learn == "views" and recipe.perturb > 0:
         raise ConfigError(_no_adversary(recipe, "extractor.learn = 'views'"))
-    known, found, fitness = None, dict[str, Extractor](), dict[str, Fitness]()
+    fixed, known, found, fitness = Fixed.fit(reference.pixels), None, dict[str, Extractor](), dict[str, Fitness]()
+    trial: Trial | None = None
     for way in _ways(reference, learn):
         if way == "views" and recipe.perturb > 0 and known is not None:
             raise ConfigError(_no_adversary(recipe, _by_chance(known)))
-        extractor = _learn(way, reference, recipe, seed, device, told)
+        extractor = _learn(way, reference, fixed, recipe, seed, device, told)
         if way == "labels":
             known = _told(extractor, held)
             if learn == "auto" and not known.by_looks:
                 continue
         found[way] = extractor
-        if not _enough(held, extractor):
+        if dimensions_or_none(len(held.labels) // 2, extractor.dimensions) is None:
             break
-        trial = Trial(held.pixels, held.labels.numpy(), seed, by_class=known is not None and known.by_looks)
+        # Labels are learnt first or not at all, so that what is known of them is the same for all that is tried.
+        trial = trial or Trial(held.pixels, held.labels.numpy(), seed, by_class=known is not None and known.by_looks)
         fitness[way] = trial.judge(extractor)
         if fitness[way].fit or (way == "labels" and recipe.perturb > 0):
             break
     best = max(found, key=lambda way: fitness[way].share if way in fitness else 0.0)
-    return Choice(found[best], learn, fitness, known)
+    return Choice(found[best], fixed, learn, fitness, known)
 
 
 def _ways(reference: Rows, learn: Learn) -> list[str]:
@@ -121,7 +118,9 @@ def _ways(reference: Rows, learn: Learn) -> list[str]:
             f"of {len(reference.classes)} classes in the reference split {few} have fewer than {MIN_PER_CLASS} images, and at least two, "
             "with half of the images, have to be learnt"
             if len(reference.classes) > 1
-            else "there are no two classes to tell apart"
+            else "no image has a label, so that there are no two classes to tell apart"
+            if not reference.classes
+            else f"all labels are {reference.classes[0]!r}, so that there are no two classes to tell apart"
         )
         raise ConfigError(f"params.yaml: extractor.learn = 'labels', but {there}: set it to auto, or give more labels")
     if learn != "auto":
@@ -129,9 +128,11 @@ def _ways(reference: Rows, learn: Learn) -> list[str]:
     return ["labels", "views", "nothing"] if suffice else ["views", "nothing"]
 
 
-def _learn(way: str, reference: Rows, recipe: Recipe, seed: int, device: str, told: str | None) -> Extractor:
+def _learn(
+    way: str, reference: Rows, fixed: Fixed, recipe: Recipe, seed: int, device: str, told: str | None
+) -> Extractor:
     if way == "nothing":
-        return fixed_extractor(reference.pixels, recipe)
+        return fixed_extractor(fixed, reference.pixels, recipe)
     classes = reference.classes if way == "labels" else []
     return train_extractor(reference.pixels, reference.labels, classes, recipe, seed=seed, device=device, told=told)
 
@@ -140,18 +141,15 @@ def _told(extractor: Extractor, held: Rows) -> Told:
     share = float(np.bincount(held.labels.numpy(), minlength=1).max() / max(len(held.labels), 1))
     if len(held.labels) == 0:
         return Told(0.0, share, 0)
-    wanted = [held.classes[label] for label in held.labels.tolist()]
-    right = [seen == want for seen, want in zip(extractor.predict(held.pixels), wanted, strict=True)]
-    return Told(float(np.mean(right)), share, len(right))
+    return Told(float(extractor.right(held.pixels, held.labels, held.classes).mean()), share, len(held.labels))
 
 
-def _enough(held: Rows, extractor: Extractor) -> bool:
-    """Whether two halves of these rows are enough for a distance."""
-    return len(held.labels) // 2 >= ROWS_PER_DIMENSION * min(MIN_DIMENSIONS, extractor.dimensions)
-
-
-def _refuse_equal(pixels: torch.Tensor) -> None:
-    """Raise DataError where images (N, C, S, S) are one image many times: features have no spread then, and no scale."""
+def _refuse_empty_or_equal(pixels: torch.Tensor) -> None:
+    """Raise DataError where images (N, C, S, S) are none, or one image many times: features have no spread then, and no scale."""
+    if len(pixels) == 0:
+        raise DataError(
+            "the reference split holds no image that can be read, so that nothing can be measured by it: add images, or raise split.reference"
+        )
     if len(pixels) > 1 and bool((pixels == pixels[:1]).all()):
         raise DataError(
             f"the {len(pixels):,} reference images are all equal, so that nothing can be measured by them: give the source images that differ"

@@ -204,8 +204,3 @@ def _augmented(images: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
         which = torch.arange(count, device=images.device)[:, None, None]
         images = padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     return images + NOISE_STD * torch.randn(images.shape, generator=chance).to(images.device)
-
-
-def accuracy(model: Classifier, pixels: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of images (N, C, S, S) uint8 that are given their label, in [0, 1]."""
-    return float((model.logits(pixels).argmax(1) == labels).double().mean())

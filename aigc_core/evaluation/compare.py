@@ -98,7 +98,7 @@ class Yardstick:
         )
         if self.conditional:
             self.taught = self._fit(real.train_pixels, real.train_labels)
-            self.cas_real = self._right(self.taught)
+            self.cas_real = _right(self.taught, real.test_pixels, real.test_labels)
             self.agreement_real = self._agreement(self.test_pixels, self.test_labels)
         self.witness = self._witness()
 
@@ -133,15 +133,11 @@ class Yardstick:
 
     def _accuracies(self, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         """Train the extractor's kind of classifier on these images, test it on all real test rows: right or wrong."""
-        return self._right(self._fit(pixels, labels))
+        return _right(self._fit(pixels, labels), self.real.test_pixels, self.real.test_labels)
 
     def _fit(self, pixels: torch.Tensor, labels: torch.Tensor) -> Classifier:
         setting = self.setting
         return self.extractor.recipe.fit(pixels, labels, len(self.real.classes), setting.seed, setting.device)
-
-    def _right(self, model: Classifier) -> np.ndarray:
-        right: np.ndarray = (model.logits(self.real.test_pixels).argmax(1) == self.real.test_labels).numpy()
-        return right
 
     def _agreement(self, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         """Whether the extractor sees the class that each image is meant to show.
@@ -149,9 +145,8 @@ class Yardstick:
         Where it knows no classes, a classifier says so that learnt from the real training images.
         """
         if not self.extractor.classes:
-            return (self.taught.logits(pixels).argmax(1) == labels).numpy()
-        wanted = [self.real.classes[index] for index in labels.tolist()]
-        return np.array([seen == want for seen, want in zip(self.extractor.predict(pixels), wanted, strict=True)])
+            return _right(self.taught, pixels, labels)
+        return self.extractor.right(pixels, labels, self.real.classes)
 
     def judge(self, sampler: Sampler, *, cas: bool = True) -> Judgement:
         """Hold a sampler to this yardstick; without `cas` no classifier is trained on its samples.
@@ -233,6 +228,12 @@ def _remembered(memorization: Memorization | None) -> dict[str, float]:
 def _choose(rows: int, n: int, seed: int) -> torch.Tensor:
     """n of `rows` positions, seeded, in order."""
     return torch.from_numpy(np.sort(np.random.default_rng(seed).choice(rows, size=n, replace=False)))
+
+
+def _right(model: Classifier, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """Whether each image (N, C, S, S) is given its label (N,)."""
+    right: np.ndarray = (model.logits(pixels).argmax(1) == labels).numpy()
+    return right
 
 
 def _check(real: Real) -> None:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
+from aigc_core.evaluation.statistics import principal_axes
+
 #: Standard deviation of the blur in px, for images of up to `BLUR_SIDE` px; larger ones in proportion.
 BLUR, BLUR_SIDE = (0.5, 1.0, 2.0), 16
 #: Standard deviation of the noise as a share of the range of values.
@@ -32,6 +34,8 @@ RECOLOURED = ((15.0, 0.15), (45.0, 0.35), (100.0, 0.6))
 COLOURLESS = 2.0
 #: Principal axes of pixels in which the mixture is fitted, and the weight of the covariance that all groups share.
 AXES, SHARED = 32, 0.2
+#: Variance (grey levels squared) that is added along every axis, because samples are drawn by a root that needs some.
+LEAST_SPREAD = 1e-3
 
 
 def blurred(pixels: torch.Tensor, strength: int) -> torch.Tensor:
@@ -146,19 +150,19 @@ def mixture(pixels: torch.Tensor, groups: npt.NDArray[np.int64], seed: int) -> t
     rows = pixels.flatten(1).double()
     mean = rows.mean(0)
     away = rows - mean
-    # The axes from the products of images with each other: there are fewer images than pixels.
-    axes = away.T @ torch.linalg.eigh(away @ away.T)[1][:, -AXES:]
+    # The axes follow from the products of images with each other, whose table does not grow with the side.
+    axes = away.T @ principal_axes(away @ away.T)[1][:, :AXES]
     axes = axes / axes.norm(dim=0).clamp(min=1e-3)  # directions without any spread stay next to nothing
     places = (away @ axes).numpy()
     centred = places.copy()
     for group in np.unique(groups):
         centred[groups == group] -= places[groups == group].mean(0)
-    shared = centred.T @ centred / len(centred)
+    shared = centred.T @ centred / len(centred) + LEAST_SPREAD * np.eye(centred.shape[1])
     chance, drawn = np.random.default_rng([seed, 3]), np.empty_like(places)
     for group in np.unique(groups):
         own = groups == group
         spread = (1 - SHARED) * centred[own].T @ centred[own] / own.sum() + SHARED * shared
-        drawn[own] = chance.multivariate_normal(places[own].mean(0), spread, int(own.sum()), method="eigh")
+        drawn[own] = chance.multivariate_normal(places[own].mean(0), spread, int(own.sum()), method="cholesky")
     return _bytes((mean + torch.from_numpy(drawn) @ axes.T).reshape(pixels.shape))
 
 

@@ -33,14 +33,20 @@ Order = npt.NDArray[np.int64]
 
 def usable_dimensions(n: int, dimensions: int) -> int:
     """The largest d <= `dimensions` with n >= 10 d. Raises DataError where that is fewer than 8."""
-    usable = min(dimensions, n // ROWS_PER_DIMENSION)
-    if usable < min(MIN_DIMENSIONS, dimensions):
+    usable = dimensions_or_none(n, dimensions)
+    if usable is None:
         need = ROWS_PER_DIMENSION * min(MIN_DIMENSIONS, dimensions)
         raise DataError(
             f"{n} held-out images are too few to compare distributions, at least {need} are needed: "
             "add data, or raise split.test"
         )
     return usable
+
+
+def dimensions_or_none(n: int, dimensions: int) -> int | None:
+    """The largest d <= `dimensions` with n >= 10 d; None where that is fewer than 8, and than there are."""
+    usable = min(dimensions, n // ROWS_PER_DIMENSION)
+    return usable if usable >= min(MIN_DIMENSIONS, dimensions) else None
 
 
 class FrechetDistance:

@@ -24,7 +24,7 @@ from safetensors.torch import load, save
 
 from aigc_core.config.evaluation import Extractor as Section
 from aigc_core.errors import ConfigError, DataError
-from aigc_core.evaluation.classifier import Classifier, accuracy, default_steps, fit_classifier
+from aigc_core.evaluation.classifier import Classifier, default_steps, fit_classifier
 from aigc_core.evaluation.fixed import Fixed
 from aigc_core.evaluation.invariance import fit_invariant
 from aigc_core.evaluation.statistics import principal_axes
@@ -91,9 +91,7 @@ class Extractor:
     channels: int
     classes: list[str]
     scale: float  # root mean square of the reference features
-    axes: (
-        torch.Tensor
-    )  # (F, D) float64, orthonormal columns in order of falling variance of the reference; F is D for a network
+    axes: torch.Tensor  # (F, D) float64, orthonormal, by falling variance of the reference; F is D for a network
     hash: str = ""  # sha256 of the weights file, known once saved
 
     @property
@@ -130,6 +128,11 @@ class Extractor:
                 "classes (class sub-folders or metadata.csv) and run `aigc extractor` again"
             )
         return [self.classes[index] for index in self.model.logits(pixels).argmax(1).tolist()]
+
+    def right(self, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str]) -> npt.NDArray[np.bool_]:
+        """Whether each image is named as its label (N,), an index into `classes`, says. Raises DataError as `predict` does."""
+        found: npt.NDArray[np.bool_] = np.array(self.predict(pixels)) == np.array(classes)[labels.numpy()]
+        return found
 
 
 def rare_classes(labels: torch.Tensor, classes: list[str]) -> dict[str, int]:
@@ -168,9 +171,9 @@ def train_extractor(
     return _in_frame(model.cpu(), pixels, known, recipe)
 
 
-def fixed_extractor(pixels: torch.Tensor, recipe: Recipe) -> Extractor:
-    """Features that are not learnt, in the frame of reference rows: uint8 pixels (N, C, S, S)."""
-    return _in_frame(Fixed.fit(pixels), pixels, [], replace(recipe, steps=recipe.steps_at(pixels.shape[-1])))
+def fixed_extractor(fixed: Fixed, pixels: torch.Tensor, recipe: Recipe) -> Extractor:
+    """Features that are not learnt, in the frame of the reference rows that `fixed` was fitted on: uint8 pixels (N, C, S, S)."""
+    return _in_frame(fixed, pixels, [], replace(recipe, steps=recipe.steps_at(pixels.shape[-1])))
 
 
 def _in_frame(model: Classifier | Fixed, pixels: torch.Tensor, known: list[str], recipe: Recipe) -> Extractor:
@@ -248,4 +251,4 @@ def _network(card: dict[str, Any], recipe: Recipe, tensors: dict[str, torch.Tens
     return model.eval().requires_grad_(False).to(device)
 
 
-__all__ = ["Extractor", "Features", "Recipe", "accuracy", "load_extractor", "save_extractor", "train_extractor"]
+__all__ = ["Extractor", "Features", "Recipe", "load_extractor", "save_extractor", "train_extractor"]

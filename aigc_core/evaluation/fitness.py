@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,9 @@ import torch
 from aigc_core.evaluation import damages
 from aigc_core.evaluation.cells import assign, find_centres
 from aigc_core.evaluation.distances import FrechetDistance, usable_dimensions
+from aigc_core.evaluation.extractors.base import Instrument
 from aigc_core.evaluation.extractors.frozen import small_pixels
 from aigc_core.evaluation.intervals import balanced_groups, balanced_order
-from aigc_core.evaluation.statistics import Array
 
 #: Images in each half; more make the distances a little surer and cost time. Of large images there are fewer, so many values in all.
 MOST_ROWS, LEAST_ROWS, MOST_VALUES = 400, 160, 400 * 3 * 64 * 64
@@ -36,17 +36,6 @@ STRENGTHS = ("weak", "medium", "strong")
 Damage = Callable[[int], torch.Tensor]
 
 
-class Instrument(Protocol):
-    """What features are taken with."""
-
-    @property
-    def dimensions(self) -> int:
-        """D."""
-
-    def features(self, pixels: torch.Tensor, dimensions: int | None = None) -> Array:
-        """Features (N, d) of uint8 pixels (N, C, S, S)."""
-
-
 @dataclass(frozen=True)
 class Fitness:
     """Distances to the other half by damage, weak to strong; `left_out` says why a damage is not among them."""
@@ -57,16 +46,22 @@ class Fitness:
     distances: dict[str, list[float]]
     left_out: dict[str, str]
 
+    @property
+    def rises(self) -> dict[str, list[bool]]:
+        """Of every damage whether each strength, weak to strong, came out farther than the one before it, or than undamaged."""
+        return {
+            name: [more > less for less, more in pairwise((self.undamaged, *values))]
+            for name, values in self.distances.items()
+        }
+
     @cached_property
     def pairs(self) -> dict[str, bool]:
         """Every pair by name, and whether the damaged or more damaged of the two came out farther."""
         found = {}
-        for name, values in self.distances.items():
-            strengths = STRENGTHS if len(values) > 1 else ("",)
-            for (nearer, less), (farther, more) in pairwise(
-                zip((UNDAMAGED, *strengths), (self.undamaged, *values), strict=True)
-            ):
-                found[f"{name}: {farther or 'samples'} farther than {nearer}"] = more > less
+        for name, rises in self.rises.items():
+            strengths = STRENGTHS if len(rises) > 1 else ("samples",)
+            for (nearer, farther), right in zip(pairwise((UNDAMAGED, *strengths)), rises, strict=True):
+                found[f"{name}: {farther} farther than {nearer}"] = right
         return found
 
     @property
@@ -92,7 +87,7 @@ class Fitness:
     def facts(self) -> dict[str, Any]:
         """As JSON."""
         verdict = {"fit": self.fit, "ordered": self.ordered, "pairs": len(self.pairs), "missed": self.missed}
-        return {**verdict, **asdict(self)}
+        return {**verdict, "rises": self.rises, **asdict(self)}
 
 
 class Trial:
@@ -121,14 +116,15 @@ class Trial:
             # Four digits: the last ones of a distance hang on the processor, and what is stored should not.
             return float(f"{fd(instrument.features(pixels, dimensions)):.4g}")
 
-        found, left_out = dict[str, list[float]](), dict[str, str]()
+        found, left_out = dict[str, list[float]](), self._too_few_groups()
         for name, damage in self._damages():
+            if name in left_out:
+                continue
             made = [damage(strength) for strength in range(len(STRENGTHS))]
-            why = self._impossible(name, made)
-            if why:
-                left_out[name] = why
-            else:
+            if self._rising(made):
                 found[name] = [distance(pixels) for pixels in made]
+            else:
+                left_out[name] = "it changes these images by next to nothing"
         found[self.mixture] = [distance(damages.mixture(self.pixels, self.groups, self.seed))]
         return Fitness(len(self.pixels), dimensions, distance(self.pixels), found, left_out)
 
@@ -137,30 +133,32 @@ class Trial:
         """What the samples of a Gaussian for every group are called."""
         return "Gaussian for every class" if self.by_class else "Gaussian for every group"
 
+    @property
+    def missing(self) -> str:
+        """What it is called that classes or groups are missing."""
+        return MISSING_CLASSES if self.by_class else MISSING_GROUPS
+
     def _damages(self) -> Iterator[tuple[str, Damage]]:
         """Name, and strength to images (N, C, S, S)."""
         own, seed = self.pixels, self.seed
         yield "blur", partial(damages.blurred, own)
         yield "noise", partial(damages.noisy, own, seed=seed)
         yield "reduced resolution", partial(damages.coarse, own)
-        yield MISSING_CLASSES if self.by_class else MISSING_GROUPS, partial(self._missing, own)
+        yield self.missing, partial(damages.without_groups, own, self.groups, seed=seed)
         yield "strangers", partial(damages.with_strangers, own, seed=seed)
         colours = "other hue and saturation" if damages.has_colours(own) else "other brightness and contrast"
         yield colours, partial(damages.recoloured, own)
 
-    def _missing(self, pixels: torch.Tensor, strength: int) -> torch.Tensor:
-        if len(np.unique(self.groups)) < LEAST_GROUPS:
-            return pixels
-        return damages.without_groups(pixels, self.groups, strength, self.seed)
-
-    def _impossible(self, name: str, made: list[torch.Tensor]) -> str:
-        """Why a damage is none on these images; empty where it is one."""
+    def _too_few_groups(self) -> dict[str, str]:
+        """Why no groups can be missing, under that damage's name; empty where they can."""
         groups = len(np.unique(self.groups))
-        if name in (MISSING_CLASSES, MISSING_GROUPS) and groups < LEAST_GROUPS:
-            there = "there is 1 group" if groups == 1 else f"there are {groups} groups"
-            return f"{there} of look-alikes, and {LEAST_GROUPS} are needed"
+        if groups >= LEAST_GROUPS:
+            return {}
+        there = "there is 1 group" if groups == 1 else f"there are {groups} groups"
+        return {self.missing: f"{there} of look-alikes, and {LEAST_GROUPS} are needed"}
+
+    def _rising(self, made: list[torch.Tensor]) -> bool:
+        """Whether every strength of a damage changes these images by more than the one before."""
         original = self.pixels.float()
         changes = [0.0, *(float((pixels.float() - original).abs().mean()) for pixels in made)]
-        if any(after - before < LEAST_CHANGE for before, after in pairwise(changes)):
-            return "it changes these images by next to nothing"
-        return ""
+        return all(after - before >= LEAST_CHANGE for before, after in pairwise(changes))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from aigc_core.evaluation.extractors.frozen import RAW, Framed, fit_frame
+from aigc_core.evaluation.extractors.frozen import RAW, Framed, fit_frame, frame_of, frame_tensors
 
 
 class Fixed:
@@ -27,23 +27,20 @@ class Fixed:
 
     @classmethod
     def of(cls, tensors: Mapping[str, torch.Tensor]) -> Fixed:
-        """From what `state_dict` gave."""
-        return cls(
-            {
-                name: Framed(
-                    RAW[name](), tensors[f"{name}.mean"], tensors[f"{name}.axes"], float(tensors[f"{name}.scale"])
-                )
-                for name in sorted(RAW)
-            }
-        )
+        """From what `state_dict` gave. Raises DataError where a function has become another one since."""
+        parts: dict[str, dict[str, torch.Tensor]] = {name: {} for name in sorted(RAW)}
+        for key, value in tensors.items():
+            name, _, part = key.partition(".")
+            parts[name][part] = value
+        return cls({name: frame_of(name, own) for name, own in parts.items()})
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """All numbers of the frames; those of the convolutions follow from their seed."""
-        found = dict[str, torch.Tensor]()
-        for name, frame in self.frames.items():
-            scale = torch.tensor(frame.scale, dtype=torch.float64)
-            found |= {f"{name}.mean": frame.mean, f"{name}.axes": frame.axes, f"{name}.scale": scale}
-        return found
+        """What either frame is stored as, under its name."""
+        return {
+            f"{name}.{part}": value
+            for name, frame in self.frames.items()
+            for part, value in frame_tensors(frame).items()
+        }
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Features (N, F) float64 of uint8 pixels (N, C, S, S), those of either with the same variance in sum."""

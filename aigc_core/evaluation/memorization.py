@@ -16,12 +16,13 @@ section 3), a Mann-Whitney z of distances to training images in cells, below 0 w
 images; and AuthPct (Alaa et al. 2022, section 3.3), the share of samples that are farther from their nearest training
 image than that one is from the others.
 
-A held-out image that is itself a copy of a training image is no image never seen: it is left out and counted.
+A held-out image that is itself a copy of a training image is no image never seen: it is left out and counted. Equal
+held-out images count once, because one image many times says no more of images never seen than once, and would hide copies.
 
 Distances of the three questions see through shifts of a pixel, mirrors and gains (alike.py); C_T, AuthPct and the
 distances among training images are plain.
 
-Legend: T = different training images, N = samples, H = held-out images, C = channels, S = side in px, K = cells.
+Legend: T = different training images, N = samples, H = different held-out images, C = channels, S = side in px, K = cells.
 """
 
 from __future__ import annotations
@@ -96,11 +97,12 @@ class _Pool:
     """
 
     def __init__(self, images: torch.Tensor, device: str, training: torch.Tensor | None = None) -> None:
-        unique, first = np.unique(images.flatten(1).numpy(), axis=0, return_index=True)
-        self.rows, self.places, self.device = torch.from_numpy(unique), first.astype(np.int64), device
+        rows = images.flatten(1)
+        self.places, self.device = _first_of_equal(rows), device
+        self.rows = rows[torch.from_numpy(self.places)]
         self.gallery = Gallery(self.rows.view(-1, *images.shape[1:]), device)
         self.around, self.itself = (self.rows, 1) if training is None else (training, 0)
-        self._gaps = np.full((len(unique), 2), np.nan)
+        self._gaps = np.full((len(self.rows), 2), np.nan)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -162,8 +164,8 @@ class Witness:
 
     `train` (R, C, S, S) and `held_out` (H, C, S, S) are uint8; the held-out ones should be like the training images in all
     but that the model never saw them. Those at distance 0 from a training image (the same one mirrored, moved or darkened)
-    are left out: one of them would be as close as any copy, and hide all. Equal training images count once: a repeated image
-    has no distance to its twin, and its copies would look authentic. Raises TooFewImagesError where there are too few to judge by.
+    are left out: one of them would be as close as any copy, and hide all. Equal images count once on both sides: a repeated
+    training image has no distance to its twin, and its copies would look authentic. Raises TooFewImagesError where there are too few to judge by.
     """
 
     def __init__(
@@ -171,11 +173,14 @@ class Witness:
     ) -> None:
         self.limits = limits
         self.seen = _Pool(train, device)
-        _enough(len(held_out), 0, len(self.seen))
+        different = np.sort(_first_of_equal(held_out.flatten(1)))
+        self.repeated = len(held_out) - len(different)
+        held_out = held_out[torch.from_numpy(different)]
+        _enough(len(held_out), 0, self.repeated, len(self.seen))
         answers = self.seen.ask(held_out)
         independent = answers.distance > 0
         self.twins = len(held_out) - int(independent.sum())
-        _enough(len(held_out) - self.twins, self.twins, len(self.seen))
+        _enough(len(held_out) - self.twins, self.twins, self.repeated, len(self.seen))
         held_out = held_out[torch.from_numpy(independent)]
         rows, held = self.seen.rows, held_out.flatten(1)
         self.unseen = _Pool(held_out, device, rows)
@@ -200,7 +205,10 @@ class Witness:
                 "evaluate.max_samples, or add test rows"
             )
         seen, unseen = self.ask(samples), self.unseen.ask(samples)
-        figures = {"n": float(len(samples)), "held_out": float(len(self.real)), "held_out_copies": float(self.twins)}
+        figures = {
+            "n": float(len(samples)), "held_out": float(len(self.real)), "held_out_copies": float(self.twins),
+            "held_out_repeated": float(self.repeated),
+        }  # fmt: skip
         counted = _counted(samples.flatten(1), seen)
         figures |= self._copies(*(one.only(counted) for one in (seen, unseen))) | self._preference(seen, unseen)
         figures |= self._published(samples.flatten(1))
@@ -260,19 +268,27 @@ class Witness:
         }  # fmt: skip
 
 
-def _enough(held_out: int, copies: int, training: int) -> None:
-    """Raises TooFewImagesError where these are too few held-out and training images; `copies` more held-out ones were left out."""
+def _first_of_equal(rows: torch.Tensor) -> Index:
+    """The place of the first of each of the different rows (N, D) uint8, in the order of their values."""
+    return np.unique(rows.numpy(), axis=0, return_index=True)[1].astype(np.int64)
+
+
+def _enough(held_out: int, copies: int, repeated: int, training: int) -> None:
+    """Raises TooFewImagesError where these are too few different held-out and training images.
+
+    Of the held-out ones `copies` more were left out as copies of training images, and `repeated` more as equal to another one.
+    """
     if held_out < MIN_IMAGES or training < 2:
-        left_out = f", {copies} more are copies of training images," if copies else ""
+        whys = {"are copies of training images": copies, "are equal to another one": repeated}
+        left_out = "".join(f", {count} more {why}" for why, count in whys.items() if count)
         raise TooFewImagesError(
-            f"memorization cannot be judged with {held_out} held-out images{left_out} and {training} different training "
+            f"memorization cannot be judged with {held_out} different held-out images{left_out}{',' if left_out else ''} and {training} different training "
             f"images: at least {MIN_IMAGES} and 2 are needed, so add data or raise split.test"
         )
 
 
 def _counted(rows: torch.Tensor, seen: Answers) -> npt.NDArray[np.bool_]:
     """Which samples (N, D) count: equal ones once, because they are no further draw, but every exact copy of a training image."""
-    first = np.unique(rows.numpy(), axis=0, return_index=True)[1]
     counted: npt.NDArray[np.bool_] = seen.distance == 0
-    counted[first] = True
+    counted[_first_of_equal(rows)] = True
     return counted

@@ -36,9 +36,15 @@ def label_words(instrument: Facts) -> str:
     return f"{figures}: looks hardly tell these labels, so the instrument has {WAYS[way]}"
 
 
-def test_words(instrument: Facts) -> str:
+def _judge(instrument: Facts) -> Facts | None:
+    """What the one that judges made of the known damages; None where it could not be tried."""
+    found: Facts | None = instrument["tried"].get(instrument["learnt_from"])
+    return found
+
+
+def damage_words(instrument: Facts) -> str:
     """How the instrument did with known damages."""
-    judge = instrument["tried"].get(instrument["learnt_from"])
+    judge = _judge(instrument)
     if judge is None:
         return "too few training images to test it with known damages"
     ordered = f"it put {judge['ordered']} of {judge['pairs']} pairs of known damages in order"
@@ -48,11 +54,13 @@ def test_words(instrument: Facts) -> str:
 
 def unfit_words(instrument: Facts) -> str:
     """The warning where no candidate passed the test; empty where one did, or where none could be tried."""
-    judge = instrument["tried"].get(instrument["learnt_from"])
+    judge = _judge(instrument)
     if judge is None or judge["fit"]:
         return ""
+    asked = "" if instrument["learn"] == "auto" else f", because extractor.learn is {instrument['learn']}"
+    which = "the best one that was tried" if len(instrument["tried"]) > 1 else f"the only one that was tried{asked}"
     return (
-        f"no instrument is fit for this data: the best one that was tried ({WAYS[instrument['learnt_from']]}) put {judge['ordered']} of "
+        f"no instrument is fit for this data: {which} ({WAYS[instrument['learnt_from']]}) put {judge['ordered']} of "
         f"{judge['pairs']} pairs of known damages in order"
     )
 
@@ -61,8 +69,8 @@ def page_facts(card: Facts) -> dict[str, Any]:
     """What the page shows of the instrument, from extractor.json; `made` is False where the card is older than the test."""
     instrument = card.get("instrument")
     if instrument is None:
-        return {"made": False, "unfit": ""}
-    judge = instrument["tried"].get(instrument["learnt_from"])
+        return {"made": False, "unfit": "", "fixed": False}
+    judge = _judge(instrument)
     others = [
         {"name": WAYS[name], "ordered": found["ordered"], "pairs": found["pairs"]}
         for name, found in instrument["tried"].items()
@@ -73,6 +81,7 @@ def page_facts(card: Facts) -> dict[str, Any]:
         "way": WAYS[instrument["learnt_from"]],
         "labels": label_words(instrument),
         "unfit": unfit_words(instrument),
+        "fixed": instrument["learnt_from"] == "nothing",
         "judge": judge,
         "others": others,
         "rows": damage_rows(judge) if judge else [],
@@ -86,11 +95,11 @@ def damage_rows(judge: Facts) -> list[dict[str, Any]]:
     """
     rows = []
     for name, values in sorted(judge["distances"].items(), key=lambda line: (-len(line[1]), line[0])):
-        before, cells = judge["undamaged"], []
-        for value in values:
-            cells.append({"value": f"{value / max(judge['undamaged'], 1e-12):.2f}\u00d7", "missed": value <= before})
-            before = value
-        right = sum(not cell["missed"] for cell in cells)
+        rises = judge["rises"][name]
+        cells = [
+            {"value": f"{value / max(judge['undamaged'], 1e-12):.2f}\u00d7", "missed": not rose}
+            for value, rose in zip(values, rises, strict=True)
+        ]
         empty = [{"value": "", "missed": False}] * (3 - len(cells))
-        rows.append({"name": name, "cells": cells + empty, "right": right, "pairs": len(cells)})
+        rows.append({"name": name, "cells": cells + empty, "right": sum(rises), "pairs": len(rises)})
     return rows

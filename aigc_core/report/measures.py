@@ -177,10 +177,16 @@ def memorization_rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def left_out_words(report: Mapping[str, Any]) -> str:
-    """How many held-out images the gate left out, because they are copies of training images; empty where there are none."""
-    copies = int(report["figures"].get("held_out_copies", 0))
-    if not copies:
-        return ""
+    """How many held-out images the gate left out, being copies of training images or of each other; empty where there are none."""
+    copies, repeated = (int(report["figures"].get(f"held_out_{kind}", 0)) for kind in ("copies", "repeated"))
+    sentences = [_copies_left_out(copies)] if copies else []
+    if repeated:
+        said = "image is" if repeated == 1 else "images are"
+        sentences.append(f"{repeated:,} held-out {said} equal to another held-out image, and counted once with it.")
+    return " ".join(sentences)
+
+
+def _copies_left_out(copies: int) -> str:
     said = "image is the same as a training image" if copies == 1 else "images are the same as training images"
     return (
         f"{copies:,} held-out {said}, at the best shift, mirror and gain. Such an image is as close as any copy and would "

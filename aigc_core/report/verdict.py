@@ -202,7 +202,7 @@ def copy_words(family: str, metrics: Metrics, ratio: float | None, reasons: Sequ
     """
     name = name_of(family)
     if withheld(metrics):
-        said = "; ".join(reason.rstrip(".") for reason in reasons)
+        said = "; ".join(reasons)
         return [
             f"Caution: the memorization gate withholds the {name}{': ' if said else ''}{said}. Part of its good numbers may come from "
             "copying."

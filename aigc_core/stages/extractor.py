@@ -8,12 +8,12 @@ from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_decodable, load_unlabelled
 from aigc_core.data.store import Version
 from aigc_core.evaluation.choice import Rows, choose
-from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, save_frame
+from aigc_core.evaluation.extractors.frozen import save_frame
 from aigc_core.evaluation.features import MIN_PER_CLASS, Recipe, rare_classes, save_extractor
 from aigc_core.files import atomic_folder
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.report.instrument import WAYS, label_words, test_words
+from aigc_core.report.instrument import WAYS, damage_words, label_words
 
 #: Training images that the extractor is tried on. So many give its accuracy to within two hundredths; its test takes fewer.
 TRIED = 2000
@@ -28,8 +28,10 @@ def extractor(config: Config, paths: Paths) -> StageResult:
     version = Version.open(paths.ingested)
     card = version.card
     reference = _reference(version)
+    held = _held(version, reference.classes)
     chosen = choose(
-        _rows(reference), _rows(_held(version, reference.classes)), Recipe.of(config.extractor), config.extractor.learn,
+        Rows(reference.pixels, reference.labels, reference.classes or card.classes),
+        Rows(held.pixels, held.labels, held.classes), Recipe.of(config.extractor), config.extractor.learn,
         seed=config.seed, device=config.train.device, told="learning",
     )  # fmt: skip
     learnt, instrument = chosen.extractor, chosen.facts()
@@ -43,16 +45,16 @@ def extractor(config: Config, paths: Paths) -> StageResult:
     }
     metrics: dict[str, float] = {"reference_rows": len(reference)}
     if chosen.told is not None:
-        metrics["train_accuracy"] = facts["train_accuracy"] = chosen.told.accuracy
+        metrics["train_accuracy"] = chosen.told.accuracy
         metrics["train_chance"] = chosen.told.chance
     with atomic_folder(paths.extractor) as folder:
-        facts["alarms"] = {name: save_frame(fit_frame(name, reference.pixels), name, folder) for name in sorted(RAW)}
+        facts["alarms"] = {name: save_frame(frame, name, folder) for name, frame in chosen.fixed.frames.items()}
         digest = save_extractor(learnt, folder, facts)
     of = f" of {len(learnt.classes)} classes" if learnt.classes else ""
     told = _without_labels(reference, instrument) if chosen.told is None else label_words(instrument) + _rare(facts)
     way = "took" if learnt.learnt_from == "nothing" else "learnt"
     summary = (
-        f"{way} {learnt.dimensions} features from {len(reference):,} reference images{of}; {told}; {test_words(instrument)}; "
+        f"{way} {learnt.dimensions} features from {len(reference):,} reference images{of}; {told}; {damage_words(instrument)}; "
         f"extractor {digest[:12]}"
     )
     return StageResult(summary, metrics, {"hash": digest})
@@ -75,10 +77,6 @@ def _held(version: Version, classes: list[str]) -> ImageSet:
     if classes:
         return load_decodable(version, "train", **frame, classes=classes, ids=ids, told="trying")
     return load_unlabelled(version, "train", **frame, ids=ids, told="trying")
-
-
-def _rows(images: ImageSet) -> Rows:
-    return Rows(images.pixels, images.labels, images.classes)
 
 
 def _without_labels(reference: ImageSet, instrument: dict[str, Any]) -> str:

@@ -1,14 +1,15 @@
 """Two instruments that learn nothing: fixed random convolutions, and principal components of pixels.
 
-They are alarms. An untrained network and plain pixels rank models wrongly often enough that no decision may hang on
-them, but where they contradict the domain extractor by much, somebody should look. What they take from the reference
-rows is a frame (mean, principal axes, one scale), so that their numbers have a scale and few dimensions.
+They are alarms: an untrained network and plain pixels rank models wrongly often enough that neither decides alone, but
+where they contradict the domain extractor by much, somebody should look. Only where no network that learnt from the data puts
+known damages in order do the two together judge (fixed.py). What they take from the reference rows is a frame (mean,
+principal axes, one scale), so that their numbers have a scale and few dimensions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -111,12 +112,24 @@ def fit_frame(name: str, reference: torch.Tensor) -> Framed:
 
 
 def save_frame(frame: Framed, name: str, folder: Path) -> str:
-    """Write `folder`/name.safetensors, the random weights' seed included by its first layer; returns the hash."""
-    tensors = {"mean": frame.mean, "axes": frame.axes, "scale": torch.tensor(frame.scale, dtype=torch.float64)}
-    tensors["probe"] = _probe(frame.raw)
+    """Write `folder`/name.safetensors; returns the hash."""
     with atomic_file(folder / f"{name}.safetensors") as scratch:
-        scratch.write_bytes(save(tensors))
+        scratch.write_bytes(save(frame_tensors(frame)))
     return sha256_file(folder / f"{name}.safetensors")
+
+
+def frame_tensors(frame: Framed) -> dict[str, torch.Tensor]:
+    """What a frame is stored as: its numbers, and a probe that stands for its function."""
+    scale = torch.tensor(frame.scale, dtype=torch.float64)
+    return {"mean": frame.mean, "axes": frame.axes, "scale": scale, "probe": _probe(frame.raw)}
+
+
+def frame_of(name: str, tensors: Mapping[str, torch.Tensor]) -> Framed:
+    """The frame of `name` from what `frame_tensors` gave. Raises DataError where its function has become another one."""
+    raw = RAW[name]()
+    if "probe" not in tensors or not torch.equal(tensors["probe"], _probe(raw)):
+        raise DataError(f"the frame was fitted with another version of {name}: run `aigc extractor` again")
+    return Framed(raw, tensors["mean"], tensors["axes"], float(tensors["scale"]))
 
 
 def _probe(raw: Raw) -> torch.Tensor:
@@ -131,11 +144,7 @@ def open_frame(name: str, place: Place) -> Framed:
     path = place.folder / f"{name}.safetensors"
     if not path.exists():
         raise DataError(f"{place.folder.name}/{path.name} is missing: run `aigc extractor` first")
-    tensors = load(path.read_bytes())
-    raw = RAW[name]()
-    if not torch.equal(tensors["probe"], _probe(raw)):
-        raise DataError(f"{path.name} was fitted with another version of {name}: run `aigc extractor` again")
-    return Framed(raw, tensors["mean"], tensors["axes"], float(tensors["scale"]), sha256_file(path))
+    return replace(frame_of(name, load(path.read_bytes())), hash=sha256_file(path))
 
 
 instruments.register(RANDOM_CONV)(Entry(lambda place: open_frame(RANDOM_CONV, place)))
