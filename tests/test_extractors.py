@@ -11,6 +11,7 @@ from aigc_core.errors import DataError
 from aigc_core.evaluation import opinions
 from aigc_core.evaluation.classifier import Classifier
 from aigc_core.evaluation.extractors import catalogue
+from aigc_core.evaluation.extractors.base import Images
 from aigc_core.evaluation.extractors.dinov2 import Dinov2, open_dinov2, prepare
 from aigc_core.evaluation.extractors.frozen import RAW, fit_frame, open_frame, random_convolutions, save_frame
 from aigc_core.evaluation.floors import GROUPS
@@ -204,7 +205,7 @@ def test_inception_is_torch_fidelitys_with_the_file_named(tmp_path, monkeypatch)
 
 
 def images(n, seed, low=0):
-    return opinions.Images(pictures(n, seed=seed, low=low), torch.arange(n) % 2)
+    return Images(pictures(n, seed=seed, low=low), torch.arange(n) % 2)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import torch
 
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.distances import dimensions_or_none
+from aigc_core.evaluation.extractors.base import Images
 from aigc_core.evaluation.features import (
     MIN_PER_CLASS,
     Extractor,
@@ -24,7 +25,6 @@ from aigc_core.evaluation.features import (
 )
 from aigc_core.evaluation.fitness import Fitness, Trial
 from aigc_core.evaluation.fixed import Fixed
-from aigc_core.evaluation.opinions import Images
 from aigc_core.records import labels_told
 
 Learn = Literal["auto", "labels", "views"]

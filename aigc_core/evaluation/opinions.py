@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from aigc_core.errors import DataError
+from aigc_core.evaluation.extractors.base import Images
 from aigc_core.evaluation.extractors.catalogue import Entry, Instrument, Place, instruments
 from aigc_core.evaluation.floors import fresh_spread, matching_draw
 from aigc_core.evaluation.metrics import ROWS_PER_DIMENSION, Array, FrechetDistance, usable_dimensions
@@ -37,14 +38,6 @@ class Opinion:
     fd_floor_std: float
     fd_over_floor: float
     warning: str | None = None
-
-
-@dataclass(frozen=True)
-class Images:
-    """Real images: uint8 pixels (N, C, S, S) and int64 labels (N,)."""
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
 
 
 class SecondOpinions:

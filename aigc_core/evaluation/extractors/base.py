@@ -23,6 +23,14 @@ from aigc_core.registry import Registry
 Features = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Images:
+    """Real images: uint8 pixels (N, C, S, S) and int64 labels (N,)."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+
+
 class Instrument(Protocol):
     """Frozen, and the same features for the same pixels whatever else is in the batch."""
 

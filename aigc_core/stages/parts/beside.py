@@ -13,6 +13,7 @@ from aigc_core.data.store import Version
 from aigc_core.evaluation import opinions
 from aigc_core.evaluation.compare import Judgement, Yardstick
 from aigc_core.evaluation.explain import LIKENESS
+from aigc_core.evaluation.extractors.base import Images
 from aigc_core.evaluation.extractors.catalogue import Place
 from aigc_core.evaluation.features import CARD
 from aigc_core.evaluation.pictures import GAP
@@ -34,8 +35,8 @@ def ask_others(config: Config, paths: Paths, yardstick: Yardstick) -> opinions.S
     return opinions.SecondOpinions(
         chosen.extractors,
         Place(paths.extractor, yardstick.setting.device, weights),
-        opinions.Images(yardstick.real.train_pixels, yardstick.real.train_labels),
-        opinions.Images(yardstick.test_pixels, yardstick.test_labels),
+        Images(yardstick.real.train_pixels, yardstick.real.train_labels),
+        Images(yardstick.test_pixels, yardstick.test_labels),
         draws=chosen.floor_draws,
         seed=config.seed,
     )
