@@ -93,6 +93,7 @@ class ConvBlock(nn.Module):
         self.first = nn.Sequential(norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.norm, self.modulation = norm(outputs), Modulation(outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        # The shortcut of a residual block (He et al. 2016, section 3.2); saved weights go by this name.
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, features: torch.Tensor, told: torch.Tensor) -> torch.Tensor:

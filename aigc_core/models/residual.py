@@ -25,6 +25,7 @@ class UpBlock(nn.Module):
             norm(inputs), nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1),
             norm(outputs), nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding=1),
         )  # fmt: skip
+        # The shortcut of a residual block (He et al. 2016, section 3.2); saved weights go by this name.
         self.skip = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -46,6 +47,7 @@ class DownBlock(nn.Module):
             nn.Identity() if first else nn.ReLU(), nn.Conv2d(inputs, outputs, 3, padding=1),
             nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding=1), halved,
         )  # fmt: skip
+        # The shortcut of a residual block (He et al. 2016, section 3.2); saved weights go by this name.
         self.skip = nn.Sequential(halved, nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
