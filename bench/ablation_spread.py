@@ -5,13 +5,16 @@
 
 Trains the full recipe, the placebo and the recipe without each decision with the same seeds, draws eight sets of samples from each
 model, and prints standard deviations of log fd: over sets of one model, over seeds, and of the paired differences that verdicts
-are made of, with one set and with the mean of eight. `ablation.planning_spread` should lie near the last. Needs data/content,
+are made of, with one set and with the mean of eight. `ablation.planning_spread` should lie near the last. The last line says with how many
+seeds a study sees what five saw when a cell was one set and every decision had its own spread; what a cell costs beside one of
+then is printed by `python bench/ablation.py --before`. Needs data/content,
 ingested, measures, verdicts, curated and extractor (`dvc repro extractor curate`).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import sys
 import tempfile
@@ -24,12 +27,17 @@ import torch
 
 from aigc_core import config as configuration
 from aigc_core.ablation import cells, runner, worker
+from aigc_core.ablation import statistics as s
+from aigc_core.ablation.pairs import PAIRED
 from aigc_core.ablation.plan import Layout, resolve
+from aigc_core.ablation.spread import borrowed
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.config import parse
 from aigc_core.models.zoo import SampleModel
 from aigc_core.paths import Paths
 
+#: Seeds of a study before cells were means of several sets and arms shared a spread.
+EARLIER = 5
 KINDS = (cells.BASELINE, cells.PLACEBO, cells.TREATMENT)
 _shared: tuple[Layout, worker.Bench, Paths, int]
 
@@ -65,7 +73,9 @@ def main() -> int:
                     f"{arm:<20} seed {seed}: {np.exp(drawn.mean()):.2f} floors, sd over sets {drawn.std(ddof=1):.3f}",
                     flush=True,
                 )
-    report({arm: np.stack(drawn) for arm, drawn in values.items()})
+    single, several = report({arm: np.stack(drawn) for arm, drawn in values.items()})
+    kinds = [arm["kind"] for arm in layout.plan.arms]
+    cheaper(single, several, sum(kind in PAIRED for kind in kinds), kinds.count(cells.TREATMENT))
     return 0
 
 
@@ -86,8 +96,8 @@ def _distances(job: tuple[str, int]) -> np.ndarray:
     return np.log(np.array(found) / yardstick.floor.fd)
 
 
-def report(values: dict[str, np.ndarray]) -> None:
-    """Print the spreads of log fd (seeds, sets) by arm; pooled over arms as root mean squares."""
+def report(values: dict[str, np.ndarray]) -> tuple[float, float]:
+    """Print the spreads of log fd (seeds, sets) by arm; pooled over arms as root mean squares. Those of differences, one set and the mean."""
 
     def pooled(parts: list[np.ndarray]) -> float:
         return float(np.sqrt(np.mean(parts)))
@@ -106,6 +116,18 @@ def report(values: dict[str, np.ndarray]) -> None:
     )
     for arm in values:
         print(f"{arm:<20} is at {np.exp(np.mean(means[arm] - means['full'])):.2f} times the distance of full")
+    return pooled(single), pooled(several)
+
+
+def cheaper(single: float, several: float, arms: int, decisions: int) -> None:
+    """Print what EARLIER seeds saw with one set and each decision's own spread, and how many see it with the mean and a shared one."""
+    level = s.ALPHA / decisions
+    seen = s.smallest_visible(EARLIER, single, level)
+    now = s.seeds_needed(seen, several, level, per_seed=borrowed(arms, decisions))
+    print(
+        f"{EARLIER} seeds, one set, own spreads: see {math.expm1(seen):.0%} with power {s.POWER:g}; means of sets and a shared spread: {now} "
+        f"seeds, {now / EARLIER:.2f} of the trainings"
+    )
 
 
 if __name__ == "__main__":
