@@ -16,7 +16,7 @@ from rich.table import Table
 from verdict_judged import effects_of, say
 
 from aigc_core.ablation import verdicts as v
-from aigc_core.ablation.looks import ONCE, Look, open_questions
+from aigc_core.ablation.looks import ONCE, Look
 
 STAGES = (4, 8, 12, 20)
 SD = math.sqrt(2)
@@ -47,7 +47,7 @@ def run(values: Array, decisions: int, stages: tuple[int, ...] = STAGES, smalles
     for seeds in stages:
         look = Look(stages, seeds) if len(stages) > 1 else ONCE
         words = tuple(one.verdict for one in effects_of(values[:, :seeds], decisions, smallest, look))
-        if not any(open_questions(words)):
+        if not set(words) & set(v.OPEN):
             break
     return Outcome(seeds, words)
 

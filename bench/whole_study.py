@@ -23,7 +23,8 @@ from verdict_cells import digits, mnist
 
 from aigc_core.ablation import runner
 from aigc_core.ablation.cells import CONFIRMATION, to_frame
-from aigc_core.ablation.confirm import first_cells, later_cells
+from aigc_core.ablation.confirm import later_cells
+from aigc_core.ablation.lines import first_cells
 from aigc_core.ablation.live import watching
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.study import Study

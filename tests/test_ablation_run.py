@@ -16,8 +16,10 @@ import study_data as data
 from aigc_core import ablation
 from aigc_core.ablation import confirm, estimate, headline, known, live, runner, worker
 from aigc_core.ablation.cells import MEMORY, METRICS, to_frame, to_table
+from aigc_core.ablation.lines import first_cells, known_cells
 from aigc_core.ablation.plan import resolve
-from aigc_core.ablation.runner import known_cells, run_cells, samples
+from aigc_core.ablation.runner import run_cells, samples
+from aigc_core.ablation.stopping import judged
 from aigc_core.config import parse
 from aigc_core.errors import ConfigError, DataError, TrainingError
 from aigc_core.files import atomic_folder, sha256_file
@@ -368,28 +370,32 @@ def long_plan(paths):
     return ablation.freeze(data.settings(seeds=10, steps=600), paths)
 
 
+def budgeted(plan, known, *more):
+    return estimate.fit_budget(plan, confirm.expected_cells(plan), known, *more)
+
+
 @pytest.mark.parametrize(
     ("budget", "expected"),
     [(1e9, (10, 600)), (160, (7, 600)), (60, (4, 300))],
 )
 def test_a_budget_gives_up_seeds_first_and_steps_then(long_plan, budget, expected):
-    assert estimate.fit_budget(long_plan, (), COST, 2, budget) == expected
+    assert budgeted(long_plan, (), COST, 2, budget) == expected
 
 
 def test_a_budget_pays_for_no_cell_that_is_done(long_plan):
     done = [line["cell"] for line in long_plan.cells]
-    assert estimate.fit_budget(long_plan, done, COST, 2, 1) == (10, 600)
-    assert estimate.fit_budget(long_plan, done[4:], COST, 2, 26) == (10, 600)  # four are left, two rounds of 8 s
+    assert budgeted(long_plan, done, COST, 2, 1) == (10, 600)
+    assert budgeted(long_plan, done[4:], COST, 2, 26) == (10, 600)  # four are left, two rounds of 8 s
     with pytest.raises(ConfigError, match="takes about 26 s"):
-        estimate.fit_budget(long_plan, done[4:], COST, 2, 25)
+        budgeted(long_plan, done[4:], COST, 2, 25)
 
 
 def test_a_budget_that_is_too_small_or_no_time_is_refused(long_plan):
     with pytest.raises(ConfigError, match="the smallest study of these arms takes about 40 s"):
-        estimate.fit_budget(long_plan, (), COST, 2, 20)
+        budgeted(long_plan, (), COST, 2, 20)
     with pytest.raises(ConfigError, match="takes about 35 s"):  # a study that is shorter than what is cut to stays it
         cells = [{**line, "steps": 50} for line in long_plan.cells]
-        estimate.fit_budget(replace(long_plan, steps=50, cells=cells), (), COST, 2, 20)
+        budgeted(replace(long_plan, steps=50, cells=cells), (), COST, 2, 20)
     assert [estimate.seconds_of(text) for text in ("90s", "10m", "1.5h", "45")] == [90, 600, 5400, 45]
     for text in ("soon", "-3m", "0", "10 days"):
         with pytest.raises(ConfigError, match="is no time"):
@@ -402,15 +408,15 @@ def test_a_longer_training_is_priced_from_where_the_shorter_one_ends(paths):
     outlook = estimate.look_ahead(plan, paths, data.settings().ablation, cost, 1)
     assert len(outlook.left) == 25 + 6
     assert outlook.seconds == pytest.approx(estimate.START_S + 25 * 8 + 6 * (2 + 34))
-    first = {line["cell"] for line in confirm.first_cells(plan)}
-    assert estimate.fit_budget(plan, first, cost, 1, estimate.START_S + 6 * 42) == (5, 600)
+    first = {line["cell"] for line in first_cells(plan)}
+    assert budgeted(plan, first, cost, 1, estimate.START_S + 6 * 42) == (5, 600)
     with pytest.raises(ConfigError, match="set ablation"):
-        estimate.fit_budget(plan, first, cost, 1, estimate.START_S + 6 * 42 - 1)
+        budgeted(plan, first, cost, 1, estimate.START_S + 6 * 42 - 1)
 
 
 def test_fewer_seeds_than_four_are_planned_for_those_who_ask_for_them(paths):
     plan = ablation.freeze(data.settings(seeds=3, steps=600), paths)
-    assert estimate.fit_budget(plan, (), COST, 2, 60) == (3, 425)
+    assert budgeted(plan, (), COST, 2, 60) == (3, 425)
 
 
 def test_cells_that_teach_no_classifier_cost_less():
@@ -434,7 +440,9 @@ def confirmed(tmp_path_factory):
 def test_the_decision_that_leads_is_confirmed_at_the_full_budget(confirmed):
     layout, lines, _, _ = confirmed
     later = [line for line in lines if line["kind"] == "confirmation"]
-    led = confirm.leading(layout.plan, [line for line in lines if line["kind"] != "confirmation"])["confirmation"]
+    led = confirm.leading(judged(layout.plan, [line for line in lines if line["kind"] != "confirmation"]))[
+        "confirmation"
+    ]
     assert len(led) == 1
     assert {line["decision"] for line in later} == {None, *led}
     assert sorted((line["arm"], line["seed"]) for line in later) == sorted(
@@ -501,11 +509,13 @@ def test_the_largest_effect_that_is_told_from_nothing_leads(finished):
     sure = arm("without_curate", "curate", [1.2, 1.21, 1.19, 1.2])
     loud = arm("without_augment", "augment", [0.5, 4.0, 0.6, 2.5])
     plan = replace(layout.plan, decisions=["curate", "augment"])
-    assert confirm.leading(plan, full + sure + loud) == {"confirmation": ["curate"], "variation": ["curate"]}
-    assert confirm.leading(plan, full + loud) == {"confirmation": ["augment"], "variation": []}, (
+    assert confirm.leading(judged(plan, full + sure + loud)) == {"confirmation": ["curate"], "variation": ["curate"]}
+    assert confirm.leading(judged(plan, full + loud)) == {"confirmation": ["augment"], "variation": []}, (
         "none is told from nothing"
     )
-    assert confirm.leading(plan, [{**one, "fd": None, "error": "lower the learning rate"} for one in full]) == {}
+    assert (
+        confirm.leading(judged(plan, [{**one, "fd": None, "error": "lower the learning rate"} for one in full])) == {}
+    )
 
 
 def test_a_proxy_of_the_full_length_has_nothing_to_confirm(paths):
@@ -517,7 +527,7 @@ def test_a_proxy_of_the_full_length_has_nothing_to_confirm(paths):
     other["train"]["vae"]["steps"] = 5000
     plans = [ablation.freeze(config, paths) for config in (data.settings(confirm=3), parse(other))]
     assert [plan.confirm_steps for plan in plans] == [4000, 5000]
-    proxies = [{line["cell"] for line in confirm.first_cells(plan)} for plan in plans]
+    proxies = [{line["cell"] for line in first_cells(plan)} for plan in plans]
     assert proxies[0] == proxies[1], "the full budget makes no other proxy"
 
 

@@ -23,9 +23,7 @@ def test_a_mean_has_the_interval_and_p_of_a_t_test():
 
 def test_two_samples_have_the_interval_and_p_of_welch():
     oracle = stats.ttest_ind(SAMPLE, OTHER, equal_var=False)
-    parts = [(np.var(one, ddof=1) / len(one), len(one) - 1.0) for one in (SAMPLE, OTHER)]
-    error = math.sqrt(sum(part for part, _ in parts))
-    found = s.estimate(np.mean(SAMPLE) - np.mean(OTHER), error, s.freedom_of(parts), 1.0, 4)
+    found = s.difference(s.mean_interval(OTHER), s.mean_interval(SAMPLE))
     low, high = oracle.confidence_interval(0.95)
     assert found.freedom == pytest.approx(oracle.df)
     assert (found.low, found.high, found.p) == pytest.approx((low, high, oracle.pvalue))

@@ -6,6 +6,7 @@ import study_data as data
 from study_cells import on, study, with_variations
 
 from aigc_core.ablation import confirm, estimate, runner, variations
+from aigc_core.ablation.cells import to_frame
 from aigc_core.ablation.plan import resolve
 from aigc_core.ablation.runner import run_cells
 from aigc_core.ablation.statistics import Estimate
@@ -140,7 +141,7 @@ def test_the_cells_of_a_variation_are_trained_in_another_way(varied):
     assert all(np.isfinite(value) for value in distances.values())
     cost = estimate.Cost(0.01, 2.0, 1.0, "made up")
     words = estimate.in_words(plan, estimate.look_ahead(plan, paths, config.ablation, cost, 1))
-    assert "2 seeds under each of three other training recipes" in words["cells"]
+    assert "2 seeds under each of 3 other training recipes" in words["cells"]
     assert "with 1 process (" in words["time left"]
     assert "1 twin of training rows is left out" in words["judged by"]
 
@@ -152,12 +153,14 @@ def test_a_study_runs_them_where_the_leading_decision_is_told_and_only_there(var
         lines = run_cells(layout, paths, config)
         assert {line["kind"] == "variation" for line in lines} == ({True, False} if told else {False})
         assert runner.missing_cells(layout.plan, paths) == set()
-        found = Study(layout.plan.to_dict(), confirm.to_frame(lines))
+        found = Study(layout.plan.to_dict(), to_frame(lines))
         assert found.robustness.keys() == ({"curate"} if told else set())
 
 
-def test_equal_passes_over_as_many_rows_are_no_variation():
-    frame = with_variations(SAME)
-    same = frame.arm == "equal_passes_without_curate"
-    frame.loc[same, "cell"] = [f"without_curate{seed}" for seed in frame.loc[same, "seed"]]
-    assert [one.variation.name for one in study(frame).robustness["curate"].varied] == ["third_rate", "triple_rate"]
+def test_equal_passes_over_as_many_rows_are_planned_for_no_decision(varied):
+    _, paths, _ = varied
+    wanted = data.settings(variations=2, decisions=["curate", {"name": "turns", "augment": ["rotate"]}])
+    plan = resolve(wanted, paths).plan
+    names = {arm["name"] for arm in plan.arms if arm["kind"] == "variation"}
+    assert {"third_rate_without_turns", "triple_rate_without_turns", "equal_passes_without_curate"} <= names
+    assert "equal_passes_without_turns" not in names, "the rows are the same, and so are the steps"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from aigc_core.ablation import statistics as s
-from aigc_core.ablation.statistics import Estimate
+from aigc_core.ablation.statistics import Estimate, difference
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,3 @@ def compare(decision: str, steps: tuple[int, int], proxy: Estimate, full: Estima
     its own pairs' and of that which the arms at the proxy budget share.
     """
     return Confirmation(decision, *steps, proxy, full, difference(proxy, full))
-
-
-def difference(first: Estimate, second: Estimate) -> Estimate:
-    """The second mean minus the first (Welch 1947); without an interval where one of the two has none."""
-    mean, n = second.mean - first.mean, min(first.n, second.n)
-    if math.isnan(first.error) or math.isnan(second.error):
-        return Estimate(mean, math.nan, math.nan, math.nan, n, math.nan)
-    parts = [(one.error**2, one.freedom) for one in (first, second)]
-    error, spread = math.sqrt(sum(part for part, _ in parts)), math.hypot(first.spread, second.spread)
-    return s.estimate(mean, error, s.freedom_of(parts), spread, n)

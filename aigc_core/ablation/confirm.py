@@ -6,24 +6,20 @@ only when the others are done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from aigc_core.ablation.cells import CONFIRMATION, LATER, VARIATION, to_frame
-from aigc_core.ablation.lines import collect
+from aigc_core.ablation.cells import CONFIRMATION, LATER, VARIATION
+from aigc_core.ablation.lines import Line, first_cells
 from aigc_core.ablation.plan import Plan
-from aigc_core.ablation.stopping import seeds_used
-from aigc_core.errors import DataError
+from aigc_core.ablation.stopping import ended
 
-Line = dict[str, Any]
+if TYPE_CHECKING:
+    from aigc_core.ablation.study import Study
+
 #: Kind of later cells to the decisions that they are run of.
 Leading = dict[str, list[str]]
-
-
-def first_cells(plan: Plan) -> list[Line]:
-    """The plan's cells at the study's own steps."""
-    later = _later(plan)
-    return [line for line in plan.cells if line["arm"] not in later]
 
 
 def later_cells(plan: Plan, leading: Leading) -> list[Line]:
@@ -35,38 +31,31 @@ def later_cells(plan: Plan, leading: Leading) -> list[Line]:
     return [line for line in plan.cells if line["arm"] in wanted]
 
 
-def expected_cells(plan: Plan, known: Mapping[str, Line] | Collection[str] = ()) -> list[Line]:
-    """Cells that a study comes to: by the finished lines in `known` where they tell which decision leads.
+def expected_cells(plan: Plan, known: Mapping[str, Line] = MappingProxyType({})) -> list[Line]:
+    """Cells that a study comes to: by the finished lines in `known` (by digest) where they tell which decision leads.
 
-    As long as they do not, one is taken for it: the one of whose cells the most are `known` (by digest), else the first. Seeds
+    As long as they do not, one is taken for it: the one of whose cells the most are `known`, else the first. Seeds
     beyond the look at which finished lines end a study are left out.
     """
-    used = seeds_used(plan, known)
-    first = [line for line in first_cells(plan) if line["seed"] in used]
-    if isinstance(known, Mapping) and all(line["cell"] in known for line in first):
-        later = later_cells(plan, leading(plan, collect(plan, first, known)))
-        return [*first, *(line for line in later if line["seed"] in used)]
+    end, first = ended(plan, known), first_cells(plan)
+    if end is not None:
+        used, study = end
+        return [line for line in [*first, *later_cells(plan, leading(study))] if line["seed"] in used]
     decisions = list(dict.fromkeys(one for _, one in _later(plan).values() if one is not None))
     done = {
         name: sum(line["cell"] in known for line in later_cells(plan, {key: [name] for key in LATER}))
         for name in decisions
     }
     likely = max(decisions, key=done.__getitem__, default=None)
-    later = later_cells(plan, {key: [likely] for key in LATER}) if likely is not None else []
-    return [*first, *(line for line in later if line["seed"] in used)]
+    return [*first, *(later_cells(plan, {key: [likely] for key in LATER}) if likely is not None else [])]
 
 
-def leading(plan: Plan, lines: list[Line]) -> Leading:
-    """The decision that leads the headline, by the finished `lines` at the study's own steps; see `Study.leader`.
+def leading(study: Study | None) -> Leading:
+    """The decision that leads the headline, by what the study's own steps say; see `Study.leader`.
 
     It is looked at again at the full budget, and under other training recipes where it has a sign to keep.
     """
-    from aigc_core.ablation.study import Study  # here, because worker processes need neither this nor pandas
-
-    try:
-        found = Study(plan.to_dict(), to_frame(lines)).leader
-    except DataError:  # no cell of the full recipe was finished
-        return {}
+    found = None if study is None else study.leader
     if found is None:
         return {}
     return {CONFIRMATION: [found.decision], VARIATION: [found.decision] if found.told else []}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import controls, words
 from aigc_core.ablation import statistics as s
+from aigc_core.ablation.spread import Pool
 from aigc_core.ablation.statistics import Estimate
 from aigc_core.ablation.verdicts import PRIMARY
 
@@ -71,11 +72,14 @@ class Sweep:
 
 def sweeps(study: Study) -> list[Sweep]:
     """Every reason of which a cut was finished, in the order of the plan."""
-    found: dict[str, list[Told]] = {}
+    found, pools = dict[str, list[Told]](), dict[str, Pool]()
     for arm in study.plan.get("arms", ()):
         if "cut" in arm:
-            one = _told(study, arm["cut"], arm["name"])
-            found.setdefault(str(arm["decision"]), []).extend([one] if one else [])
+            reason = str(arm["decision"])
+            if reason not in pools:
+                pools[reason] = _pool(study, reason)
+            one = _told(study, arm["cut"], arm["name"], pools[reason])
+            found.setdefault(reason, []).extend([one] if one else [])
     every = [one for own in found.values() for one in own]
     ps = s.holm([float("nan") if one.over is None else one.over.p for one in every], study.look.times)
     adjusted = {one.arm: p for one, p in zip(every, ps, strict=True)}
@@ -86,14 +90,19 @@ def sweeps(study: Study) -> list[Sweep]:
     ]
 
 
-def _told(study: Study, facts: dict[str, Any], arm: str) -> Told | None:
+def _pool(study: Study, reason: str) -> Pool:
+    """The spread that all arms of a sweep share, each paired with its baseline."""
+    own = study.cells[study.cells["kind"].isin([c.CUT, c.RANDOM_CUT]) & (study.cells["decision"] == reason)]
+    asked, names = own.loc[own["kind"] == c.CUT, "arm"].nunique(), sorted(str(name) for name in own["arm"].unique())
+    return study.pairs.shared([f"uncut_{reason}", *names], asked)
+
+
+def _told(study: Study, facts: dict[str, Any], arm: str, pool: Pool) -> Told | None:
     pairs, base, chance = study.pairs, f"uncut_{facts['reason']}", f"random_{arm}"
     gains = pairs.gains(base, base=arm)
     if not len(gains):
         return None
-    own = study.cells[study.cells["kind"].isin([c.CUT, c.RANDOM_CUT]) & (study.cells["decision"] == facts["reason"])]
-    asked, names = own.loc[own["kind"] == c.CUT, "arm"].nunique(), sorted(str(name) for name in own["arm"].unique())
-    pool, level = pairs.shared([base, *names], asked), study.look.confidence
+    level = study.look.confidence
     random, over = pairs.gains(base, base=chance), pairs.gains(chance, base=arm)
     return Told(
         arm, facts["share"], facts["rows"], facts["of"], facts["measure"], facts["value"], pool.interval(gains, level=level),
@@ -131,7 +140,7 @@ def _what(cut: Told) -> str:
 
 
 def lines(found: Sequence[Sweep]) -> list[dict[str, Any]]:
-    """Sweeps as the page, the ledger and the platforms show them: ratios of distances, above 1 where leaving the rows out is better."""
+    """Sweeps as the page, the ledger and the platforms show them: estimates of log ratios, above zero where leaving the rows out is better."""
     return [
         {"reason": one.reason, "sentence": one.sentence, "best": None if one.best is None else one.best.share,
          "cuts": [{**asdict(cut), "told": cut.told and not one.void} for cut in one.cuts]}

@@ -42,7 +42,7 @@ def study_dict(study: Study, timing: bool) -> dict[str, Any]:
         "checks": [asdict(check) for check in study.checks], "ledger": ledger.to_dict("records"),
         "titles": {name: words.title(name) for name in study.decisions}, "arms": _arms(study), "gains": _gains(study),
         "scaling": _scaling(study), "distance": asdict(study.distance), "cells": len(study.cells), "failed": failed,
-        "sweeps": cuts.lines(cuts.sweeps(study)), "look": stopping.in_words(study),
+        "sweeps": cuts.lines(study.sweeps), "look": stopping.in_words(study),
         "confirming": int((study.cells["kind"] == c.CONFIRMATION).sum()),
         "varied": int((study.cells["kind"] == c.VARIATION).sum()),
         "memory": {name: [asdict(one) for one in figures] for name, figures in study.memory.items()},
@@ -56,14 +56,15 @@ def _arms(study: Study) -> list[dict[str, Any]]:
     for name, own in study.cells.groupby("arm", sort=True):
         arm = str(name)
         done = study.finished[study.finished["arm"] == arm]
-        values, variation = study.pairs.values(arm), variation_of(arm)
+        values = study.pairs.values(arm)
+        variation = variation_of(arm) if own["kind"].iloc[0] == c.VARIATION else None
         found = s.mean_interval(list(values.values())) if values else None
         means = {metric: float(done[metric].mean()) for metric in (*METRICS, *MEMORY) if done[metric].notna().any()}  # fmt: skip
         lines.append({
             "arm": arm, "kind": own["kind"].iloc[0], "decision": own["decision"].iloc[0],
             "brings": own["kind"].iloc[0] == c.RANDOM_CONTROL and study.pairs.brings_rows(str(own["decision"].iloc[0])), "rows": int(own["rows"].max()),
             "rows_touched": int(own["rows_touched"].max()), "share": float(own["share"].iloc[0]), "means": means,
-            "where": variation.words if variation and own["kind"].iloc[0] == c.VARIATION else "",
+            "where": variation.words if variation else "",
             "dots": [[seed, value] for seed, value in values.items()],
             "fd": asdict(found) if found else None, "rank": places.get(arm), "failed": len(own) - len(done),
             "errors": sorted({str(error) for error in own["error"].dropna()}),

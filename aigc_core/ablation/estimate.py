@@ -28,6 +28,7 @@ from aigc_core.ablation.recipes import Recipe
 from aigc_core.ablation.runner import one_thread
 from aigc_core.ablation.spread import borrowed
 from aigc_core.ablation.statistics import MOST_SEEDS, seeds_needed, smallest_visible
+from aigc_core.ablation.variations import variation_of
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, arm_images, train
 from aigc_core.config import Ablation
@@ -125,7 +126,7 @@ def pilot(layout: Layout, paths: Paths, bench: Bench) -> Cost:
 def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, processes: int) -> Outlook:
     """The outlook of a plan at a cost."""
     known = known_cells(plan, paths)
-    left = _left(plan, known)
+    left = _left(plan, expected_cells(plan, known), known)
     measured = known_spread(plan, known)
     told = f"assumed: ablation.planning_spread = {settings.planning_spread:g}"
     spread = settings.planning_spread
@@ -147,8 +148,8 @@ def look_ahead(plan: Plan, paths: Paths, settings: Ablation, cost: Cost, process
     )
 
 
-def _left(plan: Plan, known: Collection[str], steps: int | None = None) -> list[Line]:
-    """Planned cells that are to be run, each once, with the steps that it is trained for in `steps`.
+def _left(plan: Plan, expected: list[Line], known: Collection[str], steps: int | None = None) -> list[Line]:
+    """Those of the `expected` cells that are to be run, each once, with the steps that it is trained for in `steps`.
 
     `steps` replaces those of the plan. At the full budget they count from where the shorter training of the same rows and
     seed ends, if that one is run too.
@@ -156,7 +157,7 @@ def _left(plan: Plan, known: Collection[str], steps: int | None = None) -> list[
     steps, found = steps or plan.steps, dict[str, Line]()
     shorter: set[str] = set()
     full_budget = {arm["name"] for arm in plan.arms if arm["kind"] == columns.CONFIRMATION}
-    for line in expected_cells(plan, known):
+    for line in expected:
         if line["cell"] in known:
             continue
         if line["steps"] == plan.steps:
@@ -193,16 +194,18 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def fit_budget(plan: Plan, known: Collection[str], cost: Cost, processes: int, budget: float) -> tuple[int, int]:
+def fit_budget(
+    plan: Plan, expected: list[Line], known: Collection[str], cost: Cost, processes: int, budget: float
+) -> tuple[int, int]:
     """Seeds and steps whose study fits `budget` seconds: as many of the plan's seeds as possible, then fewer steps.
 
-    Cells that are `known` cost nothing; with fewer steps all cells are new. There are never fewer than LEAST_SEEDS seeds, unless
-    the plan itself has fewer. Raises ConfigError where the smallest study does not fit.
+    `expected` are the cells that it comes to. Those that are `known` (by digest) cost nothing; with fewer steps all cells
+    are new. There are never fewer than LEAST_SEEDS seeds, unless the plan itself has fewer. Raises ConfigError where the smallest study does not fit.
     """
 
     def wall(seeds: int, done: Collection[str], steps: int) -> float:
         kept = set(plan.seeds[:seeds])
-        left = [line for line in _left(plan, done, steps) if line["seed"] in kept]
+        left = [line for line in _left(plan, expected, done, steps) if line["seed"] in kept]
         return START_S + cost.wall(left, processes) if left else 0.0
 
     fewest = min(LEAST_SEEDS, len(plan.seeds))
@@ -265,9 +268,10 @@ def _counted(count: int, one: str, many: str) -> str:
 
 def _later(plan: Plan) -> str:
     """The later cells in words."""
+    recipes = len({variation_of(arm["name"]) for arm in plan.arms if arm["kind"] == columns.VARIATION})
     where = {
         columns.CONFIRMATION: f"at {plan.confirm_steps or 0:,} steps",
-        columns.VARIATION: "under each of three other training recipes",
+        columns.VARIATION: f"under each of {recipes} other training recipes",
     }
     seeds = {kind: len({line["seed"] for line in later_cells(plan, {kind: plan.decisions})}) for kind in columns.LATER}
     told = [f"{_counted(count, 'seed', 'seeds')} {where[kind]}" for kind, count in seeds.items() if count]

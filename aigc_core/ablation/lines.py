@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aigc_core.ablation.cells import CELL_SCHEMA
+from aigc_core.ablation.cells import CELL_SCHEMA, LATER
 from aigc_core.ablation.plan import Plan
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
@@ -35,6 +35,17 @@ def finished(wanted: list[dict[str, Any]], paths: Paths) -> dict[str, Line]:
         if isinstance(line, dict) and line.get("cell") == cell:
             found[cell] = line
     return found
+
+
+def later_arms(arms: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Names of the arms, as plan.json holds them, that are run after the others."""
+    return {str(arm["name"]) for arm in arms if arm["kind"] in LATER}
+
+
+def first_cells(plan: Plan) -> list[Line]:
+    """The plan's cells at the study's own steps."""
+    later = later_arms(plan.arms)
+    return [line for line in plan.cells if line["arm"] not in later]
 
 
 def collect(plan: Plan, wanted: list[Line], done: Mapping[str, Line]) -> list[Line]:

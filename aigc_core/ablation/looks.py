@@ -12,7 +12,7 @@ Legend: K = looks, G = nodes of the quadrature.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -51,7 +51,7 @@ class Look:
         share = ALPHA / max(asked, 1)
         if not self.stages:
             return share
-        return local_levels(share, tuple(stage / self.stages[-1] for stage in self.stages))[self.number - 1]
+        return local_levels(share, tuple(stage / self.stages[-1] for stage in self.stages[: self.number]))[-1]
 
     @property
     def confidence(self) -> float:
@@ -65,15 +65,13 @@ class Look:
         return ALPHA / max(self.level(asked), LEAST)
 
 
-#: Verdicts that answer nothing (`verdicts.NO_EFFECT`, `verdicts.NO_VERDICT`): a study goes on to its next look.
-OPEN = ("no measurable effect", "no verdict")
 #: A study that is judged once.
 ONCE = Look()
 
 
 @lru_cache(maxsize=256)
 def local_levels(alpha: float, shares: tuple[float, ...]) -> tuple[float, ...]:
-    """Two-sided levels (K,) of the looks at these shares of the seeds, the last of which is 1, that together make `alpha`."""
+    """Two-sided levels (K,) of the first K looks, at these shares of the seeds; up to the share 1 they make `alpha` together."""
     from scipy.optimize import brentq  # here, because worker processes need no level
 
     whole = -float(ndtri(alpha / 2))
@@ -101,8 +99,3 @@ def stages_of(plan: Mapping[str, Any]) -> tuple[int, ...]:
     """Numbers of seeds after which a study of this plan (as plan.json holds it) looks, the last one all of them; empty for one look."""
     declared: Sequence[int] = plan.get("settings", {}).get("ablation", {}).get("looks", ())
     return (*declared, len(plan["seeds"])) if declared else ()
-
-
-def open_questions(verdicts: Iterable[str]) -> list[str]:
-    """Those of the verdicts on a study's decisions that leave them open: neither told nor equivalent."""
-    return [verdict for verdict in verdicts if verdict in OPEN]

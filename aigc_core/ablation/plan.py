@@ -149,6 +149,7 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     steps = settings.steps or full_steps
     confirms = settings.confirm > 0 and full_steps > steps
     arms, selections, skipped = choose_arms(chooser, config, confirms)
+    arms = [arm for arm in arms if not _repeats(arm, selections, steps)]
     asked = settings.decisions or pool.groups or settings.sweep
     if asked and not any(arm.kind in (columns.TREATMENT, columns.CUT) for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
@@ -172,6 +173,14 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     )  # fmt: skip
     layout = Layout(plan, pool, test, unseen, arms, selections)
     return replace(layout, plan=replace(plan, cells=_cells(layout, config)))
+
+
+def _repeats(arm: Arm, selections: dict[tuple[str, int], Selection], steps: int) -> bool:
+    """Whether a variation is the study's own training of every seed: equal passes over as many rows are equal steps."""
+    if arm.variation is None or not arm.variation.equal_passes:
+        return False
+    rows = [[selections[name, seed].rows for name in (arm.name, columns.FULL)] for seed in arm.seeds]
+    return all(arm.variation.steps(steps, own, full) == steps for own, full in rows)
 
 
 def _cells(layout: Layout, config: Config) -> list[dict[str, Any]]:

@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aigc_core.ablation.confirm import expected_cells, first_cells, later_cells, leading
-from aigc_core.ablation.lines import Line, cell_file, collect, finished, known_cells
+from aigc_core.ablation.confirm import expected_cells, later_cells, leading
+from aigc_core.ablation.lines import Line, cell_file, collect, finished, first_cells, known_cells
 from aigc_core.ablation.plan import Layout, Plan
-from aigc_core.ablation.stopping import settled, stages
+from aigc_core.ablation.stopping import answered, judged, stages
 from aigc_core.ablation.versions import ArmWriter
 from aigc_core.ablation.worker import Bench, Task, run_cell
 from aigc_core.config import Config
@@ -97,13 +97,14 @@ def run_cells(
     plan = layout.plan
     crew = Crew(layout, paths, config, watch or _unseen, yardstick)
     lines: list[Line] = []
-    used: set[int] = set()
+    used: list[int] = []
     for seeds in stages(plan):
-        used |= set(seeds)
+        used += seeds
         lines += crew.finish([line for line in first_cells(plan) if line["seed"] in seeds])
-        if len(used) < len(plan.seeds) and settled(plan, lines):
+        study = judged(plan, lines)
+        if study is not None and answered(study):
             break
-    later = later_cells(plan, leading(plan, lines))
+    later = later_cells(plan, leading(study))
     lines += crew.finish([line for line in later if line["seed"] in used])
     checkpoint.forget(_states(paths))
     return lines

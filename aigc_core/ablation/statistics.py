@@ -84,6 +84,16 @@ def freedom_of(parts: Sequence[tuple[float, float]]) -> float:
     return total**2 / sum(part**2 / own for part, own in parts) if total > 0 else sum(own for _, own in parts)
 
 
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """The second mean minus the first (Welch 1947); without an interval where one of the two has none."""
+    mean, n = second.mean - first.mean, min(first.n, second.n)
+    if math.isnan(first.error) or math.isnan(second.error):
+        return Estimate(mean, math.nan, math.nan, math.nan, n, math.nan)
+    parts = [(one.error**2, one.freedom) for one in (first, second)]
+    error, spread = math.sqrt(sum(part for part, _ in parts)), math.hypot(first.spread, second.spread)
+    return estimate(mean, error, freedom_of(parts), spread, n)
+
+
 def estimate(mean: float, error: float, freedom: float, spread: float, n: int, level: float = LEVEL) -> Estimate:
     """A mean whose standard error is known from elsewhere, with its t interval."""
     if error <= abs(mean) * 1e-12:  # equal but for rounding: nothing says how certain that is

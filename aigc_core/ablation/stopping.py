@@ -7,20 +7,18 @@ the cells, so that a study that was interrupted goes on to the same result.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aigc_core.ablation.cells import LATER, to_frame
-from aigc_core.ablation.lines import collect
-from aigc_core.ablation.looks import open_questions, stages_of
+from aigc_core.ablation.cells import to_frame
+from aigc_core.ablation.lines import Line, collect, first_cells, later_arms
+from aigc_core.ablation.looks import stages_of
 from aigc_core.ablation.plan import Plan
 from aigc_core.ablation.statistics import ALPHA
 from aigc_core.errors import DataError
 
 if TYPE_CHECKING:
     from aigc_core.ablation.study import Study
-
-Line = dict[str, Any]
 
 
 def stages(plan: Plan) -> Iterator[list[int]]:
@@ -31,20 +29,19 @@ def stages(plan: Plan) -> Iterator[list[int]]:
         before = seeds
 
 
-def settled(plan: Plan, lines: list[Line]) -> bool:
-    """Whether the finished `lines` at the study's own steps leave nothing open."""
+def judged(plan: Plan, lines: list[Line]) -> Study | None:
+    """What the finished `lines` at the study's own steps say; None where no cell of the full recipe was finished."""
     from aigc_core.ablation.study import Study  # here, because worker processes need neither this nor pandas
 
     try:
-        return answered(Study(plan.to_dict(), to_frame(lines)))
-    except DataError:  # no cell of the full recipe was finished
-        return False
+        return Study(plan.to_dict(), to_frame(lines))
+    except DataError:
+        return None
 
 
 def answered(study: Study) -> bool:
     """Whether every question of a study has its answer; a study without any question has none."""
-    from aigc_core.ablation.cuts import sweeps
-    from aigc_core.ablation.verdicts import NO_VERDICT, PRIMARY
+    from aigc_core.ablation.verdicts import NO_VERDICT, OPEN, PRIMARY
 
     words = []
     for decision in study.decisions:
@@ -54,28 +51,21 @@ def answered(study: Study) -> bool:
     if study.void or not (words or swept):
         return False
     # Of a sweep whose cuts all failed there is nothing among `sweeps`: that is no answer.
-    return not open_questions(words) and swept == {one.reason for one in sweeps(study) if one.answered}
+    return not set(words) & set(OPEN) and swept == {one.reason for one in study.sweeps if one.answered}
 
 
-def seeds_used(plan: Plan, known: Collection[str]) -> set[int]:
-    """Seeds that a study comes to, as far as finished cells tell; `known` holds them by digest, with their lines if it is a mapping."""
+def ended(plan: Plan, known: Mapping[str, Line]) -> tuple[list[int], Study | None] | None:
+    """Seeds that a study came to and what its own steps say, by the finished lines in `known` (by digest); None before its end."""
     used: list[int] = []
     for seeds in stages(plan):
         used += seeds
-        wanted = [line for line in plan.cells if line["seed"] in used and not _later(plan, line)]
-        if (
-            len(used) == len(plan.seeds)
-            or not isinstance(known, Mapping)
-            or any(line["cell"] not in known for line in wanted)
-        ):
+        wanted = [line for line in first_cells(plan) if line["seed"] in used]
+        if any(line["cell"] not in known for line in wanted):
+            return None
+        study = judged(plan, collect(plan, wanted, known))
+        if len(used) == len(plan.seeds) or (study is not None and answered(study)):
             break
-        if settled(plan, collect(plan, wanted, known)):
-            return set(used)
-    return set(plan.seeds)
-
-
-def _later(plan: Plan, line: Line) -> bool:
-    return any(arm["name"] == line["arm"] and arm["kind"] in LATER for arm in plan.arms)
+    return used, study
 
 
 def in_words(study: Study) -> dict[str, Any] | None:
@@ -83,7 +73,7 @@ def in_words(study: Study) -> dict[str, Any] | None:
     look = study.look
     if not look.stages:
         return None
-    later = {arm["name"] for arm in study.plan.get("arms", ()) if arm["kind"] in LATER}
+    later = later_arms(study.plan.get("arms", ()))
     planned = {line["cell"] for line in study.plan.get("cells", ()) if line["arm"] not in later}
     ran = set(study.cells.loc[~study.cells["arm"].isin(later), "cell"])
     saved = len(planned - ran)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aigc_core.ablation import budgets, controls, display, gates, ledger, memory, scaling, verdicts, words
+from aigc_core.ablation import budgets, controls, cuts, display, gates, ledger, memory, scaling, verdicts, words
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.budgets import Confirmation
 from aigc_core.ablation.cells import FULL, FULL_BUDGET
+from aigc_core.ablation.cuts import Sweep
 from aigc_core.ablation.failures import LESS_WITHOUT, UNTRAINABLE, Failures
 from aigc_core.ablation.gates import Control
 from aigc_core.ablation.headline import Finding, Headline, headline, leader
@@ -230,13 +231,10 @@ class Study:
     @cached_property
     def robustness(self) -> dict[str, Robustness]:
         """Decision to whether its gain keeps its sign under other training recipes; empty where none was tried."""
-        found = {}
-        cells = {str(arm): set(own) for arm, own in self.cells.groupby("arm")["cell"]}
+        found, tried = {}, set(self.cells["arm"])
         for decision in self.decisions:
             effect = self.effects.get((decision, PRIMARY))
-            # Equal passes over as many rows are the study's own trainings, which say nothing new.
-            own = cells.get(self.pairs.treatment(decision), set())
-            asked = [one for one in VARIATIONS if not cells.get(one.without(decision), own) <= own]
+            asked = [one for one in VARIATIONS if one.without(decision) in tried]
             if effect and asked:
                 pool = self.pairs.pool(PRIMARY)
                 pairs = [self.pairs.gains(one.without(decision), base=one.base or FULL) for one in asked]
@@ -244,6 +242,11 @@ class Study:
                 varied = [vary(one, effect.gain, gain) for one, gain in zip(asked, gains, strict=True)]
                 found[decision] = Robustness(decision, effect.gain, tuple(varied))
         return found
+
+    @cached_property
+    def sweeps(self) -> list[Sweep]:
+        """Every reason of which a cut was finished, with its cuts."""
+        return cuts.sweeps(self)
 
     def _steps(self, arm: str) -> int:
         return int(self.cells.loc[self.cells["arm"] == arm, "steps"].max())
@@ -260,7 +263,7 @@ class Study:
 
     @property
     def leader(self) -> Finding | None:
-        """The decision that is worth the full budget; None where nothing was measured, or nothing may be believed."""
+        """The decision that is asked again at the full budget and under other training recipes; None where nothing was measured, or nothing may be believed."""
         return None if self.void else leader(self._findings, self.scale)
 
     @cached_property

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from aigc_core.ablation.budgets import difference
-from aigc_core.ablation.statistics import Estimate
+from aigc_core.ablation.statistics import Estimate, difference
 
 #: Whether the sign of the gain is kept: told to be, told to have turned, open, or without a finished pair of trainings.
 KEEPS, TURNS, OPEN, FAILED = "keeps", "turns", "open", "failed"

@@ -25,6 +25,8 @@ PAYS, HURTS, EQUIVALENT, NO_EFFECT = "pays", "hurts", "equivalent", "no measurab
 #: A better distance that came with copies: with the decision, or without it.
 COPYING, COPYING_WITHOUT = "copying", "copying without it"
 NO_VERDICT, VOID = "no verdict", "void"
+#: Verdicts that answer nothing: a study goes on to its next look.
+OPEN = (NO_EFFECT, NO_VERDICT)
 
 #: Metrics of the ledger, the primary one first, and the sign that makes higher better. The primary one alone confirms;
 #: the others are corrected together, over decisions and metrics.

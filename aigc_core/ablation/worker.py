@@ -147,10 +147,10 @@ def train(
 ) -> Trainer:
     """A model of the study's family; `seed` draws its initial weights, the order of the rows and the noise.
 
-    `rate` times its learning rate is that of this training.
+    `rate` is the factor of the learning rate.
 
-    A training at the full budget goes through the very states of the shorter one of the same rows and seed: it goes on from
-    the one in `state` where there is one, and a shorter one leaves its own there.
+    A longer training goes through the very states of the shorter one of the same rows and seed: it goes on from the one in
+    `state` where there is one, and a shorter one leaves its own there.
     """
     config = _at_rate(bench.config, bench.family, rate)
     version_image = {"size": data.pixels.shape[-1], "channels": data.pixels.shape[1]}

@@ -13,6 +13,7 @@ from rich.console import Console
 from aigc_core import ablation
 from aigc_core.ablation import asked, cuts, estimate, live, runner, stopping
 from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
+from aigc_core.ablation.confirm import expected_cells
 from aigc_core.ablation.lines import known_cells
 from aigc_core.ablation.plan import Layout, Plan, check_unchanged, resolve
 from aigc_core.ablation.study import Study
@@ -21,7 +22,7 @@ from aigc_core.config import Config, parse
 from aigc_core.data.store import Version
 from aigc_core.errors import ConfigError, DataError
 from aigc_core.evaluation.compare import Yardstick
-from aigc_core.files import atomic_folder, read_json, write_json, write_table
+from aigc_core.files import atomic_folder, digest, read_json, write_json, write_table
 from aigc_core.paths import Paths
 from aigc_core.records import Check, StageResult
 from aigc_core.report import ablation as page
@@ -138,7 +139,9 @@ def _prepared(layout: Layout, config: Config, paths: Paths, budget: str | None) 
     if budget is not None:
         if fitting is None:
             known = known_cells(wanted, paths)
-            seeds, steps = estimate.fit_budget(wanted, known, cost, processes, estimate.seconds_of(budget))
+            seeds, steps = estimate.fit_budget(
+                wanted, expected_cells(wanted, known), known.keys(), cost, processes, estimate.seconds_of(budget)
+            )
             looks = [look for look in config.ablation.looks if look < seeds]
             fitting = {"seeds": seeds, "steps": steps, "looks": looks}
             layout = resolve(_with(config, fitting), paths)
@@ -157,7 +160,9 @@ def _budget_file(paths: Paths) -> Path:
 
 
 def _asked(wanted: Plan, budget: str) -> dict[str, Any]:
-    return {"plan": wanted.digest, "seconds": estimate.seconds_of(budget)}
+    # Not the plan's own digest: it holds the reason for which a family is studied, which an evaluation changes in words alone.
+    cells = [line["cell"] for line in wanted.cells]
+    return {"study": digest([cells, wanted.settings["ablation"]["looks"]]), "seconds": estimate.seconds_of(budget)}
 
 
 def _remembered(wanted: Plan, paths: Paths, budget: str) -> dict[str, Any] | None:
@@ -256,7 +261,7 @@ def summary(study: Study) -> str:
     failed = study.cells[study.cells["error"].notna()]
     look = stopping.in_words(study)
     told = [*([look["sentence"]] if look else []), *primary.get("sentence", [])]
-    told += [one.sentence for one in cuts.sweeps(study)]
+    told += [one.sentence for one in study.sweeps]
     for error, own in failed.groupby("error"):
         arms = ", ".join(f"{arm}/{seed}" for arm, seed in zip(own["arm"], own["seed"], strict=True))
         told.append(f"Failed ({arms if len(own) <= FEW else f'{len(own)} cells'}): {error}.")
