@@ -62,6 +62,10 @@ class Rows:
         """The rows at `index`."""
         return Rows(self.pixels[index], self.labels[index], self.numbers[index])
 
+    def drawn(self, seed: int) -> Rows:
+        """The share of the rows that a seed trains on, the same rows in every arm."""
+        return self.take(np.flatnonzero(np.random.default_rng([seed, 0]).random(NUMBERS)[self.numbers] < SUBSAMPLE))
+
     def plus(self, pixels: np.ndarray, labels: np.ndarray) -> Rows:
         """With further rows, which get numbers of their own."""
         fresh = NUMBERS // 2 + np.arange(len(labels))
@@ -91,9 +95,8 @@ class Bench:
 
     def samples(self, rows: Rows, seed: int) -> np.ndarray:
         """Subsample, fit, sample: (N, d) uint8 with the labels of the test rows."""
-        chosen = np.random.default_rng([seed, 0]).random(NUMBERS)[rows.numbers] < SUBSAMPLE
-        own, wanted = rows.take(np.flatnonzero(chosen)), self.yardstick.test_labels.numpy()
-        return _sample(own, wanted, len(self.yardstick.real.classes), np.random.default_rng([seed, 1]))
+        wanted = self.yardstick.test_labels.numpy()
+        return _sample(rows.drawn(seed), wanted, len(self.yardstick.real.classes), np.random.default_rng([seed, 1]))
 
     def distance(self, rows: Rows, seed: int) -> float:
         """The fd of one cell, where nothing else is asked."""

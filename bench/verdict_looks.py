@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from verdict_judged import effects_of, say
 
-from aigc_core.ablation import spread
 from aigc_core.ablation import verdicts as v
 from aigc_core.ablation.looks import ONCE, Look
 
@@ -46,10 +46,7 @@ def run(values: Array, decisions: int, stages: tuple[int, ...] = STAGES, smalles
     """One study (1 + k, n), the full recipe first: looked at after the stages, or with one of them judged once."""
     for seeds in stages:
         look = Look(stages, seeds) if len(stages) > 1 else ONCE
-        seen = values[:, :seeds]
-        pool = spread.pool(seen, decisions)
-        effects = [v.measure("fd", own, seen[0], 0, decisions, pool, 0.0, look) for own in seen[1 : decisions + 1]]
-        words = tuple(one.verdict for one in v.judge(effects, smallest, look))
+        words = tuple(one.verdict for one in effects_of(values[:, :seeds], decisions, smallest, look))
         if not set(words) & set(v.OPEN):
             break
     return Outcome(seeds, words)
@@ -71,7 +68,7 @@ def looks(studies: int, seed: int, errors: Errors, kinds: tuple[str, ...], layou
         early = float(np.mean([one.seeds < STAGES[-1] for one in found["normal"]]))
         table.add_row(str(decisions), *(f"{rate:.3f}" for rate in rates.values()), f"{early:.3f}")
     console.print(table)
-    _say(console, worst <= FALSE_BAR + error, f"false verdicts per study at most {worst:.3f}, bar {FALSE_BAR:.0%} within chance ({error:.3f})")  # fmt: skip
+    say(console, worst <= FALSE_BAR + error, f"false verdicts per study at most {worst:.3f}, bar {FALSE_BAR:.0%} within chance ({error:.3f})")  # fmt: skip
     _power(studies, seed, errors, layouts, console)
     _equivalent(studies, seed, errors, layouts, console)
 
@@ -110,8 +107,4 @@ def _equivalent(studies: int, seed: int, errors: Errors, layouts: tuple[tuple[in
         worst = max(worst, shares[0])
         table.add_row(str(decisions), *(f"{one:.3f}" for one in shares), f"{np.mean([one.seeds for one in found]):.1f}")
     console.print(table)
-    _say(console, worst <= FALSE_BAR, f"`equivalent` of an effect that matters: at most {worst:.3f}, bar {FALSE_BAR:g}")
-
-
-def _say(console: Console, met: bool, text: str) -> None:
-    console.print(f"{'met   ' if met else 'MISSED'} {text}", highlight=False)
+    say(console, worst <= FALSE_BAR, f"`equivalent` of an effect that matters: at most {worst:.3f}, bar {FALSE_BAR:g}")

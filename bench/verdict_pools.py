@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from verdict_cells import originals
+from verdict_judged import say
 
 from aigc_core.ablation import spread
 from aigc_core.ablation import statistics as s
@@ -47,7 +48,7 @@ def sets(path: Path, pools: int, seed: int, console: Console) -> None:
         (worst <= FALSE_BAR, f"rows like all others are called better or worse in at most {worst:.3f}, bar {FALSE_BAR:g}"),
         (least >= COVERAGE_BAR, f"the interval for rows like these covers the population's gain in {least:.3f}, bar {COVERAGE_BAR:g}"),
     ):  # fmt: skip
-        console.print(f"{'met   ' if met else 'MISSED'} {words}", highlight=False)
+        say(console, met, words)
 
 
 def _told(gains: Array, truth: float) -> list[float]:

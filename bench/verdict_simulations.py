@@ -5,7 +5,7 @@
     python bench/verdict_simulations.py gates              # how many healthy studies are void, how many are blind
     python bench/verdict_simulations.py words              # how often each word is said of effects of known size
     python bench/verdict_simulations.py looks              # declared looks: false verdicts, seeds used, power
-    python bench/verdict_simulations.py variations         # how often a kept sign is claimed of decisions that do not keep it
+    python bench/verdict_simulations.py variations         # how often a kept sign is claimed of decisions that do not keep it; --few 2: with two seeds of each variation
     python bench/verdict_simulations.py sets --path ../shared/data   # fresh pools of MNIST: these rows, rows like these
 
 Legend: R = studies, k = arms beside the full recipe, n = seeds, m = decisions. Errors of cells have a standard deviation of 1,
@@ -23,9 +23,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy import special, stats
+from verdict_judged import effects_of, say
 from verdict_looks import looks
 from verdict_pools import sets
-from verdict_variations import variations
+from verdict_variations import FEW, variations
 
 from aigc_core.ablation import gates as gate
 from aigc_core.ablation import spread
@@ -49,17 +50,20 @@ def main() -> None:
     parts = ["pooling", "power", "gates", "words", "looks", "variations", "sets"]
     parser.add_argument("parts", nargs="+", choices=parts)
     parser.add_argument("--studies", type=int, default=2000, help="simulated studies for each line")
+    parser.add_argument("--few", type=int, default=FEW, help="variations: seeds of each variation")
     parser.add_argument("--pools", type=int, default=200, help="sets: fresh pools")
     parser.add_argument("--path", type=Path, default=Path("../shared/data"), help="sets: the folder with mnist/*.gz")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
+    if chosen.few < 1:
+        parser.error(f"--few: a variation needs at least 1 seed, not {chosen.few}")
     known: dict[str, Callable[[], None]] = {
         "pooling": lambda: pooling(chosen.studies, chosen.seed),
         "power": lambda: power(chosen.studies, chosen.seed),
         "gates": lambda: gates(max(300, chosen.studies // 5), chosen.seed),
         "words": lambda: words(chosen.studies, chosen.seed),
         "looks": lambda: looks(chosen.studies, chosen.seed, errors, KINDS, STUDIES, CONSOLE),
-        "variations": lambda: variations(chosen.studies, chosen.seed, CONSOLE),
+        "variations": lambda: variations(chosen.studies, chosen.seed, chosen.few, CONSOLE),
         "sets": lambda: sets(chosen.path, chosen.pools, chosen.seed, CONSOLE),
     }
     for part in chosen.parts:
@@ -156,7 +160,7 @@ def pooling(studies: int, seed: int) -> None:
                     missed += [f"{decisions}/{n}/{kind} {rate:.3f}" for kind, rate in wrong.items() if rate > FALSE_BAR + error]  # fmt: skip
             table.add_section()
         CONSOLE.print(table)
-    _say(not [one for one in missed if "full" not in one], f"false verdicts per study at most {FALSE_BAR:.0%}, within chance; above: {', '.join(missed) or 'none'}")  # fmt: skip
+    say(CONSOLE, not [one for one in missed if "full" not in one], f"false verdicts per study at most {FALSE_BAR:.0%}, within chance; above: {', '.join(missed) or 'none'}")  # fmt: skip
 
 
 def _false(values: Array, decisions: int, rule: Callable[[Array, int], tuple[Array, Array]]) -> float:
@@ -183,7 +187,7 @@ def power(studies: int, seed: int) -> None:
             table.add_row(str(decisions), str(n), f"{told.mean() / SD:.2f} ({low:.2f} to {high:.2f})", f"{seen:.2f}", f"{(told >= least).mean():.2f}")  # fmt: skip
             bad += [] if 0.75 <= seen <= 0.85 else [f"{decisions}/{n} {seen:.2f}"]
     CONSOLE.print(table)
-    _say(not bad, f"seen in 75 to 85 %; outside: {', '.join(bad) or 'none'}")
+    say(CONSOLE, not bad, f"seen in 75 to 85 %; outside: {', '.join(bad) or 'none'}")
 
 
 def _visible(values: Array, decisions: int) -> float:
@@ -224,7 +228,7 @@ def gates(studies: int, seed: int) -> None:
                 worst = max(worst, void)
                 table.add_row(str(n), f"{size:g}", f"{cost:g} times", f"{void:.3f}", f"{blind:.3f}", f"{before:.3f}")
     CONSOLE.print(table)
-    _say(worst <= VOID_BAR, f"healthy studies that are void: at most {worst:.3f}, bar {VOID_BAR:g}")
+    say(CONSOLE, worst <= VOID_BAR, f"healthy studies that are void: at most {worst:.3f}, bar {VOID_BAR:g}")
 
 
 def _gates(values: Array, smallest: float) -> tuple[gate.Control, gate.Control]:
@@ -258,17 +262,11 @@ def words(studies: int, seed: int) -> None:
             table.add_row(f"{ratio:g}", str(n), *(f"{shares[word]:.3f}" for word in said))
         table.add_section()
     CONSOLE.print(table)
-    _say(wrong <= s.ALPHA, f"`equivalent` of an effect that matters: at most {wrong:.3f}, bar {s.ALPHA:g}")
+    say(CONSOLE, wrong <= s.ALPHA, f"`equivalent` of an effect that matters: at most {wrong:.3f}, bar {s.ALPHA:g}")
 
 
 def _word(values: Array) -> str:
-    pool = spread.pool(values, 3)
-    effects = [v.measure("fd", own, values[0], 0, 3, pool) for own in values[1:4]]
-    return v.judge(effects, math.log1p(0.1))[0].verdict
-
-
-def _say(met: bool, text: str) -> None:
-    CONSOLE.print(f"{'met   ' if met else 'MISSED'} {text}", highlight=False)
+    return effects_of(values, 3, math.log1p(0.1))[0].verdict
 
 
 if __name__ == "__main__":

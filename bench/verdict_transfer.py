@@ -26,12 +26,12 @@ from scipy import stats
 from settings import with_train
 from small_targets import make_target, read
 from transfer import train
-from verdict_cells import NUMBERS, SUBSAMPLE, Rows, damages
+from verdict_cells import Rows, damages
+from verdict_judged import effects_of
 
-from aigc_core.ablation import spread
-from aigc_core.ablation import statistics as s
 from aigc_core.ablation.statistics import Estimate
-from aigc_core.ablation.words import times
+from aigc_core.ablation.verdicts import HURTS, PAYS, PRIMARY
+from aigc_core.ablation.words import brief, times
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet
 
@@ -48,7 +48,6 @@ STEPS, SMALL_STEPS = (600, 2400), (20, 60)
 WAYS = {"proxy": "GAN, proxy", "full": "GAN, full", "other": "VAE, proxy"}
 #: What DataDecide (Magnusson et al. 2025) reports for pairs of text corpora judged by small models.
 PUBLISHED = 0.8
-PAYS, HURTS, OPEN = "pays", "hurts", "not told"
 
 
 def main() -> None:
@@ -76,7 +75,7 @@ class Found:
 
     names: list[str]
     gains: dict[str, list[Estimate]]  # way -> one per decision
-    called: dict[str, list[str]]
+    called: dict[str, list[str]]  # verdicts, as in gains
 
 
 def study(name: str, config: Config, steps: tuple[int, int], seeds: int, file: Path | None) -> Found:
@@ -101,8 +100,9 @@ def study(name: str, config: Config, steps: tuple[int, int], seeds: int, file: P
         for way, count in (("proxy", steps[0]), ("full", steps[1])) if family == "gan" else (("other", steps[0]),):
             table[way][row, seed] = distances[str(count)]
     names = list(arms)[1:]
-    gains = {way: _gains(np.log(np.maximum(values, 1e-3))) for way, values in table.items()}
-    return Found(names, gains, {way: _called(own) for way, own in gains.items()})
+    effects = {way: effects_of(np.log(np.maximum(values, 1e-3)), len(names)) for way, values in table.items()}
+    gains = {way: [one.gain for one in own] for way, own in effects.items()}
+    return Found(names, gains, {way: [one.verdict for one in own] for way, own in effects.items()})
 
 
 def _known(file: Path | None) -> dict[str, dict[str, float]]:
@@ -127,22 +127,10 @@ def recipes(pool: ImageSet) -> dict[str, Rows]:
 
 
 def drawn(rows: Rows, pool: ImageSet, seed: int) -> ImageSet:
-    """The share of the rows that a seed trains on, the same rows in every arm."""
-    chosen = np.flatnonzero(np.random.default_rng([seed, 0]).random(NUMBERS)[rows.numbers] < SUBSAMPLE)
-    own = rows.take(chosen)
+    """The rows that a seed trains on, with the classes of the pool."""
+    own = rows.drawn(seed)
     ids = [str(number) for number in own.numbers.tolist()]
     return ImageSet(torch.from_numpy(own.pixels), torch.from_numpy(own.labels).long(), ids, pool.classes)
-
-
-def _gains(values: Array) -> list[Estimate]:
-    """From log fd (1 + k, n), the full recipe first: what each decision gains."""
-    pool = spread.pool(-values, len(values) - 1)
-    return [pool.interval(line - values[0]) for line in values[1:]]
-
-
-def _called(gains: list[Estimate]) -> list[str]:
-    adjusted = s.holm([one.p for one in gains])
-    return [(PAYS if one.mean > 0 else HURTS) if p < s.ALPHA else OPEN for one, p in zip(gains, adjusted, strict=True)]
 
 
 def report(name: str, found: Found, steps: tuple[int, int]) -> list[str]:
@@ -155,7 +143,7 @@ def report(name: str, found: Found, steps: tuple[int, int]) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for place, decision in enumerate(found.names):
-        cells = [f"{_ratio(found.gains[way][place])}, {found.called[way][place]}" for way in WAYS]
+        cells = [f"{brief(found.gains[way][place], PRIMARY)}, {found.called[way][place]}" for way in WAYS]
         words = {found.called[way][place] for way in WAYS}
         lines.append(f"| {decision} | {' | '.join(cells)} | {'yes' if len(words) == 1 else 'no'} |")
     lines += [
@@ -170,15 +158,11 @@ def report(name: str, found: Found, steps: tuple[int, int]) -> list[str]:
     return lines
 
 
-def _ratio(one: Estimate) -> str:
-    return f"{math.exp(one.mean):.2f} ({math.exp(one.low):.2f} to {math.exp(one.high):.2f})"
-
-
 def _agreement(found: Found, way: str) -> list[str]:
     """The figures of one way of training against the full budget."""
     full, other = found.called["full"], found.called[way]
     alike = sum(one == two for one, two in zip(full, other, strict=True))
-    told = [(one, two) for one, two in zip(full, other, strict=True) if OPEN not in (one, two)]
+    told = [(one, two) for one, two in zip(full, other, strict=True) if {one, two} <= {PAYS, HURTS}]
     means = {key: np.array([one.mean for one in found.gains[key]]) for key in ("full", way)}
     errors = np.array([one.error for one in found.gains["full"]])
     pairs = list(combinations(range(len(full)), 2))

@@ -23,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 from verdict_cells import Bench, Rows, blanks, curated, damages, digits, mnist, prepare, to_frame, without_some
+from verdict_judged import say
 
 from aigc_core.ablation import cells as c
 from aigc_core.ablation import statistics as s
@@ -134,7 +135,8 @@ def _print_false(studies: list[Study]) -> None:
         )
         failed += [metric] if min(one, family) < BINOMIAL_ALPHA else []
     CONSOLE.print(table)
-    _say(
+    say(
+        CONSOLE,
         not failed,
         f"rates of false verdicts are compatible with 5 %{': not of ' + ', '.join(failed) if failed else ''}",
     )
@@ -161,7 +163,7 @@ def _print_coverage(studies: list[Study], truth: float) -> None:
         table.add_row(name, f"{hits / n:.3f}", f"{p:.3f}")
         rejected.append(p < BINOMIAL_ALPHA)
     CONSOLE.print(table)
-    _say(not any(rejected), "coverage is compatible with 95 %")
+    say(CONSOLE, not any(rejected), "coverage is compatible with 95 %")
 
 
 # -- planted interventions -------------------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def _print_planted(
         CONSOLE.print(
             f"fd of {len(next(iter(many.values())))} seeds itself contradicts the known sign of: {', '.join(against)}"
         )
-    _say(not wrong, f"no verdict has the wrong sign{': ' + ', '.join(wrong) if wrong else ''}")
+    say(CONSOLE, not wrong, f"no verdict has the wrong sign{': ' + ', '.join(wrong) if wrong else ''}")
 
 
 def _print_order(names: list[str], few: dict[str, np.ndarray], many: dict[str, np.ndarray]) -> None:
@@ -226,11 +228,12 @@ def _print_order(names: list[str], few: dict[str, np.ndarray], many: dict[str, n
         right += (few[one].mean() - few[two].mean()) * (many[one].mean() - many[two].mean()) > 0
     tau = float(stats.kendalltau([few[name].mean() for name in names], [many[name].mean() for name in names]).statistic)
     CONSOLE.print(f"not separated by the oracle, not counted: {', '.join(open_) or 'none'}")
-    _say(
+    say(
+        CONSOLE,
         right >= ORDER_BAR * counted,
         f"order of {counted} pairs: {right / max(counted, 1):.3f} right, at least {ORDER_BAR}",
     )
-    _say(tau >= TAU_BAR, f"Kendall tau over all {len(names)}: {tau:.3f}, at least {TAU_BAR}")
+    say(CONSOLE, tau >= TAU_BAR, f"Kendall tau over all {len(names)}: {tau:.3f}, at least {TAU_BAR}")
 
 
 # -- closed loop -----------------------------------------------------------------------------------------------------
@@ -249,7 +252,8 @@ def loop(bench: Bench, folder: Path, seeds: int, dirt: dict[str, float]) -> None
     floor = bench.yardstick.floor.fd
     words = ", ".join(f"{k} {values.mean() / floor:.2f} ({len(arms[k].labels)} rows)" for k, values in fd.items())
     CONSOLE.print(f"closed loop, {seeds} seeds, fd in floors: {words}")
-    _say(
+    say(
+        CONSOLE,
         share >= RECOVERY_BAR and low > 0,
         f"recovered {share:.2f} ({low:.2f} to {high:.2f}) of what the dirt cost, at least {RECOVERY_BAR}",
     )
@@ -289,10 +293,6 @@ def curve(bench: Bench, folder: Path, seeds: int, dirt: dict[str, float]) -> Non
     CONSOLE.print(study.headline.sentence, highlight=False)
     for sentence in (*study.headline.evidence, *study.ledger["worth"].loc[lambda words: words != ""]):
         CONSOLE.print(f"  {sentence}", highlight=False)
-
-
-def _say(met: bool, words: str) -> None:
-    CONSOLE.print(f"{'met   ' if met else 'MISSED'} {words}", highlight=False)
 
 
 if __name__ == "__main__":

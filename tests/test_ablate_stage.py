@@ -1,6 +1,7 @@
 """The stage `ablate`: its outs, its words, MLflow's children, and that switched off it says so."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -127,6 +128,24 @@ def test_a_frozen_plan_runs_as_it_was_frozen_and_a_budget_says_its_price(study, 
     frozen.write_text(frozen.read_text().replace('"steps": 6', '"steps": 7', 1))
     with pytest.raises(ConfigError, match="changed after it was frozen"):
         ablate(config, paths, plan=frozen)
+
+
+def test_a_budget_drops_the_looks_that_its_seeds_do_not_reach(study, capsys, monkeypatch):
+    paths, config, _ = study
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 1.0, 1.0, "made up"))
+    values = config.model_dump()
+    values |= {"seed": 5, "ablation": {**values["ablation"], "looks": [4, 8, 9, 12]}}
+    looked = Config.model_validate({**values, "ablation": {**values["ablation"], "seeds": 20}})
+    for _ in range(2):  # planned, and remembered
+        ablate(looked, paths, budget="60s", plan_only=True)
+        said = " ".join(capsys.readouterr().out.split())
+        plan = read_json(paths.work / "ablation" / "plan.json")
+        assert len(plan["seeds"]) == 9
+        assert plan["settings"]["ablation"]["looks"] == [4, 8], "the last seed is no look before the last"
+        assert re.findall(r"no look after ([\d, ]+) seeds", said) == ["9, 12"]
+    ablate(looked, paths, budget="10h", plan_only=True)
+    assert "no look after" not in capsys.readouterr().out
+    assert read_json(paths.work / "ablation" / "plan.json")["settings"]["ablation"]["looks"] == [4, 8, 9, 12]
 
 
 def test_a_study_that_was_cut_to_a_budget_is_the_same_study_when_it_goes_on(study, capsys, monkeypatch):

@@ -119,6 +119,22 @@ def test_a_study_is_judged_at_the_level_of_the_look_that_it_has_reached():
     assert on(early, "curate").p_holm > on(once, "curate").p_holm
 
 
+def test_random_controls_and_rows_of_the_same_kind_are_judged_at_the_level_of_the_look():
+    other = {"random_augment": ("random_control", "augment", 1.4, 0.9, 1.0)}
+    frame = cells(spread=0.2, seeds=8, **other)
+    once, early = Study({**PLAN, "seeds": list(range(8))}, frame), declared(frame, [4, 8, 12], 20)
+    ps = [one.p for one, _ in once.controls.values()]
+    assert len(ps) == 2
+    adjusted = [p for _, p in early.controls.values()]
+    assert adjusted == pytest.approx(s.holm(ps, Look((4, 8, 12, 20), 8).times), abs=0)
+    assert adjusted != pytest.approx(s.holm(ps))
+    for decision in once.controls:
+        pairs = [(study.controls[decision][0], study.rows_like_these(decision)) for study in (early, once)]
+        for own, plain in zip(*pairs, strict=True):
+            assert (own.low, own.high) == pytest.approx(plain.within(early.look.confidence))
+            assert own.low < plain.low
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -537,6 +538,12 @@ def test_the_board_counts_cells_and_failures(finished):
     board.take({"cell": lines[0]["cell"], "error": None}, True)
     board.take({"cell": lines[1]["cell"], "error": "lower the learning rate"}, True)
     assert board.totals_line().startswith("2 of 15 cells done, 2 running, 11 waiting, 1 failed")
+
+
+def test_the_board_says_after_which_seeds_a_study_may_stop(finished, paths):
+    plan = ablation.freeze(data.settings(seeds=9, looks=[4, 6]), paths)
+    assert re.findall(r"may stop after ([\d, ]+) seeds", live.Board(plan, 1).totals_line()) == ["4, 6"]
+    assert "may stop" not in live.Board(finished[0].plan, 1).totals_line()
 
 
 def test_a_cell_that_two_arms_share_fails_once(paths):

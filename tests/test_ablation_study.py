@@ -143,6 +143,16 @@ def test_a_rate_that_real_images_could_have_is_not_the_side_of_copying():
     assert on(study(frame, test_rows=500), "augment").verdict == v.PAYS
 
 
+@pytest.mark.parametrize(
+    ("unseen", "verdict"),
+    [({}, v.COPYING), ({"unseen_rows": 0}, v.COPYING), ({"unseen_rows": 500}, v.PAYS)],
+)
+def test_the_rate_is_held_to_the_rows_that_it_was_calibrated_on(unseen, verdict):
+    frame = cells(without_augment=("treatment", "augment", 3.0, 0.9, 1.0))
+    frame.loc[frame["arm"] == "full", "copy_rate"] = frame["seed"].map(lambda seed: 0.014 + 0.0001 * seed)
+    assert on(study(frame, test_rows=1_000_000, **unseen), "augment").verdict == verdict
+
+
 def test_a_better_fit_is_not_copying():
     # Nearer to every real image, but not nearer to training rows than held-out ones are.
     frame = cells(full=("baseline", None, 2.0, 0.9, 2.0), without_augment=("treatment", "augment", 3.0, 0.9, 6.0))

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 import study_data as data
 import sweep_data
-from study_cells import PLAN, cells
+from study_cells import FLOOR, PLAN, cells
 
 from aigc_core import ablation
-from aigc_core.ablation import asked, estimate, sweep
+from aigc_core.ablation import asked, estimate, spread, sweep
 from aigc_core.ablation import statistics as s
 from aigc_core.ablation.cuts import sweeps, table
+from aigc_core.ablation.looks import Look
 from aigc_core.ablation.plan import check_unchanged, resolve
 from aigc_core.ablation.recipes import Recipe
 from aigc_core.ablation.stopping import answered
@@ -225,6 +226,38 @@ def test_the_best_cut_is_told_with_its_gain_and_held_against_random_rows():
     assert first.over.error == pytest.approx(first.over.spread * np.sqrt(1 + 1 / 5))
     assert "20 of 1,000 rows, threshold noise 0.002" in found.sentence
     assert "worst 20 %" in found.sentence
+
+
+def test_the_spread_of_a_cut_is_that_of_the_arms_of_its_sweep():
+    frame, chance = (
+        cells(spread=0.02, **SWEPT),
+        np.random.default_rng(7),
+    )  # no arm of these spreads more than all together
+    for arm in SWEPT:  # the arms of the sweep spread ten times as much as those of the decisions
+        frame.loc[frame.arm == arm, "fd"] += 0.2 * FLOOR * chance.standard_normal(5)
+    study = Study({**PLAN, "arms": ARMS}, frame)
+    (found,) = sweeps(study)
+    logs = {arm: -np.log(frame.loc[frame.arm == arm, "fd"].to_numpy() / FLOOR) for arm in SWEPT}
+    shared = spread.pool(np.stack(list(logs.values())), 3)  # the uncut baseline is the first
+    assert shared.spread > 3 * study.pairs.pool("fd").spread
+    for gain in (gain for one in found.cuts for gain in (one.gain, one.random)):
+        assert (gain.spread, gain.freedom) == pytest.approx((shared.spread, shared.freedom))
+
+
+def test_a_sweep_is_judged_at_the_level_of_the_look():
+    frame = cells(spread=0.2, seeds=8, **SWEPT)
+    plan = {**PLAN, "arms": ARMS, "seeds": list(range(20)), "settings": {"ablation": {"looks": [4, 8]}}}
+    (once,), early = sweeps(Study({**PLAN, "arms": ARMS}, frame)), Study(plan, frame)
+    (found,) = sweeps(early)
+    ps, times = [one.over.p for one in once.cuts], Look((4, 8, 20), 8).times
+    assert [one.adjusted for one in found.cuts] == pytest.approx(s.holm(ps, times), abs=0)
+    assert [one.adjusted for one in once.cuts] == pytest.approx(s.holm(ps), abs=0)
+    assert [one.told for one in found.cuts] != [one.told for one in once.cuts]
+    for now, before in zip(found.cuts, once.cuts, strict=True):
+        for name in ("gain", "random", "over"):
+            own, plain = getattr(now, name), getattr(before, name)
+            assert (own.low, own.high) == pytest.approx(plain.within(early.look.confidence))
+            assert own.low < plain.low
 
 
 def test_cuts_that_are_like_random_rows_are_not_told():
