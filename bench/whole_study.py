@@ -82,9 +82,10 @@ def study(name: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
             print(stage(config, paths).summary)
     layout, began = resolve(config, paths), time.perf_counter()
     plan = layout.plan
-    with watching(plan, runner.workers(config, len(plan.cells)), Console()) as watch:
+    first, later = first_cells(plan), later_cells(plan, {CONFIRMATION: plan.decisions})
+    with watching(plan, runner.workers(config, len(plan.cells)), Console(), first + later) as watch:
         crew = runner.Crew(layout, paths, config, watch, None)
-        lines = crew.finish(first_cells(plan)) + crew.finish(later_cells(plan, {CONFIRMATION: plan.decisions}))
+        lines = crew.finish(first) + crew.finish(later)
     took = time.perf_counter() - began
     return table(name, Study(plan.to_dict(), to_frame(lines)), took)
 

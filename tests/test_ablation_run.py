@@ -538,6 +538,7 @@ def test_the_board_counts_cells_and_failures(finished):
     board.take({"cell": lines[0]["cell"], "error": None}, True)
     board.take({"cell": lines[1]["cell"], "error": "lower the learning rate"}, True)
     assert board.totals_line().startswith("2 of 15 cells done, 2 running, 11 waiting, 1 failed")
+    assert live.Board(layout.plan, 2, layout.plan.cells[:4]).totals_line().startswith("0 of 4 cells done, 2 running")
 
 
 def test_the_board_says_after_which_seeds_a_study_may_stop(finished, paths):

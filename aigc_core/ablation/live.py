@@ -69,15 +69,16 @@ def busy(console: Console, what: str) -> Iterator[None]:
 class Board:
     """Counts cells as they come: done, running, left, failed, time left.
 
-    Of which decision the later cells are follows from the others: those of a kind have one line together.
+    Of which decision the later cells are follows from the others: those of a kind have one line together. `cells` are those
+    that are run, where these are not what the study comes to by itself.
     """
 
-    def __init__(self, plan: Plan, processes: int) -> None:
+    def __init__(self, plan: Plan, processes: int, cells: list[Line] | None = None) -> None:
         later = {CONFIRMATION: f"at {plan.confirm_steps or 0:,} steps", VARIATION: "other training recipes"}
         names = {arm["name"]: later[arm["kind"]] if arm["kind"] in LATER else arm["name"] for arm in plan.arms}
         self.owners = {line["cell"]: names[line["arm"]] for line in plan.cells}
         self.arms: dict[str, list[str]] = {}  # cell -> arms that it belongs to
-        for line in expected_cells(plan):
+        for line in expected_cells(plan) if cells is None else cells:
             self.arms.setdefault(line["cell"], []).append(names[line["arm"]])
         owners = [owner for own in self.arms.values() for owner in own]
         self.totals = {name: owners.count(name) for name in dict.fromkeys(owners)}
@@ -127,9 +128,9 @@ class Board:
 
 
 @contextmanager
-def watching(plan: Plan, processes: int, console: Console) -> Iterator[Watcher]:
-    """A watcher that keeps a table on the terminal up to date, or prints a line now and then where there is none."""
-    board = Board(plan, processes)
+def watching(plan: Plan, processes: int, console: Console, cells: list[Line] | None = None) -> Iterator[Watcher]:
+    """A watcher that keeps a table on the terminal up to date, or prints a line now and then where there is none; see Board."""
+    board = Board(plan, processes, cells)
     if console.is_terminal:
         with Live(board, console=console, refresh_per_second=2):
             yield board.take
