@@ -137,7 +137,7 @@ def report(name: str, found: Found, steps: tuple[int, int]) -> list[str]:
     """The tables of one data set as Markdown."""
     head = [f"{title} ({steps[0 if way != 'full' else 1]:,} steps)" for way, title in WAYS.items()]
     lines = [
-        f"### {name}",
+        f"#### {name}",
         "",
         f"| decision against | {' | '.join(head)} | called alike |",
         "| --- | --- | --- | --- | --- |",

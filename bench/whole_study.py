@@ -107,7 +107,7 @@ def table(name: str, found: Study, took: float) -> list[str]:
     """Every decision at both budgets as Markdown."""
     plan = found.plan
     lines = [
-        f"### {name}",
+        f"#### {name}",
         "",
         f"{found.rows:,} training rows, {found.test_rows:,} test rows, {len(found.cells)} trainings of the GAN ({took / 60:.0f} minutes). "
         f"{found.headline.sentence}",
