@@ -18,11 +18,12 @@ from aigc_core.config.gate import Drift, Expectations, Ranges
 from aigc_core.config.quality import Alike, Blank, Generated, LabelSuspect, NearDuplicate, Quality, Rule, Tail, TooSmall
 from aigc_core.config.refusals import explain
 from aigc_core.config.source import Columns, Digits, Part, Plant, ReaderKind, Reading, Sheet, Source, SplitShares
-from aigc_core.config.study import Ablation, NamedDecision, OwnDecision
+from aigc_core.config.study import MOST_SEEDS, Ablation, NamedDecision, OwnDecision
 from aigc_core.config.training import Augment, Final, Finetune, Flow, Gan, Network, Pretrain, SecondSource, Train, Vae
 from aigc_core.errors import ConfigError
 
 __all__ = [
+    "MOST_SEEDS",
     "Ablation",
     "Alike",
     "Augment",
