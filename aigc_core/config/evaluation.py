@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aigc_core.config.base import LARGEST_NUMBER, Count, CountOrZero, Positive, Section, Share
+from aigc_core.config.base import LARGEST_COUNT, LARGEST_NUMBER, Count, CountOrZero, Positive, Section, Share
 
 
 class Extractor(Section):
@@ -61,7 +61,9 @@ class Memorization(Section):
 class Evaluate(Section):
     """How samples are compared with held-out real images."""
 
-    max_samples: Count = Field(10000, description="samples drawn are as many as test rows, but at most this")
+    max_samples: Annotated[int, Field(ge=50, le=LARGEST_COUNT)] = Field(
+        10000, description="samples drawn are as many as test rows, but at most this; memorization needs 50"
+    )
     neighbours: Count = Field(5, description="k of density and coverage")
     floor_draws: Annotated[int, Field(ge=1, le=10_000)] = Field(20, description="real-vs-real draws behind the floor")
     extractors: list[Literal["random_conv", "pixel_pca", "inception", "dinov2"]] = Field(

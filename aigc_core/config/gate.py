@@ -37,6 +37,11 @@ class Expectations(Section):
     min_rows: Count = Field(500, description="rows kept (error)")
     min_classes: CountOrZero = Field(1, description="classes among kept training rows (error)")
     min_rows_per_class: Count = Field(20, description="kept training rows of the smallest class (error)")
+    min_compared: CountOrZero = Field(
+        80,
+        description="kept training rows, and test rows of their classes that are no copies of them: evaluate needs ten for each of eight "
+        "dimensions, and refuses a trained model with fewer (error); 0: train all the same",
+    )
     min_class_share_ratio: Share = Field(0.5, description="smallest class / largest class among kept rows (warning)")
     min_split_share: Share = Field(0.05, description="smallest of the three splits among kept rows (warning)")
     min_channels_share: Share = Field(0.9, description="kept rows that agree in having alpha or none (warning)")
