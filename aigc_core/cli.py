@@ -136,7 +136,10 @@ def ablate(
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="Time a few steps, print the plan with its price, freeze it, and end.")
     ] = False,
-    seeds: Annotated[int | None, typer.Option(min=3, help="Trainings per arm, instead of ablation.seeds.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=3, max=configuration.MOST_SEEDS, help="Trainings per arm, instead of ablation.seeds."),
+    ] = None,
     sizes: Annotated[
         str | None,
         typer.Option(
@@ -182,10 +185,15 @@ def summary() -> None:
 @app.command()
 def generate(
     model: Annotated[Model, typer.Option(help="Which trained family, or `final`: the released one, on all rows.")],
-    out: Annotated[Path, typer.Option(help="Folder for the PNG files and the contact sheet.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the PNG files and the contact sheet; one that holds images of another model or seed is refused."
+        ),
+    ],
     label: Annotated[str | None, typer.Option(help="Class to generate; all classes in turn without it.")] = None,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many images.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same images.")] = 0,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=100_000, help="How many images.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same seed, same images.")] = 0,
     allow_memorized: Annotated[
         bool,
         typer.Option("--allow-memorized", help="Generate although the memorization gate has not passed the model."),
@@ -195,7 +203,7 @@ def generate(
 
     Refused (exit code 3) for a model that the memorization gate of `aigc evaluate` has not passed.
 
-    Example:  aigc generate --model gan --label 7 -n 16 --out samples   |   aigc generate --model final --out samples
+    Example:  aigc generate --model gan --label 7 -n 16 --out samples   |   aigc generate --model final --out final-samples
     """
     from aigc_core.commands.generate import generate as run
 
@@ -204,7 +212,7 @@ def generate(
 
 @app.command()
 def verify(file: Annotated[Path, typer.Argument(help="A PNG file that `aigc generate` wrote.")]) -> None:
-    """Read a generated file's provenance and say whether its pixels are unchanged.
+    """Read a generated file's provenance and say whether its pixels and its end are unchanged.
 
     Example:  aigc verify samples/gan-7-0000.png
     """

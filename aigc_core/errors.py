@@ -4,7 +4,8 @@
     ├── ConfigError           params.yaml: an unknown key, a value out of range, a name that does not exist
     ├── SourceError           the source: missing, empty, unreadable as a whole, of the wrong kind
     ├── DataError             a dataset version that cannot do what is asked of it: one class, too few rows
-    │   └── TooFewImagesError  too few images to judge memorization by
+    │   ├── TooFewImagesError  too few images to judge memorization by
+    │   └── NoStudyError      data on which a study has nothing to measure
     ├── GateError             a quality gate refused the data
     ├── WorkerError           a process that helped was ended from outside, or memory ran out
     ├── TrainingError         training that cannot go on: a loss that is not finite, a foreign checkpoint
@@ -38,6 +39,10 @@ class DataError(AigcError):
 
 class TooFewImagesError(DataError):
     """There are too few images to judge memorization by: all else can still be measured."""
+
+
+class NoStudyError(DataError):
+    """A study has nothing to measure on this data: all else can be done."""
 
 
 class GateError(AigcError):

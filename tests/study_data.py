@@ -69,7 +69,7 @@ def chooser(paths: Paths, **ablation: object) -> Chooser:
     return Chooser(open_pool(config, paths), config.ablation, config.augment)
 
 
-def build(paths: Paths, *, train_rows: int = SPLITS["train"]) -> Paths:
+def build(paths: Paths, *, train_rows: int = SPLITS["train"], clean: bool = False) -> Paths:
     """Write content, ingested, verdicts, curated, measures and an extractor of twenty steps."""
     chance, rows, contents = np.random.default_rng(0), [], {}
 
@@ -90,6 +90,9 @@ def build(paths: Paths, *, train_rows: int = SPLITS["train"]) -> Paths:
     for index in range(COPIES):
         pixels = drawn["test"][LEAK] if index == 0 else drawn["train"][index]
         bad[add(f"copy/{index}.png", "train", index % 3, pixels)] = "duplicate_exact"
+    if clean:
+        rows = [row for row in rows if row["id"] not in bad]
+        bad = {}
     _write(paths, rows, contents, bad)
     reference = torch.from_numpy(np.stack(drawn["reference"]).transpose(0, 3, 1, 2).copy())
     recipe = Recipe(dimensions=8, steps=20, batch_size=32, learning_rate=0.003)

@@ -225,6 +225,54 @@ def test_switched_off_it_says_so_in_every_out(tmp_path):
     assert all(check["expected"] == NOT_RUN for check in checks)
 
 
+@pytest.mark.parametrize(
+    ("rows", "ablation", "words"),
+    [
+        (180, {"decisions": ["curate"]}, "curate changes no training row"),
+        (
+            180,
+            {"decisions": ["curate", "deduplicate"], "sweep": {"blank": [0.5]}},
+            "deduplicate changes no training row",
+        ),
+        (18, {"decisions": ["curate"], "subsample": 0.5}, "fewer than one batch of 16"),
+    ],
+)
+def test_clean_data_is_no_error_and_every_out_says_why(tmp_path, rows, ablation, words):
+    paths = data.build(Paths(tmp_path), train_rows=rows, clean=True)
+    told = ablate(data.settings(**ablation), paths, plan_only=True)
+    assert told.summary.startswith("not run: ")
+    assert not paths.ablation.exists()
+    result = ablate(data.settings(**ablation), paths)
+    assert result.summary == told.summary
+    assert words in result.summary
+    assert read_json(paths.ablation / "ledger.json") == {"ran": False, "why": result.summary}
+    checks = read_json(paths.ablation / "checks.json")["checks"]
+    assert all(not check["passed"] and check["expected"] == result.summary for check in checks)
+    assert pq.read_metadata(paths.ablation / "cells.parquet").num_rows == 0
+
+
+def test_a_curve_is_something_to_measure_on_clean_data(tmp_path, monkeypatch):
+    paths = data.build(Paths(tmp_path), clean=True)
+    monkeypatch.setattr(estimate, "past_cost", lambda plan, paths: estimate.Cost(0.01, 2.0, 2.0, "made up"))
+    ablate(data.settings(decisions=["curate"], sizes=[0.5, 1.0]), paths, plan_only=True)
+    plan = read_json(paths.work / "ablation" / "plan.json")
+    assert plan["sizes"] == [0.5, 1.0]
+    assert "without_curate" in {line["arm"] for line in plan["skipped"]}
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "600000"], ["--seeds", "9" * 400]])
+def test_the_command_answers_a_number_of_seeds_that_no_study_has_at_once(tmp_path, monkeypatch, arguments):
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.app, ["ablate", "--plan-only", *arguments])
+    assert result.exit_code == 2
+    assert "1000" in result.output
+    (tmp_path / "params.yaml").write_text("ablation: {seeds: 600000}\n")
+    result = CliRunner().invoke(cli.app, ["ablate", "--plan-only"])
+    assert isinstance(result.exception, ConfigError)
+    assert "ablation.seeds = 600000" in str(result.exception)
+
+
 def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
     notebook = json.loads((Path(__file__).parents[1] / "docs" / "ablation.ipynb").read_text())
     paths = data.build(Paths(tmp_path / "checkout"))

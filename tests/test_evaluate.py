@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -332,6 +333,24 @@ def test_what_the_extractor_learns_from_can_be_asked_for(tmp_path):
         extractor_stage(asked, paths)
         card = json.loads((paths.extractor / "extractor.json").read_text())
         assert (card["learnt_from"], card["classes"], card["instrument"]["learn"]) == (learn, known, learn)
+
+
+def test_test_rows_of_a_class_that_nothing_taught_are_counted_and_named(tmp_path, monkeypatch):
+    paths = make_checkout(tmp_path)
+    monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
+    extractor_stage(made_up_config(), paths)
+    rows = pq.read_table(paths.curated / "rows.parquet").to_pylist()
+    held = [row for row in rows if row["split"] == "test"][:25]
+    for place, row in enumerate(held):
+        row["label"] = "zebra" if place < 22 else None
+    write_version(paths.curated, pa.Table.from_pylist(rows, ROW_SCHEMA), operation="curate", parameters={}, parent=None,
+                  content=["../content"], image={"size": 8, "channels": 1, "resize": RESIZE_MODE})  # fmt: skip
+    result = evaluate_stage.evaluate(made_up_config(), paths, "gan")
+    assert result.facts["test_rows"] == SPLITS["test"] - 25
+    assert result.facts["test_rows_left_out"] == 25
+    assert result.facts["test_rows_not_learnt"] == {"": 3, "zebra": 22}
+    assert "zebra (22)" in result.summary
+    assert "without a label (3)" in result.summary
 
 
 def test_evaluate_takes_rows_without_labels(tmp_path, monkeypatch):

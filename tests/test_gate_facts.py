@@ -83,6 +83,7 @@ def test_classes_are_those_of_the_training_rows():
     found = gate_facts._classes(kept)
     assert found == {
         "classes": 2, "smallest_class": 10, "class_share_ratio": pytest.approx(1 / 3), "classes_without_test": 1,
+        "classes_without_train": 1,
         "smallest_split_share": pytest.approx(4 / 68), "unlabelled_share": 0.2,
     }  # fmt: skip
 

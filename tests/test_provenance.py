@@ -202,3 +202,106 @@ def test_a_mark_from_before_the_gate_is_still_read():
         content = save_with(picture, {provenance.KEYWORD: json.dumps(old)})
     assert provenance.read(content).mark.memorization == "unknown"
     assert provenance.read(content).unchanged
+
+
+def test_a_folder_with_images_of_another_seed_or_model_is_refused_and_left_as_it_is(made_up, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    stage.generate(Places(tmp_path), "gan", "cat", 2, 5, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ConfigError, match=r"another seed .*seed 5; .*seed 6"):
+        stage.generate(Places(tmp_path), "gan", "cat", 2, 6, out)
+    monkeypatch.setattr(
+        stage, "load_model", lambda folder: vars_of(MadeUp(), {"weights_sha256": "ef" * 32, "dataset_version": "x"})
+    )
+    with pytest.raises(ConfigError, match="another model"):
+        stage.generate(Places(tmp_path), "gan", "cat", 2, 5, out, allow_memorized=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def vars_of(model, card):
+    """The model with another card."""
+    model.card = card
+    return model
+
+
+@pytest.mark.parametrize("name", ["gan-cat-0001.png", "contact-sheet.png"])
+def test_a_file_of_somebody_elses_by_the_same_name_is_not_replaced(made_up, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(save_with(Image.new("L", (8, 8)), {}))
+    before = (out / name).read_bytes()
+    with pytest.raises(ConfigError, match=name):
+        stage.generate(Places(tmp_path), "gan", "cat", 2, 5, out)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("missing", range(1, 25))
+def test_a_file_that_was_cut_short_is_not_unchanged(tmp_path, missing):
+    whole = provenance.embed(pixels(3), index=2, **CARD)
+    (tmp_path / "a.png").write_bytes(whole[:-missing])
+    with pytest.raises(DataError, match=r"cut short|not a readable image"):
+        stage.verify(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("more", [b"\0", b"hidden", provenance.embed(pixels(), index=2, **CARD)])
+def test_a_file_with_bytes_behind_its_end_is_not_unchanged(tmp_path, more):
+    (tmp_path / "a.png").write_bytes(provenance.embed(pixels(3), index=2, **CARD) + more)
+    with pytest.raises(DataError, match=f"{len(more):,} bytes? stand"):
+        stage.verify(tmp_path / "a.png")
+
+
+def test_an_end_with_a_wrong_checksum_is_not_unchanged(tmp_path):
+    whole = provenance.embed(pixels(3), index=2, **CARD)
+    (tmp_path / "a.png").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DataError, match="IEND"):
+        stage.verify(tmp_path / "a.png")
+
+
+def forged(**fields):
+    """A file whose mark says something else than aigc wrote."""
+    with Image.open(io.BytesIO(provenance.embed(pixels(), index=0, **CARD))) as picture:
+        picture.load()
+        return save_with(picture, {provenance.KEYWORD: json.dumps(json.loads(picture.info["aigc"]) | fields)})
+
+
+NASTY = "\x1b[31mred\x07\n\r\u202eevil\u2028<script>" + "y" * 1000
+
+
+@pytest.mark.parametrize("name", ["family", "model_sha256", "dataset_version", "label", "memorization", "generator"])
+def test_a_forged_field_is_shown_escaped(tmp_path, name):
+    (tmp_path / "a.png").write_bytes(forged(**{name: NASTY}))
+    said = stage.verify(tmp_path / "a.png").summary
+    assert said.isprintable()
+    assert "\\x1b[31mred" in said
+    assert len(said) < 1_000
+    assert (provenance.detect(forged(**{name: NASTY})) or "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("family", 3), ("family", ["gan"]), ("model_sha256", None), ("seed", "3"), ("seed", True), ("seed", 1.5), ("index", "0"),
+     ("label", {}), ("ai_generated", "no"), ("generator", 7)],
+)  # fmt: skip
+def test_a_forged_field_of_another_kind_is_a_damaged_mark(tmp_path, name, value):
+    (tmp_path / "a.png").write_bytes(forged(**{name: value}))
+    with pytest.raises(DataError, match=f"damaged.*{name}"):
+        stage.verify(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mark", ["[" * 100_000, '{"seed": ' + "9" * 5_000 + "}"])
+def test_a_mark_that_no_reader_can_hold_is_damaged(tmp_path, mark):
+    (tmp_path / "a.png").write_bytes(save_with(Image.new("L", (8, 8)), {provenance.KEYWORD: mark}))
+    with pytest.raises(DataError, match="damaged"):
+        stage.verify(tmp_path / "a.png")
+
+
+def test_two_marks_that_differ_are_no_mark(tmp_path):
+    with Image.open(io.BytesIO(provenance.embed(pixels(), index=0, **CARD))) as picture:
+        picture.load()
+        chunks = PngImagePlugin.PngInfo()
+        for seed in (3, 4):
+            chunks.add_itxt(provenance.KEYWORD, json.dumps(json.loads(picture.info["aigc"]) | {"seed": seed}))
+        picture.save(tmp_path / "a.png", pnginfo=chunks)
+    with pytest.raises(DataError, match="differ"):
+        stage.verify(tmp_path / "a.png")

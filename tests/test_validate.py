@@ -39,7 +39,7 @@ def tables(kept=None, **facts):
         "repeated_ids": 0, "unmeasured": 0, "unaccounted": 0, "condemned_kept": 0, "leaks_kept": 0,
         "conflicts_kept": 0, "silent_detectors": 0, "unchecked_classes": 0, "incomplete_kept": 0,
         "impossible_kept": 0, "repeated_pictures": 0, "rows_kept": ROWS, "classes": 10, "smallest_class": 40,
-        "class_share_ratio": 0.9, "classes_without_test": 0, "smallest_split_share": 0.2, "unlabelled_share": 0.0,
+        "class_share_ratio": 0.9, "classes_without_test": 0, "classes_without_train": 0, "rows_to_compare": 80, "smallest_split_share": 0.2, "unlabelled_share": 0.0,
         "channels_share": 1.0, "largest_psi": 0.01, "class_shift": 0.0, "classes_lost": 0, "rows_ratio": 1.0,
         **{f"share_{reason}": 0.0 for reason in expectations.bounded_reasons()},
         **{f"outside_{name}": 0.0 for name in POSSIBLE}, **{f"psi_{name}": 0.0 for name in POSSIBLE},
@@ -99,6 +99,8 @@ WRONG = {
     "smallest_class": (19, "enough_rows_per_class", "error"),
     "class_share_ratio": (0.4, "class_balance", "warning"),
     "classes_without_test": (1, "classes_in_test", "warning"),
+    "classes_without_train": (1, "classes_in_train", "warning"),
+    "rows_to_compare": (79, "enough_to_compare", "error"),
     "smallest_split_share": (0.04, "split_shares", "warning"),
     "unlabelled_share": (0.06, "labels_present", "warning"),
     "channels_share": (0.8, "channels_agree", "warning"),
@@ -214,7 +216,8 @@ def test_a_reason_without_a_bound_is_unbounded():
 
 def test_an_unknown_reason_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'mouldy'.*duplicate_exact"):
-        expectations.resolve(SUITE, Expectations(max_share={"mouldy": 0.1}))
+        configuration.parse({"expectations": {"max_share": {"mouldy": 0.1}}})
+    assert set(expectations.bounded_reasons()) == set(REASONS)
 
 
 @pytest.fixture(scope="module")
@@ -271,9 +274,14 @@ def test_a_warning_does_not_refuse(curated):
     assert json.loads(paths.validation.read_text())["success"]
 
 
-def test_an_unknown_reason_writes_nothing(curated):
-    config, paths = curated
-    paths.validation.unlink(missing_ok=True)
-    with pytest.raises(ConfigError):
-        validate(with_numbers(config, max_share={"mouldy": 0.1}), paths)
-    assert not paths.validation.exists()
+def test_rows_that_evaluate_would_refuse_are_refused_before_training(tmp_path):
+    few = {"source": {"limit": 60}, "tracking": {"enabled": False}, "digits": {"plant": {"too_small": 0, "corrupt": 0}}}
+    config, paths = configuration.parse(few), Paths(tmp_path)
+    for stage in (ingest, measure, curate):
+        stage(config, paths)
+    lowered = with_numbers(config, min_rows=1, min_rows_per_class=1)
+    with pytest.raises(GateError, match=r"enough_to_compare observed \d+(\.0)?, expected at least 80 .*split\.test"):
+        validate(lowered, paths)
+    assert not paths.gate.exists()
+    validate(with_numbers(lowered, min_compared=0), paths)
+    assert paths.gate.exists()

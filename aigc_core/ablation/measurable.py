@@ -11,7 +11,7 @@ from aigc_core.ablation.advice import nothing_to_measure
 from aigc_core.ablation.arms import Chooser, arms_of, questions
 from aigc_core.ablation.recipes import Arm, Recipe, Selection
 from aigc_core.config import Config
-from aigc_core.errors import ConfigError, DataError
+from aigc_core.errors import ConfigError, DataError, NoStudyError
 
 #: Fewer rows of a class than this teach a class-conditional model nothing of it.
 LEAST_CLASS_ROWS = 2
@@ -24,7 +24,7 @@ def choose_arms(
 ) -> tuple[list[Arm], dict[tuple[str, int], Selection], list[dict[str, str]]]:
     """Arms that can be run with their rows by (arm, seed), and why the others cannot.
 
-    `confirm` says whether there are arms at the full budget. Raises DataError where one is missing that every study needs.
+    `confirm` says whether there are arms at the full budget. Raises NoStudyError where one is missing that every study needs.
     """
     arms: list[Arm] = []
     selections: dict[tuple[str, int], Selection] = {}
@@ -44,7 +44,7 @@ def choose_arms(
             _check_rows(arm, found, chooser, config)
         except DataError as error:
             if arm.kind in (cells.BASELINE, cells.PLACEBO, cells.POSITIVE_CONTROL):
-                raise  # without these there is no study
+                raise NoStudyError(f"there is no study without the arm {arm.name}, and {error}") from None
             skipped.append({"arm": arm.name, "why": str(error)})
             continue
         arms.append(arm)

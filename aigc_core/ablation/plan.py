@@ -22,7 +22,7 @@ from aigc_core.ablation.recipes import Arm, Selection
 from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config, parse
-from aigc_core.errors import ConfigError, DataError
+from aigc_core.errors import ConfigError, DataError, NoStudyError
 from aigc_core.files import digest, read_json, sha256_file, write_json
 from aigc_core.models.zoo import families
 from aigc_core.paths import Paths
@@ -134,7 +134,8 @@ class Layout:
 
 
 def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layout:
-    """Decide every arm and cell from the data as it is. Raises ConfigError or DataError where nothing can be measured.
+    """Decide every arm and cell from the data as it is. Raises ConfigError, or DataError (NoStudyError where there is
+    nothing to measure).
 
     `family` is that of a frozen plan; else the configuration and the evaluations say which one the study is about.
     """
@@ -151,14 +152,14 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     arms, selections, skipped = choose_arms(chooser, config, confirms)
     arms = [arm for arm in arms if not _repeats(arm, selections, steps)]
     asked = settings.decisions or pool.groups or settings.sweep
-    if asked and not any(arm.kind in (columns.TREATMENT, columns.CUT) for arm in arms):
+    if asked and not any(arm.kind in (columns.TREATMENT, columns.CUT, columns.SIZE) for arm in arms):
         reasons = "; ".join(f"{line['arm']}: {line['why']}" for line in skipped)
         what = (
             "no decision of ablation.decisions and no cut of ablation.sweep"
             if settings.sweep
             else "no decision of ablation.decisions"
         )
-        raise DataError(f"{what} can be measured on this data ({reasons})")
+        raise NoStudyError(f"{what} can be measured on this data ({reasons})")
     frozen = _settings(config)
     unseen = unseen_rows(pool.curated, paths.verdicts, pool.classes, config.evaluate.max_samples, config.seed)
     code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool, unseen)

@@ -18,6 +18,7 @@ from aigc_core.evaluation.explain import LIKENESS, Likeness
 from aigc_core.evaluation.features import Extractor, load_extractor
 from aigc_core.files import read_json
 from aigc_core.modalities import provenance
+from aigc_core.modalities.containers import plain
 from aigc_core.modalities.image import Pixels
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
@@ -43,7 +44,7 @@ def explain(paths: Paths, sample: Path, neighbours: int) -> StageResult:
     rows = describe(found, version, train)
     sheet = sample.with_suffix(".explain.png")
     save_png(draw(pixels, train, found), sheet)
-    told = f"{sample.name}: {mark.family} model {mark.model_sha256[:12]}, dataset version {version.card.version} ({version.folder.name})"
+    told = f"{sample.name}: {plain(mark.family)} model {plain(mark.model_sha256)[:12]}, dataset version {version.card.version} ({version.folder.name})"
     _print(told, rows[0])
     return StageResult(f"{LIKENESS} Drawn to {sheet}", {}, {"version": version.card.version, "nearest": rows[0]})
 
@@ -66,7 +67,7 @@ def find_version(paths: Paths, wanted: str) -> Version:
     if wanted not in there:
         others = ", ".join(f"{version} ({folder.name})" for version, folder in there.items()) or "none"
         raise DataError(
-            f"the sample's model learnt from dataset version {wanted}, and on disk is {others}: check out the dvc.lock of "
+            f"the sample's model learnt from dataset version {plain(wanted)}, and on disk is {others}: check out the dvc.lock of "
             "that model (`git checkout REVISION -- dvc.lock && dvc checkout`), or generate anew with today's model"
         )
     return Version.open(there[wanted])

@@ -6,23 +6,24 @@ show, except where a section may be left out by a notebook.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from aigc_core.config.base import Classes, ClassName, Count, Positive, Section, Share, meant
+from aigc_core.config.base import Classes, ClassName, Count, Positive, Section, Share
 from aigc_core.config.evaluation import Evaluate, Extractor, Memorization, Weights
 from aigc_core.config.gate import Drift, Expectations, Ranges
 from aigc_core.config.quality import Alike, Blank, Generated, LabelSuspect, NearDuplicate, Quality, Rule, Tail, TooSmall
+from aigc_core.config.refusals import explain
 from aigc_core.config.source import Columns, Digits, Part, Plant, ReaderKind, Reading, Sheet, Source, SplitShares
-from aigc_core.config.study import Ablation, NamedDecision, OwnDecision
+from aigc_core.config.study import MOST_SEEDS, Ablation, NamedDecision, OwnDecision
 from aigc_core.config.training import Augment, Final, Finetune, Flow, Gan, Network, Pretrain, SecondSource, Train, Vae
 from aigc_core.errors import ConfigError
 
 __all__ = [
+    "MOST_SEEDS",
     "Ablation",
     "Alike",
     "Augment",
@@ -102,17 +103,36 @@ class Config(Section):
     tracking: Tracking = Tracking()
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no name stands twice: of two, the loader would take the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        known: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in known:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+            known |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path) -> Config:
     """Read and check params.yaml.
 
     Raises ConfigError, in one sentence, for a missing file, broken YAML, an unknown key or a value out of range.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist: run aigc in the folder that holds params.yaml") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML ({' '.join(str(error).split())}): mend that line") from None
+    except (ValueError, RecursionError) as error:  # a date that no calendar has, a number of thousands of digits
+        told = "lists within lists without an end" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError(f"{path} holds a value that cannot be read ({told}): mend it") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} must hold sections such as `source:`, but holds {type(raw).__name__}")
     return parse(raw)
@@ -123,40 +143,4 @@ def parse(raw: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(dict(item)) for item in error.errors())) from None
-
-
-def _explain(item: dict[str, Any]) -> str:
-    """One pydantic complaint as: which parameter, which value, what to do."""
-    location = [str(part) for part in item["loc"]]
-    name = ".".join(location)
-    if item["type"] == "extra_forbidden":
-        known = _known_names(location[:-1])
-        near = meant(location[-1], known).rstrip() or f"known here: {', '.join(known)}"
-        return f"params.yaml: unknown parameter {name!r}; {near}"
-    if item["type"] == "literal_error":
-        allowed = re.findall(r"'([^']+)'", item["ctx"]["expected"])
-        near = meant(str(item["input"]), allowed)
-        return f"params.yaml: {name} = {item['input']!r} is refused: {near}it may be {', '.join(allowed)}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"params.yaml: {name} = {item['input']!r} is refused: {message}"
-
-
-def _known_names(location: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
-    for part in location:
-        if part.isdigit():
-            continue  # a place in a list: the list's own annotation said what its items are
-        found = _model_in(model.model_fields[part].annotation) if part in model.model_fields else None
-        if found is None:
-            return []
-        model = found
-    return sorted(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation names, also as `Section | None` or `list[Section]`."""
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+        raise ConfigError(explain(error.errors(), raw, Config)) from None

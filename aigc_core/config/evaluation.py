@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aigc_core.config.base import Count, Positive, Section, Share
+from aigc_core.config.base import LARGEST_COUNT, LARGEST_NUMBER, Count, CountOrZero, Positive, Section, Share
 
 
 class Extractor(Section):
@@ -48,7 +48,7 @@ class Memorization(Section):
     max_closest: Share = Field(
         0.01, description="share of samples that are closer to a training image than any held-out image is"
     )
-    max_preference: Annotated[float, Field(ge=1)] = Field(
+    max_preference: Annotated[float, Field(ge=1, le=LARGEST_NUMBER)] = Field(
         2.5,
         description="how many times as often a training image may be the nearest real image of a sample as one that the "
         "model never saw",
@@ -61,20 +61,24 @@ class Memorization(Section):
 class Evaluate(Section):
     """How samples are compared with held-out real images."""
 
-    max_samples: Count = Field(10000, description="samples drawn are as many as test rows, but at most this")
+    max_samples: Annotated[int, Field(ge=50, le=LARGEST_COUNT)] = Field(
+        10000, description="samples drawn are as many as test rows, but at most this; memorization needs 50"
+    )
     neighbours: Count = Field(5, description="k of density and coverage")
-    floor_draws: Count = Field(20, description="real-vs-real draws behind the floor")
+    floor_draws: Annotated[int, Field(ge=1, le=10_000)] = Field(20, description="real-vs-real draws behind the floor")
     extractors: list[Literal["random_conv", "pixel_pca", "inception", "dinov2"]] = Field(
         ["random_conv", "pixel_pca"],
         description="second opinions beside the domain extractor; the last two need a file in `weights`",
     )
-    alarm_ratio: Annotated[float, Field(gt=1)] = Field(
+    alarm_ratio: Annotated[float, Field(gt=1, le=LARGEST_NUMBER)] = Field(
         4.0,
         description="an alarm is raised where distance over floor differs from the domain's by more than this factor",
     )
     weights: Weights = Weights()
-    jackknife_groups: int = Field(20, ge=5, description="parts of the samples that are left out in turn, for intervals")
-    bound_samples: Annotated[int, Field(ge=0)] = Field(
+    jackknife_groups: int = Field(
+        20, ge=5, le=1000, description="parts of the samples that are left out in turn, for intervals"
+    )
+    bound_samples: CountOrZero = Field(
         0,
         description="k of the importance-weighted bound of a VAE on the test rows (Burda 2016), which takes k passes of "
         "the decoder per row; 0 leaves it out",

@@ -40,7 +40,7 @@ class Tail(Rule):
         description="share of rows like the reference's that the rule may flag; the threshold follows from it, and lies in "
         "the tail, which begins at 0.05"
     )
-    margin: Annotated[float, Field(ge=0)] = Field(
+    margin: Annotated[float, Field(ge=0, le=100)] = Field(
         description="least distance of the threshold from the reference's median: natural logarithm of a ratio for "
         "odd_size, odd_aspect, blurry and noisy, bits for low_information, luma in [0, 1] for dark and bright, square root of "
         "a distance for out_of_domain"
@@ -113,3 +113,7 @@ class Quality(Section):
     leak: Alike = Alike(action="quarantine", min_similarity=0.95, max_similarity=0.993, false_positives=0.001)
     label_conflict: Rule = Rule(action="quarantine")
     label_suspect: LabelSuspect = LabelSuspect(action="warn")
+
+
+#: All reasons: each has a rule of the section.
+REASONS = tuple(name for name in Quality.model_fields if name != "max_quarantined_share")

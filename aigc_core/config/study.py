@@ -7,8 +7,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from aigc_core.config.base import Count, Positive, Section, meant
-from aigc_core.config.quality import Quality
+from aigc_core.config.base import Count, Section, meant
+from aigc_core.config.quality import REASONS
 
 #: Reasons whose rule is a bound on a measure that every row has, so that rows can be ordered by it.
 GRADED = (
@@ -16,8 +16,8 @@ GRADED = (
     "label_suspect",
 )  # fmt: skip
 
-#: All reasons: each has a rule of the section `quality`.
-REASONS = tuple(name for name in Quality.model_fields if name != "max_quarantined_share")
+#: Seeds of a study: a difference that so many do not show is of no use to anybody.
+MOST_SEEDS = 1000
 
 
 class OwnDecision(Section):
@@ -65,7 +65,7 @@ class Ablation(Section):
         description="the family whose trainings are compared; auto is the one that is released, and the GAN where none has "
         "been evaluated yet",
     )
-    seeds: Annotated[int, Field(ge=3)] = Field(
+    seeds: Annotated[int, Field(ge=3, le=MOST_SEEDS)] = Field(
         4, description="trainings per arm: 4 for a first impression, 10 for a decision, 20 for a claim to others"
     )
     looks: list[Annotated[int, Field(ge=3)]] = Field(
@@ -82,18 +82,18 @@ class Ablation(Section):
         800,
         description="training steps of every cell (the proxy budget); null takes train.<model>.steps (the full budget)",
     )
-    confirm: Annotated[int, Field(ge=0)] = Field(
+    confirm: Annotated[int, Field(ge=0, le=MOST_SEEDS)] = Field(
         3,
         description="trainings at train.<model>.steps, where these are more than steps, with and without the decision that leads the headline, "
         "at most as many as seeds; 0 confirms nothing",
     )
-    variations: Annotated[int, Field(ge=0)] = Field(
+    variations: Annotated[int, Field(ge=0, le=MOST_SEEDS)] = Field(
         3,
         description="trainings under each of the other training recipes, with and without the decision that leads the headline, where its effect is "
         "told: at 1/3 of and at 3 times the learning rate and, where it changes the number of rows, with equal passes over them; at most as many as "
         "seeds; 0: none",
     )
-    smallest_effect: Positive = Field(
+    smallest_effect: Annotated[float, Field(ge=0.0001, le=100)] = Field(
         0.1, description="smallest relative change of the distance (fd) that matters: 0.1 is ten per cent"
     )
     decisions: list[NamedDecision | OwnDecision] = Field(
@@ -123,11 +123,13 @@ class Ablation(Section):
         0.05,
         description="share of the training rows that the placebo leaves out: rows that chance chose once, for all seeds",
     )
-    planning_spread: Positive = Field(
+    planning_spread: Annotated[float, Field(ge=0.0001, le=10)] = Field(
         0.15,
         description="standard deviation over seeds of the difference of two arms in log fd that a plan assumes before any cell ran",
     )
-    parallel: Literal["auto"] | Count = Field("auto", description="processes; auto is one per core")
+    parallel: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto", description="processes; auto is one per core"
+    )
 
     @field_validator("looks")
     @classmethod
@@ -157,11 +159,11 @@ class Ablation(Section):
     @model_validator(mode="after")
     def _distinct(self) -> Ablation:
         names = [item if isinstance(item, str) else item.name for item in self.decisions]
-        listed = {"decisions": names, "sizes": [f"{share:g}" for share in self.sizes]}
+        listed = {"decisions": names, "sizes": [f"{share:g}" for share in self.sizes]}  # as the names of arms have them
         for known, values in listed.items():
-            twice = [value for value in values if values.count(value) > 1]
-            if twice:
-                raise ValueError(f"{known} lists {twice[0]} twice")
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{known} lists {twice} twice")
         own = {item.name for item in self.decisions if not isinstance(item, str)}
         taken = sorted(own & {"full", "placebo", *get_args(NamedDecision)})
         if taken:

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from aigc_core.config.base import Classes, Count, Positive, Section, Share
+from aigc_core.config.base import Classes, Count, CountOrZero, NotNegative, Positive, Section, Share, Width
 from aigc_core.config.presets import PRESETS, PresetName, filled
 
 
 class Augment(Section):
     """The offline policy. Training uses its version only where `train.dataset` says so."""
 
-    copies: Count = Field(1, description="augmented rows per kept training row")
+    copies: Annotated[int, Field(ge=1, le=100)] = Field(1, description="augmented rows per kept training row")
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(10, description="largest angle, degrees")
     flip: Share = Field(0.0, description="probability of a horizontal flip; digits must not be flipped")
     crop: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="largest share cut from a side, then resized")
@@ -29,10 +29,10 @@ ClipNorm = Annotated[
 class Network(Section):
     """Sizes of the networks; image size and channels come from the data."""
 
-    latent: Count = Field(64, description="dimensions of the noise")
-    mlp_width: Count = Field(256, description="hidden units of an MLP")
-    conv_width: Count = Field(16, description="channels of the widest image stage of a convolutional network")
-    largest_mlp_side: Annotated[int, Field(ge=0)] = Field(
+    latent: Width = Field(64, description="dimensions of the noise")
+    mlp_width: Width = Field(256, description="hidden units of an MLP")
+    conv_width: Width = Field(16, description="channels of the widest image stage of a convolutional network")
+    largest_mlp_side: CountOrZero = Field(
         16, description="px; images up to this side go through an MLP, larger ones through convolutions"
     )
     architecture: Literal["auto", "mlp", "dcgan", "residual"] = Field(
@@ -50,9 +50,7 @@ class Vae(Section):
     likelihood: Literal["gaussian", "logistic", "bernoulli"] = Field(
         "gaussian", description="of a pixel; logistic is discretised to grey levels, bernoulli draws black and white"
     )
-    free_bits: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="nats per latent dimension below which the KL term does not press"
-    )
+    free_bits: NotNegative = Field(0.0, description="nats per latent dimension below which the KL term does not press")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="decay per step of the weights' average, which is what is kept; 0 keeps the last weights"
     )
@@ -69,12 +67,12 @@ class Gan(Section):
     loss: Literal["nonsaturating", "minimax", "hinge", "wgan-gp", "lsgan"] = Field(
         "nonsaturating", description="formulas and sources are in training/adversarial.py"
     )
-    gradient_penalty: Annotated[float, Field(ge=0)] = Field(10.0, description="wgan-gp: weight lambda of its penalty")
+    gradient_penalty: NotNegative = Field(10.0, description="wgan-gp: weight lambda of its penalty")
     spectral_norm: bool = Field(False, description="limits every layer of the discriminator (Miyato 2018)")
-    mlp_r1: Annotated[float, Field(ge=0)] = Field(
+    mlp_r1: NotNegative = Field(
         20.0, description="weight gamma of the gradient penalty on real images, where the networks are MLPs"
     )
-    conv_r1: Annotated[float, Field(ge=0)] = Field(1.0, description="the same weight where they are convolutional")
+    conv_r1: NotNegative = Field(1.0, description="the same weight where they are convolutional")
     r1_every: Count = Field(
         1,
         description="steps from one R1 to the next, which weighs so much more (lazy, Karras 2020); the curve has 0 between",
@@ -110,7 +108,7 @@ class Flow(Section):
     clip_norm: ClipNorm = None
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay per step of the network's average")
     label_dropout: Share = Field(0.1, description="rows that train the unlabelled velocity, which guidance needs")
-    guidance: Annotated[float, Field(ge=0)] = Field(
+    guidance: NotNegative = Field(
         1.0, description="1 follows the labels; more makes samples more typical, and sampling twice as long"
     )
     sampler: Literal["euler", "heun"] = Field("heun", description="heun asks the network twice a step")
@@ -133,7 +131,7 @@ class Train(Section):
     checkpoint_every: Count = Field(500, description="steps between checkpoints")
     keep_checkpoints: Count = Field(1, description="the last so many stay while training runs")
     max_loss: Positive = Field(1e8, description="a loss beyond it, in either direction, stops training")
-    validate_every: Annotated[int, Field(ge=0)] = Field(
+    validate_every: CountOrZero = Field(
         0,
         description="steps between validations on training rows that are put aside; 0 learns from all and takes the last state",
     )

@@ -55,6 +55,28 @@ def read_metadata(content: bytes) -> Metadata:
     return found
 
 
+def plain(text: str, most: int = 80) -> str:
+    """Text out of a foreign file as it may be printed: at most so many characters, what is no visible one escaped."""
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in cut)
+
+
+def png_end(content: bytes) -> str:
+    """How a PNG ends otherwise than with its last chunk, in words; nothing where it ends with it."""
+    place = len(PNG_SIGNATURE)
+    while place + 12 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, place)
+        place += 12 + size
+        if place > len(content):
+            break
+        if kind == b"IEND":
+            more = len(content) - place
+            if struct.unpack_from(">I", content, place - 4)[0] != zlib.crc32(content[place - 8 - size : place - 4]):
+                return "the checksum of its last chunk (IEND) is wrong"
+            return f"{more:,} byte{'s' if more > 1 else ''} stand behind its last chunk (IEND)" if more else ""
+    return "it is cut short: it ends before its last chunk (IEND)"
+
+
 def _png(content: bytes, found: Metadata) -> None:
     place = len(PNG_SIGNATURE)
     for _ in range(MAX_BLOCKS):

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from aigc_core.modalities.containers import Metadata, read_metadata
+from aigc_core.modalities.containers import Metadata, plain, read_metadata
 
 GENERATOR = "aigc"
 _TRAINED = r"((?:compositeWith)?[tT]rainedAlgorithmicMedia)"
@@ -33,6 +33,8 @@ _C2PA_SOURCE_TYPE = re.compile(
 _CREATOR_TOOL = re.compile(rb"CreatorTool\s*(?:=\s*[\"']|>\s*)([^\"'<]{1,120})")
 #: The line of settings of Stable Diffusion's web UIs.
 _SETTINGS = re.compile(r"\bSteps: \d+, .{0,200}\b(?:Sampler|CFG scale|Seed): ", re.DOTALL)
+#: Characters of what is told of a file.
+MOST_SHOWN = 200
 #: Names of programs that generate images and do nothing else.
 GENERATORS = re.compile(
     r"^(?:made with |created with )?(aigc|novelai|midjourney|dall[-·\u2022 ]?e|stable[ -]?diffusion|comfyui|invokeai|"
@@ -52,7 +54,8 @@ def detect(content: bytes) -> str | None:
     metadata = read_metadata(content)
     if not metadata:
         return None
-    return next((found for find in _FINDERS if (found := find(metadata)) is not None), None)
+    told = next((found for find in _FINDERS if (found := find(metadata)) is not None), None)
+    return None if told is None else plain(told, MOST_SHOWN)
 
 
 def _own_mark(metadata: Metadata) -> str | None:

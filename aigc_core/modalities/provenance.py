@@ -19,7 +19,7 @@ from xml.sax.saxutils import quoteattr
 from PIL import PngImagePlugin
 
 from aigc_core.errors import DataError, DecodeError
-from aigc_core.modalities.containers import XMP_KEYWORD, read_metadata
+from aigc_core.modalities.containers import XMP_KEYWORD, png_end, read_metadata
 from aigc_core.modalities.disclosure import GENERATOR, detect
 from aigc_core.modalities.image import Pixels, content_hash, decode, to_pil
 
@@ -34,6 +34,7 @@ __all__ = [
     "embed",
     "read",
     "read_file",
+    "read_mark",
 ]
 
 #: Keyword of the text chunk with the JSON object.
@@ -60,10 +61,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Reading:
-    """A mark that was read back, the pixels (H, W, C) beside it, and whether they are those that it was written for."""
+    """A mark that was read back, the pixels (H, W, C) beside it, and whether they are those that it was written for.
+
+    `ending` says how the file ends otherwise than it was written; empty where it ends as it should.
+    """
 
     mark: Mark
     unchanged: bool
+    ending: str
     pixels: Pixels = field(compare=False, repr=False)
 
 
@@ -116,11 +121,18 @@ def read(content: bytes) -> Reading:
         pixels = decode(content).pixels
     except DecodeError as error:
         raise DataError(f"not a readable image ({error})") from None
-    text = dict(read_metadata(content).text)
-    if KEYWORD not in text:
+    mark = read_mark(content)
+    return Reading(mark, content_hash(pixels) == mark.pixels_sha256, png_end(content), pixels)
+
+
+def read_mark(content: bytes) -> Mark:
+    """The mark alone, without a look at the pixels. Raises DataError where there is none, a broken one, or two that differ."""
+    found = {value for name, value in read_metadata(content).text if name == KEYWORD}
+    if not found:
         raise DataError("carries no mark of aigc; that does not say whether it is AI-generated")
-    mark = _parse(text[KEYWORD])
-    return Reading(mark, content_hash(pixels) == mark.pixels_sha256, pixels)
+    if len(found) > 1:
+        raise DataError(f"carries {len(found)} marks of aigc that differ: aigc writes one, so it was changed")
+    return _parse(found.pop())
 
 
 def read_file(path: Path) -> Reading:
@@ -136,10 +148,14 @@ def read_file(path: Path) -> Reading:
 def _parse(text: str) -> Mark:
     try:
         value: Any = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         value = None
     known = {part.name for part in fields(Mark)}
     needed = {part.name for part in fields(Mark) if part.default is MISSING}
     if not isinstance(value, dict) or not needed <= set(value) <= known:
         raise DataError("carries a mark of aigc that is damaged: its fields cannot be read")
+    kinds = {"seed": (int,), "index": (int, type(None)), "ai_generated": (bool,)}
+    wrong = next((name for name in value if type(value[name]) not in kinds.get(name, (str,))), None)
+    if wrong is not None:
+        raise DataError(f"carries a mark of aigc that is damaged: its field {wrong} is of another kind")
     return Mark(**value)

@@ -20,7 +20,7 @@ from aigc_core.ablation.study import Study
 from aigc_core.ablation.verdicts import QUESTIONS
 from aigc_core.config import Config, parse
 from aigc_core.data.store import Version
-from aigc_core.errors import ConfigError, DataError
+from aigc_core.errors import ConfigError, DataError, NoStudyError
 from aigc_core.evaluation.compare import Yardstick
 from aigc_core.files import atomic_folder, digest, read_json, write_json, write_table
 from aigc_core.paths import Paths
@@ -58,7 +58,7 @@ def ablate(
 ) -> StageResult:
     """Write data/ablation. `plan` is a frozen plan to run as it is; the others override params.yaml for this call.
 
-    Raises ConfigError or DataError where nothing can be measured, a frozen plan no longer fits, or is asked to change.
+    Where the data gives a study nothing to measure, the outs say so. Raises ConfigError or DataError where a stage is missing, a frozen plan no longer fits, or is asked to change.
     """
     if plan and (seeds or sizes or budget):
         raise ConfigError(
@@ -73,7 +73,11 @@ def ablate(
         if why is not None:
             return _not_run(paths, why)
     _ready(paths)
-    layout = check_unchanged(Plan.load(plan), paths) if plan else resolve(config, paths)
+    try:
+        layout = check_unchanged(Plan.load(plan), paths) if plan else resolve(config, paths)
+    except NoStudyError as error:  # clean data is no fault: the report says it and is made all the same
+        why = f"not run: {error}"
+        return StageResult(why) if plan_only else _not_run(paths, why)
     if not plan_only:
         runner.warm_up(runner.workers(config, len(runner.missing_cells(layout.plan, paths))))
     layout, yardstick = _prepared(layout, config, paths, budget)

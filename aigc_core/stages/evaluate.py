@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
@@ -33,6 +33,9 @@ from aigc_core.stages.parts.copies import write_copies
 from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
 from aigc_core.training.held_out import REFERENCE, independent_test_rows, unseen_rows
+
+#: Classes that are named one by one.
+FEW = 5
 
 
 def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
@@ -61,7 +64,13 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness", *pictures):
             tracker.artifact(target / "details" / f"{name}.png")
-    said = [in_words(metrics), unfit(paths), bound_words(metrics), *(f"alarm: {text}" for text in alarms)]
+    said = [
+        in_words(metrics),
+        unfit(paths),
+        left_out_words(facts),
+        bound_words(metrics),
+        *(f"alarm: {text}" for text in alarms),
+    ]
     return StageResult(f"{family}: {'; '.join(part for part in said if part)}", metrics, facts)
 
 
@@ -110,14 +119,39 @@ def comparison_facts(yardstick: Yardstick, version: Version) -> dict[str, Any]:
         "classes": yardstick.real.classes,
         "train_rows": len(yardstick.real.train_labels),
         "test_rows": len(yardstick.real.test_labels),
-        "test_rows_left_out": version.select("test")
-        .filter(pc.is_in(pc.fill_null(version.select("test")["label"], UNLABELLED), pa.array(yardstick.real.classes)))
-        .num_rows
-        - len(yardstick.real.test_labels),
+        **_left_out(yardstick, version),
         "floor_std": yardstick.floor.spread,
         "jackknife_groups": yardstick.setting.jackknife_groups,
         **({} if yardstick.conditional else {"need_labels": [m.CAS, m.AGREEMENT]}),
     }
+
+
+def _left_out(yardstick: Yardstick, version: Version) -> dict[str, Any]:
+    """How many test rows no model is held to: copies of training rows, and those of classes that have no training row."""
+    labels = {
+        split: Counter(pc.fill_null(version.select(split)["label"], UNLABELLED).to_pylist())
+        for split in ("train", "test")
+    }
+    judged = yardstick.real.classes
+    unknown = {
+        label: rows
+        for label, rows in sorted(labels["test"].items())
+        if label not in judged and not labels["train"][label]
+    }
+    mine = sum(labels["test"][label] for label in judged)
+    left_out = mine - len(yardstick.real.test_labels) + sum(unknown.values())
+    return {"test_rows_left_out": left_out, **({"test_rows_not_learnt": unknown} if unknown else {})}
+
+
+def left_out_words(facts: dict[str, Any]) -> str:
+    """Which test rows no model is judged by because nothing taught their class; empty where there are none."""
+    unknown = facts.get("test_rows_not_learnt", {})
+    named = ", ".join(f"{label or 'without a label'} ({rows:,})" for label, rows in list(unknown.items())[:FEW])
+    more = f" and {len(unknown) - FEW} more" if len(unknown) > FEW else ""
+    rows = sum(unknown.values())
+    return (
+        f"{rows:,} test rows are not judged, because no training row has their class: {named}{more}" if unknown else ""
+    )
 
 
 def write_details(

@@ -13,6 +13,8 @@ from aigc_core.quality import expectations
 from aigc_core.records import StageResult
 from aigc_core.stages.parts import gate_facts
 
+#: Errors whose answer is not only in `expectations`, and what else it is.
+ELSEWHERE = {"enough_to_compare": " (evaluate would refuse the trained model: add images, or raise split.test)"}
 #: The one error that a person may answer by accepting the data as it is.
 DRIFTED = "drift_refused"
 
@@ -33,7 +35,8 @@ def validate(config: Config, paths: Paths) -> StageResult:
     if errors:
         first = errors[0]
         raise GateError(
-            f"the gate refuses this data: {first.name} observed {first.observed}, expected {first.expected} "
+            f"the gate refuses this data: {first.name} observed {first.observed}, expected {first.expected}"
+            f"{ELSEWHERE.get(first.name, '')} "
             f"({len(errors)} of {len(checks)} checks refuse, {len(failed) - len(errors)} warn, all in {paths.validation.relative_to(paths.root)}): mend the "
             "source or change `expectations` in params.yaml"
             + (", or take it as it is with `aigc quality accept`" if first.name == DRIFTED else "")

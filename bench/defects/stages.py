@@ -56,7 +56,13 @@ def lay_out(rows: list[Row], root: Path, moved: bool) -> configuration.Config:
     known["quality"]["max_quarantined_share"] = 1.0
     if moved:
         known["quality"]["duplicate_near"]["transforms"] = ["flip", "rotate", "crop"]
-    known["expectations"] |= {"min_rows": 1, "min_classes": 0, "min_rows_per_class": 1, "min_split_share": 0.0}
+    known["expectations"] |= {
+        "min_rows": 1,
+        "min_classes": 0,
+        "min_rows_per_class": 1,
+        "min_split_share": 0.0,
+        "min_compared": 0,
+    }
     known["tracking"]["enabled"] = False
     (root / "params.yaml").write_text(yaml.safe_dump(known, allow_unicode=True))
     return configuration.load(root / "params.yaml")

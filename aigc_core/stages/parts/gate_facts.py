@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aigc_core.config import Expectations
+from aigc_core.data.store import Version
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
 from aigc_core.quality import drift, expectations, ranges
 from aigc_core.records import CALIBRATION_FILE
 from aigc_core.report.facts import require
+from aigc_core.training.held_out import independent_test_rows
 
 Facts = dict[str, Any]
 SPLITS = ("reference", "train", "test")
@@ -90,7 +92,15 @@ def tables(paths: Paths, kept: Kept, numbers: Expectations, accepted: drift.Prof
     """The three tables of the suite: `measures` (its columns only), `kept` (row by row), `facts` (one row)."""
     import pandas as pd
 
-    found = {**_accounts(paths, kept), **_classes(kept), **_content(kept), **_shares(paths), **_blind(paths)}
+    compared = {"rows_to_compare": _to_compare(paths)}
+    found = {
+        **_accounts(paths, kept),
+        **_classes(kept),
+        **compared,
+        **_content(kept),
+        **_shares(paths),
+        **_blind(paths),
+    }
     outside = ranges.outside_shares(kept.measures, kept.rows_of("reference"), kept.rows_of("train"), numbers.ranges)
     found |= {f"outside_{name}": share for name, share in outside.items()}
     graded = {name: kept.measures.get(name, np.full(len(kept.ids), np.nan, np.float32)) for name in ranges.POSSIBLE}
@@ -134,9 +144,19 @@ def _classes(kept: Kept) -> Facts:
         "smallest_class": min(sizes),
         "class_share_ratio": min(sizes) / max(max(sizes), 1),
         "classes_without_test": sum(1 for label in classes if not test.get(label)),
+        "classes_without_train": sum(1 for label, count in test.items() if label and count and not train.get(label)),
         "smallest_split_share": min(splits) / max(sum(splits), 1),
         "unlabelled_share": train.get("", 0) / max(sum(train.values()), 1),
     }
+
+
+def _to_compare(paths: Paths) -> int:
+    """Rows that evaluate can hold beside each other: training rows, or test rows of their classes that are no copies, if fewer."""
+    version = Version.open(paths.curated)
+    learnt, held = version.select("train"), version.select("test")
+    known = held.filter(pc.is_in(held["label"], learnt["label"].combine_chunks()))  # null is in null
+    unlike = independent_test_rows(version, paths.verdicts).intersection(known["id"].to_pylist())
+    return min(int(learnt.num_rows), len(unlike))
 
 
 def _content(kept: Kept) -> Facts:
