@@ -116,7 +116,7 @@ def _probe(uri: str) -> None:
             with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_S):  # noqa: S310 - http, as MLflow asks it
                 found.append("")
         except urllib.error.HTTPError as error:
-            found.append("" if error.code < 500 else f"it answers {error.code}")  # noqa: PLR2004
+            found.append("" if error.code < 500 else f"it answers {error.code}")
         except (OSError, ValueError) as error:
             found.append(str(getattr(error, "reason", error)))
 
