@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from aigc_core.tracking.base import say, short
 
-LOCK_S = 60.0  # another process makes the store in about ten seconds
+LOCK_S = 180.0  # another process makes the store in ten seconds, and on a busy disk in a minute
 QUIET_S = 5.0  # a store that was written to so lately may be one that MLflow's own server is making
 SUFFIXES = ("", "-journal", "-wal", "-shm")
 
