@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from aigc_core import config as configuration
+from aigc_core import tracking
 from aigc_core.errors import AigcError, ConfigError
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
@@ -62,6 +63,12 @@ class Model(StrEnum):
 
 FamilyArgument = Annotated[Family, typer.Argument(help="Which model family, for example `gan`.")]
 
+track_app = typer.Typer(
+    no_args_is_help=True,
+    help="What is done with runs in MLflow.\n\nExamples:  aigc track sync   |   aigc track sync --help",
+)
+app.add_typer(track_app, name="track")
+
 PLAIN_STAGES = {
     "ingest": "Read the source into data/content and assign each row to reference, train or test.",
     "extractor": "Train the frozen feature extractor on the reference rows.",
@@ -87,23 +94,28 @@ def _run_stage(name: str, *arguments: str) -> StageResult:
     return result
 
 
-def _say(result: StageResult) -> None:
+def _say(result: StageResult, *more: str) -> None:
     # A file may be called `[b].png`: what stages say is text and never markup.
     console = Console()
-    for line in (result.summary, *(f"  {notice}" for notice in result.facts.get("notices", ()))):
+    for line in (result.summary, *(f"  {notice}" for notice in result.facts.get("notices", ())), *more):
         console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _say_stage(result: StageResult) -> None:
+    """What the stage did, and last what MLflow does not have yet: nobody looks for that elsewhere."""
+    _say(result, *tracking.outstanding(Paths.here()))
 
 
 def _add_plain(name: str, text: str) -> None:
     @app.command(name, help=f"{text}\n\nExample:  aigc {name}")
     def command() -> None:
-        _say(_run_stage(name))
+        _say_stage(_run_stage(name))
 
 
 def _add_family(name: str, text: str) -> None:
     @app.command(name, help=f"{text}\n\nExample:  aigc {name} gan")
     def command(family: FamilyArgument) -> None:
-        _say(_run_stage(name, family.value))
+        _say_stage(_run_stage(name, family.value))
 
 
 for _name, _text in PLAIN_STAGES.items():
@@ -128,7 +140,7 @@ def train(
 
         _say(run(*_setting(), family.value))
     else:
-        _say(_run_stage("train", family.value))
+        _say_stage(_run_stage("train", family.value))
 
 
 @app.command()
@@ -161,7 +173,7 @@ def ablate(
 
     config, paths = _setting()
     shares = _shares(sizes) if sizes is not None else None
-    _say(run(config, paths, plan_only=plan_only, seeds=seeds, sizes=shares, budget=budget, plan=plan))
+    _say_stage(run(config, paths, plan_only=plan_only, seeds=seeds, sizes=shares, budget=budget, plan=plan))
 
 
 def _shares(text: str) -> list[float]:
@@ -180,6 +192,8 @@ def summary() -> None:
     from aigc_core.commands.summary import summary as run
 
     run(*_setting())
+    for sentence in tracking.outstanding(Paths.here()):
+        print(sentence)
 
 
 @app.command()
@@ -303,6 +317,18 @@ def accept() -> None:
     from aigc_core.commands.quality_accept import accept as run
 
     _say(run(*_setting()))
+
+
+@track_app.command("sync")
+def track_sync() -> None:
+    """Deliver to MLflow what waits in .work/tracking, and end runs whose process is gone. Exit code 1 while something waits.
+
+    Example:  aigc track sync   |   MLFLOW_TRACKING_URI=http://127.0.0.1:5000 aigc track sync
+    """
+    result, done = tracking.sync(Paths.here())
+    _say(result)
+    if not done:
+        raise typer.Exit(1)
 
 
 @app.command()

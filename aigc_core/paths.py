@@ -154,3 +154,8 @@ class Paths:
     def run_file(self, stage: str) -> Path:
         """JSON with the id and address of the MLflow run that belongs to `stage` (for example `train@gan`)."""
         return self.work / "runs" / f"{stage}.json"
+
+    @property
+    def tracking(self) -> Path:
+        """What runs were told and MLflow does not have yet."""
+        return self.work / "tracking"

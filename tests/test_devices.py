@@ -10,11 +10,11 @@ import pytest
 import torch
 from training_data import curated, folder_bytes, settings, stop_after
 
-from aigc_core import tracking
 from aigc_core.data import loader
 from aigc_core.errors import ConfigError
 from aigc_core.files import read_json
 from aigc_core.stages.train import train, training_job
+from aigc_core.tracking.link import Link
 from aigc_core.training import compiled, steps
 from aigc_core.training.chance import Batches
 from aigc_core.training.rows import Rows, take_step
@@ -153,7 +153,7 @@ def test_speed_and_load_are_in_mlflow(tmp_path, monkeypatch):
     chosen = {"enabled": True, "system_metrics": True}
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update=chosen)})
     train(config, paths, "vae")
-    client = tracking._client(paths)
+    client = Link(paths, None).client()
     metrics = client.get_run(read_json(paths.run_file("train@vae"))["run_id"]).data.metrics
     assert metrics["images_per_second"] > 0
     assert metrics["system/cpu_utilization_percentage"] >= 0

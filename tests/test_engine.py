@@ -13,6 +13,7 @@ from aigc_core import cli, tracking
 from aigc_core.errors import DataError, TrainingError
 from aigc_core.files import read_json
 from aigc_core.stages.train import train, training_job
+from aigc_core.tracking.link import Link
 from aigc_core.training import checkpoint, steps
 from aigc_core.training.chance import Batches
 from aigc_core.training.guard import Guard, UnstableError
@@ -189,7 +190,7 @@ def test_the_mlflow_curve_has_no_gap_and_no_double_after_two_kills(tmp_path, mon
         train(config, paths, "vae")
     train(config, paths, "vae")
     known = read_json(paths.run_file("train@vae"))
-    client = tracking._client(paths)
+    client = Link(paths, None).client()
     history = client.get_metric_history(known["run_id"], "kl_loss")
     assert [point.step for point in history] == [5, 10, 15, 20, 25, 30, 35, 40]
     rows = [line.split(",") for line in (paths.model("vae") / "curve.csv").read_text().splitlines()[1:]]

@@ -1,6 +1,7 @@
 """Runs in MLflow on a store below tmp_path: sent in batches, continued after a kill, without gaps or doubles."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ def no_address(monkeypatch):
 
 
 @pytest.fixture
-def paths(tmp_path) -> Paths:
+def paths(tmp_path, whole_store) -> Paths:
+    (tmp_path / "mlflow").mkdir()
+    shutil.copy(whole_store, tmp_path / "mlflow/mlflow.db")
     (tmp_path / "dvc.lock").write_text(
         yaml.safe_dump(
             {"stages": {"curate": {"outs": [{"path": "data/curated", "md5": "0123456789abcdef0123456789abcdef.dir"}]}}}
@@ -50,7 +53,7 @@ def test_switched_off_keeps_nothing(paths):
         assert isinstance(tracker, NullTracker)
         tracker.metrics({"loss": 1.0}, 1)
         tracker.flush()
-    assert not (paths.root / "mlflow").exists()
+    assert not paths.tracking.exists()
     assert not paths.run_file(STAGE).exists()
 
 
@@ -107,7 +110,7 @@ def test_a_failed_run_is_continued_without_gaps_or_doubles(paths):
         for step in (5, 10):
             first.metrics({"loss": step / 10}, step)
         first.flush()
-        first.metrics({"loss": 99.0}, 15)  # lost with the process
+        first.metrics({"loss": 1.5}, 15)  # arrives as the run fails
         raise RuntimeError("killed")
     assert first.client.get_run(first.run_id).info.status == "FAILED"
     with opened(paths) as second:
@@ -160,6 +163,7 @@ def test_a_run_that_the_store_no_longer_has_is_replaced(paths):
 
 def test_the_address_of_the_environment_is_used(paths, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root / 'elsewhere.db'}")
+    (paths.root / "mlflow/mlflow.db").rename(paths.root / "elsewhere.db")
     # Without a server in between the artifacts of such a store go below the working folder.
     monkeypatch.chdir(paths.root)
     with opened(paths) as tracker:
