@@ -426,6 +426,8 @@ def test_the_full_budget_confirms_or_the_headline_says_that_it_depends():
     same = confirmed(1.5).headline
     assert same.action == "clean"
     assert "and so it does at the full 2,000 steps" in same.sentence
+    several = confirmed(1.5, without_deduplicate=("treatment", "deduplicate", 2.6, 0.9, 1.0)).headline
+    assert "and so does curation at the full 2,000 steps" in several.sentence, "of two that pay one was confirmed"
     more = confirmed(3.0)
     assert more.headline.action == "clean"
     assert "how much depends on the budget" in more.headline.sentence

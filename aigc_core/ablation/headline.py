@@ -168,10 +168,12 @@ def _lead(asked: Sequence[Finding], more: str) -> tuple[str, str]:
     if told is None or not told.differs:
         where = [f"at the full {told.full_steps:,} steps"] if told and told.full.low > 0 else []
         where += ["under other training recipes"] if other and other.conclusion == ROBUST else []
-        same = f", and so it does {' and '.join(where)}" if where else ""
+        it = "it does" if len(asked) == 1 else f"does {title(first.decision)}"
+        same = f", and so {it} {' and '.join(where)}" if where else ""
         return action, f"{call}: {pay}{same}; {more}."
     if told.keeps_sign and told.full.low > 0:
-        much = f"how much depends on the budget, {times(told.proxy.mean)} times at {told.proxy_steps:,} steps and {_at_full(told)}"
+        which = "" if len(asked) == 1 else f" {title(first.decision)} pays"
+        much = f"how much{which} depends on the budget, {times(told.proxy.mean)} times at {told.proxy_steps:,} steps and {_at_full(told)}"
         return action, f"{call}: {pay}; {much}; {more}."
     whether = f"Whether {title(first.decision)} pays depends on the budget"
     return DEPENDS, f"{whether}: {nearer(told.proxy.mean)} at {told.proxy_steps:,} steps, {_at_full(told)}; {more}."
