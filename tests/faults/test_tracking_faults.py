@@ -219,10 +219,11 @@ def test_a_server_that_takes_connections_and_says_nothing_is_left_after_a_moment
 
 
 def test_what_was_delivered_without_an_answer_is_not_doubled(paths, monkeypatch):
-    calls = []
+    calls, sent = [], []
 
     def unanswered(self, *arguments, **named):
         calls.append(1)
+        sent.extend(point.step for point in named.get("metrics", ()))
         log_batch(self, *arguments, **named)
         if len(calls) in (2, 4):
             raise ConnectionError("no answer")
@@ -245,6 +246,7 @@ def test_what_was_delivered_without_an_answer_is_not_doubled(paths, monkeypatch)
             tracker.flush()
     sync(paths)
     assert curve(paths) == list(range(1, 9))
+    assert sorted(sent) == list(range(1, 9)), "a store of files would have doubled them"
     client = Link(paths, None).client()
     assert len(client.search_runs([run_of(paths).info.experiment_id])) == 1
 
