@@ -49,7 +49,7 @@ def test_what_can_be_swept_is_every_reason_with_a_graded_measure():
         ({"blurry": [1.0]}, "between 0 and 1"),
         ({"blurry": [0.0]}, "between 0 and 1"),
         ({"blurry": [-0.1]}, "between 0 and 1"),
-        ({"blurry": [float("nan")]}, "between 0 and 1"),
+        ({"blurry": [float("nan")]}, r"sweep\.blurry\.0 = nan"),
         ({"blurry": []}, "at least one share"),
         ({"blurry": [0.1, 0.1]}, "each once"),
         (["blurry"], "sweep"),

@@ -35,7 +35,7 @@ from aigc_core.stages import evaluate_finetune as finetune_stage
 from aigc_core.stages.extractor import extractor as extractor_stage
 from aigc_core.stages.parts.release import memorization_of
 from aigc_core.tracking import NullTracker
-from aigc_core.training import held_out
+from aigc_core.training import held_out, independent
 
 CLASSES = ["a", "b", "c"]
 SPLITS = {"reference": 90, "train": 240, "test": 150}
@@ -526,11 +526,11 @@ def test_test_rows_that_look_like_training_rows_are_not_held_out(tmp_path):
     hashes = {train[6]: "same", test[6]: "same", test[7]: "other"}
     column = pa.array([hashes.get(name) for name in version.rows["id"].to_pylist()], pa.string())
     rows = version.rows.set_column(version.rows.schema.get_field_index("content_hash"), "content_hash", column)
-    found = held_out.independent_test_rows(Version(version.folder, version.card, rows), paths.verdicts)
+    found = independent.independent_test_rows(Version(version.folder, version.card, rows), paths.verdicts)
     assert set(test) - found == {test[0], test[1], test[2], test[6]}
     (paths.verdicts / "part-0.parquet").unlink()
     with pytest.raises(DataError, match="aigc curate"):
-        held_out.independent_test_rows(version, paths.verdicts)
+        independent.independent_test_rows(version, paths.verdicts)
 
 
 def test_evaluate_finetune_holds_both_models_to_one_yardstick(checkout, monkeypatch):

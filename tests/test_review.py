@@ -212,7 +212,10 @@ def test_before_curation_why_says_so(make):
 
 
 def test_a_drafted_suite_passes_its_own_data_and_not_worse(made):
-    text = suite(made.config, made.paths, 0.1).summary
+    few = made.config.expectations.model_copy(
+        update={"min_compared": 0}
+    )  # 8 rows: no number from the data makes them enough
+    text = suite(made.config.model_copy(update={"expectations": few}), made.paths, 0.1).summary
     numbers = yaml.safe_load(text)["expectations"]
     config = configuration.parse({"expectations": numbers})
     assert list(numbers) == list(config.expectations.model_dump())

@@ -32,7 +32,8 @@ from aigc_core.stages.parts.beside import ask_others, unfit, write_checks, write
 from aigc_core.stages.parts.copies import write_copies
 from aigc_core.stages.parts.latents import bound, write_latents
 from aigc_core.tracking import open_tracker
-from aigc_core.training.held_out import REFERENCE, independent_test_rows, unseen_rows
+from aigc_core.training.held_out import REFERENCE, unseen_rows
+from aigc_core.training.independent import independent_test_rows
 
 #: Classes that are named one by one.
 FEW = 5

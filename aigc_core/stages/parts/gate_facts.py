@@ -19,7 +19,7 @@ from aigc_core.paths import Paths
 from aigc_core.quality import drift, expectations, ranges
 from aigc_core.records import CALIBRATION_FILE
 from aigc_core.report.facts import require
-from aigc_core.training.held_out import independent_test_rows
+from aigc_core.training.independent import independent_test_rows
 
 Facts = dict[str, Any]
 SPLITS = ("reference", "train", "test")
