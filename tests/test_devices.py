@@ -149,6 +149,7 @@ def test_images_beyond_the_limit_stay_where_they_are(tmp_path):
 def test_speed_and_load_are_in_mlflow(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    monkeypatch.chdir(tmp_path)
     config, paths = settings(), curated(tmp_path)
     chosen = {"enabled": True, "system_metrics": True}
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update=chosen)})
@@ -157,6 +158,7 @@ def test_speed_and_load_are_in_mlflow(tmp_path, monkeypatch):
     metrics = client.get_run(read_json(paths.run_file("train@vae"))["run_id"]).data.metrics
     assert metrics["images_per_second"] > 0
     assert metrics["system/cpu_utilization_percentage"] >= 0
+    assert not (tmp_path / "mlflow.db").exists(), "MLflow's own default store"
     assert "images_per_second" not in (paths.model("vae") / "curve.csv").read_text()
 
 

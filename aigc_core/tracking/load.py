@@ -12,6 +12,8 @@ from aigc_core.tracking.base import Tracker, say, short
 
 #: Seconds between two looks, unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL says otherwise.
 EVERY_S = 10.0
+#: The monitor wants an address, which nothing is sent to; without one it would make a store in the folder that aigc runs in.
+NOWHERE = "http://127.0.0.1:9"
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def _monitor() -> Any:
     try:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        return SystemMetricsMonitor("", sampling_interval=EVERY_S)  # type: ignore[no-untyped-call]
+        return SystemMetricsMonitor("", sampling_interval=EVERY_S, tracking_uri=NOWHERE)  # type: ignore[no-untyped-call]
     except Exception as error:
         say(f"the machine's load is not noted: {short(error)}")
         return None
