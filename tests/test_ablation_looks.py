@@ -204,7 +204,7 @@ def run(paths, monkeypatch, effects, config, spread=0.02):
 
 
 def looked(looks=(4, 6), seeds=9, **more):
-    return data.settings(**{"looks": list(looks), "seeds": seeds, "smallest_effect": 1e-6, **more})
+    return data.settings(**{"looks": list(looks), "seeds": seeds, "smallest_effect": 1e-4, **more})
 
 
 def test_a_large_effect_ends_a_study_early_and_the_other_seeds_are_not_run(paths, monkeypatch):

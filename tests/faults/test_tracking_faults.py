@@ -19,13 +19,16 @@ from aigc_core.paths import Paths
 from aigc_core.tracking import delivery, open_tracker, outstanding, store, sync
 from aigc_core.tracking.link import Link
 from aigc_core.tracking.spool import spools
-from bench.tracking_faults import TRAINING, Server, run_round
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+
+from tracking_faults import TRAINING, Server, run_round  # noqa: E402
 
 # MLflow's own use of its database library warns; that is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 CONFIG = {"seed": 0}
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
