@@ -235,6 +235,37 @@ def test_smooth_samples_are_no_copies(witness):
     assert len(found.remarks) == 1
 
 
+@pytest.mark.parametrize("shades", [(), (125,), range(60, 190, 20)])
+def test_blurred_samples_are_no_copies_of_images_of_one_colour(shades):
+    """A blank image lies far from all others, and what is nearly one colour lies near to it, whoever made it."""
+    chance = np.random.default_rng(3)
+    textures = torch.from_numpy(chance.integers(0, 256, (900, 3, 12, 12), dtype=np.uint8))
+    blanks = torch.tensor(shades, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 12, 12)
+    blanks = (blanks + torch.from_numpy(chance.integers(0, 3, blanks.shape, dtype=np.uint8))).contiguous()
+    blurred = (
+        (textures[650:].float().mean(0) + torch.from_numpy(chance.normal(0, 6, (250, 3, 12, 12)))).clip(0, 255).byte()
+    )
+    witness = Witness(torch.cat([textures[:400], blanks]), torch.cat([textures[400:650], blanks[:1]]), LIMITS, 0)
+    found = witness.judge(blurred)
+    assert found.passed
+    assert (found.figures["train_plain"], found.figures["held_out_plain"]) == (len(shades), min(1, len(shades)))
+    assert found.answers.nearest.max() < 400
+    copies = witness.judge(torch.cat([textures[:25], textures[650:875]]))
+    assert not copies.passed
+
+
+def test_images_of_one_colour_each_are_what_there_is_to_copy_where_there_is_nothing_else():
+    swatches = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (300, 3, 1, 1), dtype=np.uint8)).expand(
+        -1, -1, 8, 8
+    )
+    assert (
+        Witness(swatches[:200].contiguous(), swatches[200:].contiguous(), LIMITS, 0)
+        .judge(swatches[:100].contiguous())
+        .figures["train_plain"]
+        == 0
+    )
+
+
 def test_honest_samples_fail_no_more_often_than_stated():
     """Limits that nothing keeps, so that the p-values alone decide; 60 disjoint draws at alpha 0.03."""
     strict = dataclasses.replace(LIMITS, alpha=0.03, max_copy_rate=0.0, max_closest=0.0, max_preference=1.0, cells=2)

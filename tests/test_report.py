@@ -485,6 +485,9 @@ def test_repeated_held_out_images_are_counted_beside_copies():
     assert said(2.0, 1234.0).startswith(said(2.0, 0.0))
     assert said(2.0, 1234.0).endswith(said(0.0, 1234.0))
     assert "1,234" in said(2.0, 1234.0)
+    plain = measures.left_out_words({"figures": {"held_out_plain": 1.0, "train_plain": 30.0}})
+    assert plain.startswith("1 held-out image is of one colour")
+    assert "30 training images are of one colour" in plain
 
 
 def test_without_labels_the_page_says_what_needs_them(paths, capsys):

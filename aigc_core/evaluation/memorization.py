@@ -19,6 +19,9 @@ image than that one is from the others.
 A held-out image that is itself a copy of a training image is no image never seen: it is left out and counted. Equal
 held-out images count once, because one image many times says no more of images never seen than once, and would hide copies.
 
+An image of one colour, or nearly, holds nothing that could be copied, and blurred samples of any model are near to it: such
+images are left out on both sides and counted.
+
 Distances of the three questions see through shifts of a pixel, mirrors and gains (alike.py); C_T, AuthPct and the
 distances among training images are plain.
 
@@ -28,6 +31,7 @@ Legend: T = different training images, N = samples, H = different held-out image
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,11 +39,11 @@ import numpy.typing as npt
 import torch
 
 from aigc_core.errors import TooFewImagesError
-from aigc_core.evaluation.alike import Gallery
 from aigc_core.evaluation.cells import assign, find_centres
 from aigc_core.evaluation.copying import Limits, in_words, remarks
 from aigc_core.evaluation.exchange import at_most, c_t, chosen_by_chance
 from aigc_core.evaluation.neighbours import Array, Index, nearest_rows
+from aigc_core.evaluation.originals import PLAIN, Answers, Pool, contrast_of, first_of_equal
 
 __all__ = ["MIN_IMAGES", "STORED", "Answers", "Limits", "Memorization", "Witness"]
 
@@ -56,23 +60,6 @@ WIDE = 0.05
 ROWS_PER_CELL = 40
 #: With fewer images on either side not even a few copies among them could be told from chance.
 MIN_IMAGES = 50
-#: How far an image is from its surroundings is the distance to this neighbour, so that a few near twins do not hide copies of it.
-NEIGHBOUR = 5
-#: Where more twins than that lie around it, half the distance to this one counts.
-FAR_NEIGHBOUR = 20
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What is known of each of N images: all relative to the training images."""
-
-    nearest: Index  # the nearest training image, as a row of what was given
-    distance: Array  # to it, root mean square over the pixels, 0 to 255
-    ratio: Array  # the same distance over how far that image is from its surroundings; 0 is a copy
-
-    def only(self, which: npt.NDArray[np.bool_]) -> Answers:
-        """Those of some of the images."""
-        return Answers(self.nearest[which], self.distance[which], self.ratio[which])
 
 
 @dataclass(frozen=True)
@@ -88,50 +75,6 @@ class Memorization:
     def closest(self, count: int) -> Index:
         """The samples that are nearest to a training image for where it lies, nearest first."""
         return np.lexsort((self.answers.distance, self.answers.ratio))[:count]
-
-
-class _Pool:
-    """Real images that samples may be near to, each once, with how far each is from the training images around it.
-
-    `training` are the rows (T, D) that say how far that is; None where this pool is made of them.
-    """
-
-    def __init__(self, images: torch.Tensor, device: str, training: torch.Tensor | None = None) -> None:
-        rows = images.flatten(1)
-        self.places, self.device = _first_of_equal(rows), device
-        self.rows = rows[torch.from_numpy(self.places)]
-        self.gallery = Gallery(self.rows.view(-1, *images.shape[1:]), device)
-        self.around, self.itself = (self.rows, 1) if training is None else (training, 0)
-        self._gaps = np.full((len(self.rows), 2), np.nan)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def ask(self, images: torch.Tensor) -> Answers:
-        """Place images (N, C, S, S) uint8 among these."""
-        nearest, squared = self.gallery.nearest(images)
-        distance = np.sqrt(squared)
-        ratio = distance / np.maximum(self.gaps(nearest)[:, 1], np.finfo(np.float64).tiny)
-        return Answers(self.places[nearest], distance / np.sqrt(self.rows.shape[1]), ratio)
-
-    def gaps(self, wanted: Index) -> Array:
-        """Distances (N, 2) of these images to the nearest training image, and to those around; each is measured once."""
-        missing = np.unique(wanted[np.isnan(self._gaps[wanted, 0])])
-        if len(missing):
-            far = min(FAR_NEIGHBOUR, len(self.around) - self.itself)
-            # Training images differ from each other, so that the nearest of all is the image itself.
-            rows = self.rows[torch.from_numpy(missing)]
-            found = nearest_rows(rows, self.around, far + self.itself, device=self.device)[1][:, self.itself :]
-            distance = np.sqrt(found)
-            around = np.maximum(distance[:, min(NEIGHBOUR, far) - 1], distance[:, far - 1] / 2)
-            self._gaps[missing] = np.stack([distance[:, 0], around], 1)
-        return self._gaps[wanted]
-
-    def authentic(self, rows: torch.Tensor) -> npt.NDArray[np.bool_]:
-        """Which of the rows (N, D) are farther from the nearest of these than that one is from the others."""
-        index, squared = nearest_rows(rows, self.rows, device=self.device)
-        found: npt.NDArray[np.bool_] = np.sqrt(squared[:, 0]) > self.gaps(index[:, 0])[:, 0]
-        return found
 
 
 class _Cells:
@@ -165,25 +108,32 @@ class Witness:
     `train` (R, C, S, S) and `held_out` (H, C, S, S) are uint8; the held-out ones should be like the training images in all
     but that the model never saw them. Those at distance 0 from a training image (the same one mirrored, moved or darkened)
     are left out: one of them would be as close as any copy, and hide all. Equal images count once on both sides: a repeated
-    training image has no distance to its twin, and its copies would look authentic. Raises TooFewImagesError where there are too few to judge by.
+    training image has no distance to its twin, and its copies would look authentic. Images of one colour are left out on both
+    sides. Raises TooFewImagesError where there are too few to judge by.
     """
 
     def __init__(
         self, train: torch.Tensor, held_out: torch.Tensor, limits: Limits, seed: int, device: str = "cpu"
     ) -> None:
         self.limits = limits
-        self.seen = _Pool(train, device)
-        different = np.sort(_first_of_equal(held_out.flatten(1)))
-        self.repeated = len(held_out) - len(different)
+        contrast, contrast_held = contrast_of(train), contrast_of(held_out)
+        least = PLAIN * float(contrast.median()) if len(train) else 0.0
+        self.seen = Pool(train, device, which=contrast >= least)
+        self.train_plain = int((contrast < least).sum())
+        held_out = held_out[contrast_held >= least]
+        left_out = {"held_out_plain": len(contrast_held) - len(held_out)}
+        different = np.sort(first_of_equal(held_out.flatten(1)))
+        left_out["held_out_repeated"] = len(held_out) - len(different)
         held_out = held_out[torch.from_numpy(different)]
-        _enough(len(held_out), 0, self.repeated, len(self.seen))
+        _enough(len(held_out), left_out, len(self.seen))
         answers = self.seen.ask(held_out)
         independent = answers.distance > 0
-        self.twins = len(held_out) - int(independent.sum())
-        _enough(len(held_out) - self.twins, self.twins, self.repeated, len(self.seen))
+        left_out["held_out_copies"] = len(held_out) - int(independent.sum())
         held_out = held_out[torch.from_numpy(independent)]
+        _enough(len(held_out), left_out, len(self.seen))
+        self.left_out = left_out
         rows, held = self.seen.rows, held_out.flatten(1)
-        self.unseen = _Pool(held_out, device, rows)
+        self.unseen = Pool(held_out, device, rows)
         self.real = np.sort(answers.only(independent).ratio)
         self.threshold = float(self.real[int(CALIBRATED * (len(self.real) - 1))])
         self.authentic_real = float(self.seen.authentic(held).mean())
@@ -205,10 +155,8 @@ class Witness:
                 "evaluate.max_samples, or add test rows"
             )
         seen, unseen = self.ask(samples), self.unseen.ask(samples)
-        figures = {
-            "n": float(len(samples)), "held_out": float(len(self.real)), "held_out_copies": float(self.twins),
-            "held_out_repeated": float(self.repeated),
-        }  # fmt: skip
+        counts = {"n": len(samples), "held_out": len(self.real), "train_plain": self.train_plain, **self.left_out}
+        figures = {name: float(count) for name, count in counts.items()}
         counted = _counted(samples.flatten(1), seen)
         figures |= self._copies(*(one.only(counted) for one in (seen, unseen))) | self._preference(seen, unseen)
         figures |= self._published(samples.flatten(1))
@@ -268,21 +216,20 @@ class Witness:
         }  # fmt: skip
 
 
-def _first_of_equal(rows: torch.Tensor) -> Index:
-    """The place of the first of each of the different rows (N, D) uint8, in the order of their values."""
-    return np.unique(rows.numpy(), axis=0, return_index=True)[1].astype(np.int64)
+#: Why held-out images were left out, in words; by the figures that count them.
+LEFT_OUT = {
+    "held_out_copies": "are copies of training images",
+    "held_out_repeated": "are equal to another one",
+    "held_out_plain": "are of one colour, or nearly",
+}
 
 
-def _enough(held_out: int, copies: int, repeated: int, training: int) -> None:
-    """Raises TooFewImagesError where these are too few different held-out and training images.
-
-    Of the held-out ones `copies` more were left out as copies of training images, and `repeated` more as equal to another one.
-    """
+def _enough(held_out: int, left_out: Mapping[str, int], training: int) -> None:
+    """Raises TooFewImagesError where these are too few different held-out and training images; `left_out` of the former were left out."""
     if held_out < MIN_IMAGES or training < 2:
-        whys = {"are copies of training images": copies, "are equal to another one": repeated}
-        left_out = "".join(f", {count} more {why}" for why, count in whys.items() if count)
+        more = "".join(f", {left_out[name]} more {why}" for name, why in LEFT_OUT.items() if left_out.get(name))
         raise TooFewImagesError(
-            f"memorization cannot be judged with {held_out} different held-out images{left_out}{',' if left_out else ''} and {training} different training "
+            f"memorization cannot be judged with {held_out} different held-out images{more}{',' if more else ''} and {training} different training "
             f"images: at least {MIN_IMAGES} and 2 are needed, so add data or raise split.test"
         )
 
@@ -290,5 +237,5 @@ def _enough(held_out: int, copies: int, repeated: int, training: int) -> None:
 def _counted(rows: torch.Tensor, seen: Answers) -> npt.NDArray[np.bool_]:
     """Which samples (N, D) count: equal ones once, because they are no further draw, but every exact copy of a training image."""
     counted: npt.NDArray[np.bool_] = seen.distance == 0
-    counted[_first_of_equal(rows)] = True
+    counted[first_of_equal(rows)] = True
     return counted

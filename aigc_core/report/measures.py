@@ -177,12 +177,19 @@ def memorization_rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def left_out_words(report: Mapping[str, Any]) -> str:
-    """How many held-out images the gate left out, being copies of training images or of each other; empty where there are none."""
-    copies, repeated = (int(report["figures"].get(f"held_out_{kind}", 0)) for kind in ("copies", "repeated"))
+    """How many images the gate left out, being copies of training images, of each other, or of one colour; empty where there are none."""
+    names = ("held_out_copies", "held_out_repeated", "held_out_plain", "train_plain")
+    copies, repeated, *plain = (int(report["figures"].get(name, 0)) for name in names)
     sentences = [_copies_left_out(copies)] if copies else []
     if repeated:
         said = "image is" if repeated == 1 else "images are"
         sentences.append(f"{repeated:,} held-out {said} equal to another held-out image, and counted once with it.")
+    for count, which in zip(plain, ("held-out", "training"), strict=True):
+        if count:
+            said = "image is" if count == 1 else "images are"
+            sentences.append(
+                f"{count:,} {which} {said} of one colour, or nearly: nothing could be copied from it, so that it was left out here."
+            )
     return " ".join(sentences)
 
 
