@@ -25,7 +25,7 @@ from small_targets import CONVOLUTIONAL, DIGITS_SHARES, Target, make_target, rea
 
 from aigc_core.ablation.statistics import mean_interval
 from aigc_core.config import Config
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import build
@@ -64,7 +64,7 @@ def run(target: Target, data: str, share: float, augment: str, seed: int, steps:
     spec = spec_of(config, "gan", {"size": side, "channels": channels}, rows.classes)
     trainer = build(spec, config.train, torch.device("cpu"), seed)
     schedule = Schedule(steps, config.train.batch_size, steps, steps + 1, steps + 1, seed)
-    fit(trainer, rows, schedule, NullTracker(), Path("no-checkpoint"), lambda _: None, quiet=True)
+    fit(trainer, rows, schedule, Tracker(), Path("no-checkpoint"), lambda _: None, quiet=True)
     return target.judge(trainer)
 
 

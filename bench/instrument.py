@@ -40,7 +40,7 @@ from aigc_core.evaluation.memorization import Limits, Witness
 from aigc_core.modalities import image
 from aigc_core.models.zoo import SampleModel
 from aigc_core.paths import FAMILIES
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import build
@@ -173,7 +173,7 @@ def samples_of(world: World, config: Config, family: str, seed: int, steps: int)
     spec = spec_of(config, family, shape, data.classes)
     trainer = build(spec, config.train, torch.device("cpu"), seed)
     schedule = Schedule(steps, config.train.batch_size, steps, steps + 1, steps + 1, seed)
-    fit(trainer, data, schedule, NullTracker(), Path("no-checkpoint"), lambda _: None, quiet=True)
+    fit(trainer, data, schedule, Tracker(), Path("no-checkpoint"), lambda _: None, quiet=True)
     return SampleModel(spec, {}, trainer.model).sample(held.labels, seed + 1)
 
 

@@ -31,7 +31,7 @@ from aigc_core.evaluation.compare import Real, Setting, Yardstick
 from aigc_core.evaluation.features import Recipe, train_extractor
 from aigc_core.models.zoo import SampleModel
 from aigc_core.report.figures import image_grid, save_png
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import build
@@ -79,7 +79,7 @@ def run(family: str, seed: int, rows: ImageSet, yardstick: Yardstick, chosen: ar
     trainer = build(spec, config.train, torch.device("cpu"), seed)
     steps = int(getattr(config.train, family).steps)
     schedule = Schedule(steps, config.train.batch_size, 500, steps + 1, steps + 1, seed)
-    fit(trainer, rows, schedule, NullTracker(), Path("no-checkpoint"), lambda _: None)
+    fit(trainer, rows, schedule, Tracker(), Path("no-checkpoint"), lambda _: None)
     trained = time.process_time() - began
     model = SampleModel(spec, {}, trainer.model)
     if chosen.pictures:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -134,9 +135,14 @@ def run_round(root: Path, store: Path, seed: int, steps: int = 400) -> dict[str,
             server.kill()
             kills += 1
             time.sleep(chance.uniform(0, 2))
+            # A server takes longer to start than this training takes, so that it would hardly ever meet one that is back.
+            held = chance.random() < 0.7
+            if held:
+                training.send_signal(signal.SIGSTOP)
             server.launch()
-            if chance.random() < 0.8:  # else it is killed before it answers
+            if held or chance.random() < 0.5:  # else it is killed before it answers, and training goes on without it
                 server.wait()
+            training.send_signal(signal.SIGCONT)
         server.wait()
         said = training.communicate()
         waited = len(outstanding(Paths(root)))

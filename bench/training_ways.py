@@ -25,7 +25,7 @@ from aigc_core.data.loader import ImageSet
 from aigc_core.models.gan import Gan
 from aigc_core.models.vae import Vae
 from aigc_core.models.zoo import build, to_unit
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training import steps as families
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
@@ -56,7 +56,7 @@ def network(family: str, data: ImageSet) -> nn.Module:
 # -- ours ------------------------------------------------------------------------------------------------------
 
 
-class Clock(NullTracker):
+class Clock(Tracker):
     """Notes when the loop says that it has taken so many steps."""
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ from small_targets import CONVOLUTIONAL, Pair, Target, make_pairs, small_target
 from aigc_core.ablation.statistics import Estimate, mean_interval
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
 from aigc_core.training.steps import Trainer, build
@@ -72,7 +72,7 @@ def train(
 
     never = steps[-1] + 1
     schedule = Schedule(steps[-1], batch, steps[-1], steps[0], never, seed)
-    fit(trainer, data, schedule, NullTracker(), Path("no-checkpoint"), look, quiet=True)
+    fit(trainer, data, schedule, Tracker(), Path("no-checkpoint"), look, quiet=True)
     look(steps[-1])
     return trainer, found
 

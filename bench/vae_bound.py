@@ -27,7 +27,7 @@ from aigc_core.models.bound import importance_bound
 from aigc_core.models.likelihoods import binarise
 from aigc_core.models.vae import Vae
 from aigc_core.models.zoo import to_unit
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training import steps
 from aigc_core.training.loop import Schedule, fit
 from aigc_core.training.session import spec_of
@@ -55,7 +55,7 @@ def trained(config: Config, chosen: argparse.Namespace, seed: int) -> tuple[Vae,
     trainer = steps.build(spec, config.train, torch.device("cpu"), seed=seed)
     never = chosen.steps + 1
     schedule = Schedule(chosen.steps, config.train.batch_size, 1000, never, never, seed)
-    fit(trainer, rows, schedule, NullTracker(), Path("no-checkpoint"), lambda _: None)
+    fit(trainer, rows, schedule, Tracker(), Path("no-checkpoint"), lambda _: None)
     assert isinstance(trainer.model, Vae)
     return trainer.model.eval(), time.process_time() - began
 

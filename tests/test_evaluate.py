@@ -34,7 +34,7 @@ from aigc_core.stages import evaluate as evaluate_stage
 from aigc_core.stages import evaluate_finetune as finetune_stage
 from aigc_core.stages.extractor import extractor as extractor_stage
 from aigc_core.stages.parts.release import memorization_of
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training import held_out, independent
 
 CLASSES = ["a", "b", "c"]
@@ -369,12 +369,12 @@ def test_evaluate_takes_rows_without_labels(tmp_path, monkeypatch):
 def test_tags_say_what_compares_and_what_is_released(checkout, monkeypatch):
     said = {}
 
-    class Tracker(NullTracker):
+    class Told(Tracker):
         def tags(self, values):
             said.update(values)
 
     monkeypatch.setattr(evaluate_stage, "load_model", lambda folder, device: made_up_model(CLASSES))
-    monkeypatch.setattr(evaluate_stage, "open_tracker", lambda *_: contextlib.nullcontext(Tracker()))
+    monkeypatch.setattr(evaluate_stage, "open_tracker", lambda *_: contextlib.nullcontext(Told()))
     result = evaluate_stage.evaluate(made_up_config(), checkout, "gan")
     assert said == {"comparable": identity_digest(result.facts), "released": "yes"}
     train = Version.open(checkout.curated)

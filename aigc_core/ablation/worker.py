@@ -27,7 +27,7 @@ from aigc_core.evaluation.compare import Judgement, Sampler, Yardstick
 from aigc_core.evaluation.memorization import Limits, Witness
 from aigc_core.files import atomic_file, write_json
 from aigc_core.models.zoo import SampleModel
-from aigc_core.tracking import NullTracker
+from aigc_core.tracking import Tracker
 from aigc_core.training import checkpoint
 from aigc_core.training.loop import Schedule, choose_device, fit
 from aigc_core.training.session import spec_of
@@ -161,7 +161,7 @@ def train(
     never = steps + 1  # a cell is short: it is run again rather than resumed
     schedule = Schedule(steps, config.train.batch_size, max(1, steps // 10), never, never, seed)
     work = Path("no-checkpoint") if state is None else _readable(state, steps)
-    curve = fit(trainer, data, schedule, NullTracker(), work, _no_grid, quiet=True)
+    curve = fit(trainer, data, schedule, Tracker(), work, _no_grid, quiet=True)
     if state is not None and not checkpoint.latest(state):
         with suppress(TrainingError):  # a full disk: the longer training then begins anew
             checkpoint.save(state, checkpoint.of(trainer, steps, curve, None))

@@ -8,7 +8,7 @@ from aigc_core.data.store import Version
 from aigc_core.files import atomic_folder
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
-from aigc_core.tracking import NullTracker, open_tracker
+from aigc_core.tracking import Tracker, open_tracker
 from aigc_core.training import processes, session
 
 
@@ -21,7 +21,7 @@ def train(config: Config, paths: Paths, family: str) -> StageResult:
 def _train(config: Config, paths: Paths, family: str) -> StageResult:
     job = training_job(config, paths, family)
     if not processes.is_first():
-        session.run(job, config, paths, NullTracker(), None)
+        session.run(job, config, paths, Tracker(), None)
         return StageResult(f"{family}: one of {processes.count()} processes; the first one writes the model")
     resolved = {"seed": config.seed, "train": config.train.model_dump(), "family": family}
     inputs = [paths.content, paths.data / config.train.dataset]

@@ -5,14 +5,13 @@ and delivered from there: a server that does not answer, a broken store or a ful
 delivered waits for the next flush, the next stage or `aigc track sync`.
 """
 
-from aigc_core.tracking.base import Child, NullTracker, Tracker
+from aigc_core.tracking.base import Child, Tracker
 from aigc_core.tracking.runs import MlflowTracker, input_digests, open_tracker
 from aigc_core.tracking.sync import outstanding, sync
 
 __all__ = [
     "Child",
     "MlflowTracker",
-    "NullTracker",
     "Tracker",
     "input_digests",
     "open_tracker",

@@ -1,4 +1,4 @@
-"""What a stage may say of its run, and the tracker that keeps nothing."""
+"""What a stage may say of its run, and one sentence on standard error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
 def say(sentence: str) -> None:
@@ -30,8 +30,11 @@ class Child:
     failed: bool = False
 
 
-class Tracker(Protocol):
-    """What a stage may say of its run. Nothing here raises for a fault of MLflow's."""
+class Tracker:
+    """What a stage may say of its run. This one keeps nothing: it is for runs without MLflow, and others override it.
+
+    Nothing here raises for a fault of MLflow's.
+    """
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Note values at a step; they are sent in batches."""
@@ -43,32 +46,10 @@ class Tracker(Protocol):
         """Set tags."""
 
     def table(self, name: str, lines: list[dict[str, Any]]) -> None:
-        """Store lines with equal keys as a table artifact, for example `ledger.json`."""
+        """Store lines with equal keys as a table artifact, for example `ledger.json`; it replaces that of a predecessor."""
 
     def children(self, runs: Sequence[Child]) -> None:
         """Store ended runs below this one; those that it has already are left as they are, and end as they did then."""
 
     def flush(self) -> None:
         """Send what was noted."""
-
-
-class NullTracker:
-    """Keeps nothing: for runs without MLflow."""
-
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Drop the values."""
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Drop the file."""
-
-    def tags(self, values: Mapping[str, str]) -> None:
-        """Drop the tags."""
-
-    def table(self, name: str, lines: list[dict[str, Any]]) -> None:
-        """Drop the table."""
-
-    def children(self, runs: Sequence[Child]) -> None:
-        """Drop the runs."""
-
-    def flush(self) -> None:
-        """Nothing waits."""

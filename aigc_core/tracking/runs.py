@@ -22,7 +22,7 @@ from aigc_core.config import Tracking
 from aigc_core.files import digest, read_json
 from aigc_core.paths import Paths
 from aigc_core.tracking import processes
-from aigc_core.tracking.base import Child, NullTracker, Tracker, say, short
+from aigc_core.tracking.base import Child, Tracker, say, short
 from aigc_core.tracking.delivery import Delivery, remember
 from aigc_core.tracking.link import ANSWER_S, PATIENT_S, Link, chosen, installed
 from aigc_core.tracking.load import watched
@@ -30,7 +30,7 @@ from aigc_core.tracking.spool import Spool, in_words, spools
 from aigc_core.tracking.sync import clear, deliver, refusal
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """One MLflow run. What it is told goes to the spool, and at every flush from there to MLflow."""
 
     def __init__(self, spool: Spool, link: Link, paths: Paths) -> None:
@@ -122,7 +122,7 @@ def open_tracker(
     """
     tracker = _opened(tracking, paths, stage, config, inputs) if tracking.enabled and installed() else None
     if tracker is None:
-        yield NullTracker()
+        yield Tracker()
         return
     with processes.ending_in_order():
         try:

@@ -258,7 +258,7 @@ def test_what_was_delivered_without_an_answer_is_not_doubled(paths, monkeypatch)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_server_killed_at_random_moments_has_everything_in_the_end(seed, tmp_path, whole_store):
     shutil.copy(whole_store, tmp_path / "server.db")
-    found = run_round(tmp_path, tmp_path / "server.db", seed)
+    found = run_round(tmp_path, tmp_path / "server.db", seed, steps=80)
     assert {name: found[name] for name in ("rc", "runs", "missing", "doubled", "wrong", "left", "finished")} == {
         "rc": 0, "runs": 1, "missing": 0, "doubled": 0, "wrong": 0, "left": 0, "finished": 1,
     }  # fmt: skip
