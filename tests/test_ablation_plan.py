@@ -10,9 +10,8 @@ import pytest
 import study_data as data
 
 from aigc_core import ablation
-from aigc_core.ablation import plan as plan_module
+from aigc_core.ablation import deciding, estimate, versions, worker
 from aigc_core.ablation import pool as pool_module
-from aigc_core.ablation import versions, worker
 from aigc_core.ablation.arms import arms_of
 from aigc_core.ablation.plan import Plan, check_unchanged, resolve
 from aigc_core.ablation.recipes import Recipe
@@ -159,6 +158,13 @@ def test_the_reference_has_no_twin_of_any_arms_rows(paths, tmp_path):
     rows, twins = held_out(choose.pool, measures, choose.pool.labels.keys())
     assert twins == 2
     assert row_id("test/5.png") not in rows["id"].to_pylist()
+    lines = [
+        {**line, "a": ends[0], "b": ends[1]}
+        for ends in (sorted([row_id(f"test/{n}.png"), row_id("train/7.png")]) for n in range(1, 50))
+    ]
+    write_table(measures.measures / "pairs.parquet", pa.Table.from_pylist(lines, PAIR_SCHEMA))
+    with pytest.raises(DataError, match=r"70 of 120 test rows are left .* because 50 are twins"):
+        held_out(choose.pool, measures, choose.pool.labels.keys())
 
 
 def test_an_arm_is_a_dataset_version_with_its_lineage(paths):
@@ -251,14 +257,18 @@ def test_a_class_that_an_arm_would_lose_is_named(paths):
     of_a = [row_id(f"train/{index}.png") for index in range(0, 180, 3)]
     (paths.root / "class.csv").write_text("id\n" + "\n".join(of_a) + "\n")
     plan = ablation.freeze(data.settings(decisions=["curate", {"name": "class_a", "ids": "class.csv"}]), paths)
-    assert "class 'a' would have 0 training rows" in next(
-        line["why"] for line in plan.skipped if line["arm"] == "without_class_a"
-    )
+    why = next(line["why"] for line in plan.skipped if line["arm"] == "without_class_a")
+    assert "class 'a' would have 0 training rows" in why
+    assert "groups: label" in why, "a larger share would not help"
     assert "random_class_a" not in {arm["name"] for arm in plan.arms}
 
 
 def test_the_whole_size_shares_the_cells_of_full_and_the_placebo_does_not(paths):
     plan = ablation.freeze(data.settings(sizes=[0.5, 1.0], seeds=4), paths)
+    words = estimate.in_words(
+        plan, estimate.look_ahead(plan, paths, data.settings().ablation, estimate.Cost(0.01, 2, 1, "made up"), 1)
+    )
+    assert "(4 cells are another one as well" in words["cells"]
     cells = {arm: [line["cell"] for line in plan.cells if line["arm"] == arm] for arm in ("full", "size_1", "placebo")}
     assert cells["full"] == cells["size_1"]
     assert not set(cells["full"]) & set(cells["placebo"])
@@ -302,7 +312,7 @@ def test_what_decides_no_figure_keeps_the_plan(paths):
 
 
 def test_code_that_makes_the_rows_of_an_arm_makes_other_cells():
-    files = [Path(plan_module.__file__).parents[1] / name for name in plan_module.CODE]
+    files = [Path(deciding.__file__).parents[1] / name for name in deciding.CODE]
     assert all(file.exists() for file in files)
     assert {Path(module.__file__) for module in (versions, worker)} <= set(files)
 

@@ -232,7 +232,8 @@ def test_smooth_samples_are_no_copies(witness):
     assert found.figures["copy_over_unseen"] < 1
     assert found.figures["copy_rate_p"] > 0.01
     assert (found.passed, found.reasons) == (True, [])
-    assert len(found.remarks) == 1
+    assert ["is above its limit" in one for one in found.remarks] == [True, False]
+    assert "poor" in found.remarks[1]
 
 
 @pytest.mark.parametrize("shades", [(), (125,), range(60, 190, 20)])
@@ -311,11 +312,19 @@ def test_each_question_alone_withholds_a_model_and_chance_or_smoothness_does_not
 
 
 def test_smooth_samples_are_remarked_where_nothing_was_copied():
-    assert remarks(CALM, []) == []
-    poor, leaning = (remarks(CALM | {"c_t": -5.0, "c_t_unseen": unseen}, []) for unseen in (-4.8, 0.1))
+    assert remarks(CALM, [], LIMITS) == []
+    poor, leaning = (remarks(CALM | {"c_t": -5.0, "c_t_unseen": unseen}, [], LIMITS) for unseen in (-4.8, 0.1))
     assert "poor" in poor[0]
     assert "poor" not in leaning[0]
-    assert remarks(CALM | {"c_t": -5.0}, ["It copies."]) == []
+    assert remarks(CALM | {"c_t": -5.0}, ["It copies."], LIMITS) == []
+
+
+def test_a_figure_above_its_limit_that_withholds_nothing_is_named_with_the_reason():
+    (chance,) = remarks(CALM | {"preference": 36.23, "preference_p": 0.14}, [], LIMITS)
+    assert "36.23 is above its limit of 2.50, but chance explains it (p 0.14)" in chance
+    (common,) = remarks(CALM | {"copy_rate": 0.079, "copy_rate_p": 1e-6, "copy_over_unseen": 1.2}, [], LIMITS)
+    assert "7.9% is above its limit of 3.0%" in common
+    assert "chance" not in common
 
 
 def test_too_little_to_judge_by_is_an_error_with_the_remedy(witness):

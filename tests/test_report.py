@@ -476,6 +476,14 @@ def test_the_two_halves_of_what_judges_are_no_second_opinion(paths, way):
     assert ("decide nothing.</caption>" in section) == (way == "views")
 
 
+def test_an_extractor_of_another_version_is_named(paths):
+    tried = {"labels": {name: value for name, value in fitness(False).items() if name != "rises"}}
+    told = {"learn": "auto", "learnt_from": "labels", "labels": None, "tried": tried}
+    write_json(paths.extractor / "extractor.json", {"hash": "e" * 64, "instrument": told})
+    with pytest.raises(DataError, match="aigc extractor"):
+        report(Config(), paths)
+
+
 def test_repeated_held_out_images_are_counted_beside_copies():
     def said(copies, repeated):
         return measures.left_out_words({"figures": {"held_out_copies": copies, "held_out_repeated": repeated}})

@@ -242,7 +242,7 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     needed = f"about {outlook.seeds}" if outlook.seeds < MOST_SEEDS else f"more than {MOST_SEEDS:,}"
     lines = {
         "cells": f"{len(first_arms(plan))} arms x {len(plan.seeds)} seeds{_later(plan)}; {outlook.known} cells are done, "
-        f"{len(outlook.left)} are left",
+        f"{len(outlook.left)} are left{_shared(plan)}",
         "time left": f"about {clock(outlook.seconds)} with {_counted(outlook.processes, 'process', 'processes')} ({outlook.cost.measured})",
         "training": f"{plan.model.upper()}, {plan.steps:,} steps, {plan.samples_seen:,} samples seen by every arm; {plan.family_why}",
         "judged by": f"{plan.test_rows:,} held-out images; {_counted(plan.test_twins, 'twin of training rows is', 'twins of training rows are')} left out",
@@ -264,6 +264,17 @@ def in_words(plan: Plan, outlook: Outlook) -> dict[str, Any]:
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
+
+
+def _shared(plan: Plan) -> str:
+    """How many cells are another one as well, in words: arms whose rows of a seed are the same share it."""
+    lines = expected_cells(plan)
+    shared = len(lines) - len({line["cell"] for line in lines})
+    return (
+        f" ({_counted(shared, 'cell is', 'cells are')} another one as well: two arms have the same rows)"
+        if shared
+        else ""
+    )
 
 
 def _later(plan: Plan) -> str:

@@ -91,8 +91,18 @@ def _check_rows(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Choo
         if least < LEAST_CLASS_ROWS:
             raise DataError(
                 f"class {label!r} would have {least} training row{'' if least == 1 else 's'}, fewer than {LEAST_CLASS_ROWS}: "
-                "take a larger share, or bring in images of this class"
+                f"{_more_of_a_class(arm)}"
             )
+
+
+def _more_of_a_class(arm: Arm) -> str:
+    """What helps where an arm would leave a class without rows."""
+    if arm.kind != cells.TREATMENT or arm.recipe.share < 1:
+        return "take a larger share, or bring in images of this class"
+    return (
+        "a model that is told classes cannot be without one; leave out a part of the class, or set `ablation.groups: label`, which leaves out "
+        "half of each"
+    )
 
 
 def _check_pair(arm: Arm, found: dict[tuple[str, int], Selection], chooser: Chooser) -> None:

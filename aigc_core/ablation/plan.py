@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aigc_core.ablation import cells as columns
 from aigc_core.ablation.arms import Chooser, questions
+from aigc_core.ablation.deciding import code_digest, extractor_hash, reference_hash, start_hash
 from aigc_core.ablation.family import Family, choose_family
 from aigc_core.ablation.measurable import choose_arms, describe
 from aigc_core.ablation.pool import Pool, open_pool
@@ -23,23 +23,12 @@ from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config, parse
 from aigc_core.errors import ConfigError, DataError, NoStudyError
-from aigc_core.files import digest, read_json, sha256_file, write_json
+from aigc_core.files import digest, read_json, write_json
 from aigc_core.models.zoo import families
 from aigc_core.paths import Paths
-from aigc_core.training.held_out import REFERENCE, Unseen, unseen_rows
+from aigc_core.training.held_out import Unseen, unseen_rows
 
 PRIMARY = "fd"
-#: Rooms whose code decides a cell's figures; a change in them makes new cells.
-CODE = (
-    "models",
-    "training",
-    "evaluation",
-    "data",
-    "modalities",
-    "augment",
-    "ablation/versions.py",
-    "ablation/worker.py",
-)
 #: Kinds of arms whose samples also teach a classifier (`cas`), most of what judging costs: others need the distance alone.
 TAUGHT = (columns.BASELINE, columns.TREATMENT)
 
@@ -145,7 +134,7 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
     settings = config.ablation
     chooser = Chooser(pool, settings, config.augment, config.seed)
     test, twins = held_out(pool, paths, pool.labels.keys())
-    start = _start_hash(config, paths) if "pretrain" in chooser.names else None
+    start = start_hash(config, paths) if "pretrain" in chooser.names else None
     full_steps = int(getattr(config.train, family.name).steps)
     steps = settings.steps or full_steps
     confirms = settings.confirm > 0 and full_steps > steps
@@ -162,7 +151,7 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
         raise NoStudyError(f"{what} can be measured on this data ({reasons})")
     frozen = _settings(config)
     unseen = unseen_rows(pool.curated, paths.verdicts, pool.classes, config.evaluate.max_samples, config.seed)
-    code, extractor, reference = code_digest(), _extractor_hash(paths), _reference_hash(test, pool, unseen)
+    code, extractor, reference = code_digest(), extractor_hash(paths), reference_hash(test, pool, unseen)
     plan = Plan(
         model=family.name, steps=steps, samples_seen=steps * config.train.batch_size, primary=PRIMARY,
         smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo,
@@ -268,37 +257,3 @@ def _settings(config: Config) -> dict[str, Any]:
         "seed": config.seed, "train": train, "evaluate": config.evaluate.model_dump(), "ablation": ablation,
         "augment": config.augment.model_dump(),
     }  # fmt: skip
-
-
-def code_digest() -> str:
-    """Hex sha256 over the source of the rooms that decide a figure."""
-    root = Path(__file__).parents[1]
-    places = [root / name for name in CODE]
-    files = sorted(file for place in places for file in ([place] if place.is_file() else place.rglob("*.py")))
-    return digest({str(file.relative_to(root)): sha256_file(file) for file in files})
-
-
-def _extractor_hash(paths: Paths) -> str:
-    card = paths.extractor / "extractor.json"
-    if not card.exists():
-        raise DataError("there is no feature extractor yet: run `aigc extractor` first")
-    return str(read_json(card)["hash"])
-
-
-def _start_hash(config: Config, paths: Paths) -> str:
-    card = paths.pretrained(config.ablation.model) / "model.json"
-    if not card.exists():
-        raise DataError(
-            f"the decision `pretrain` needs pre-trained weights: run `aigc pretrain {config.ablation.model}` first"
-        )
-    return str(read_json(card)["weights_sha256"])
-
-
-def _reference_hash(test: pa.Table, pool: Pool, unseen: Unseen) -> str:
-    """Of the real rows that cells are held to: test rows, the curated training rows, from which the floors come, and those that
-    stand for images never seen."""
-    tables = [test, pool.curated.select("train").sort_by("id")]
-    if unseen.ids is not None:
-        rows = pool.curated.select(REFERENCE).sort_by("id")
-        tables.append(rows.filter(pc.is_in(rows["id"], pa.array(sorted(unseen.ids), pa.string()))))
-    return digest([[table[name].to_pylist() for name in ("id", "content_hash", "label")] for table in tables])

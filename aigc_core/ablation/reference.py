@@ -13,16 +13,20 @@ import pyarrow.parquet as pq
 
 from aigc_core.ablation.pool import Pool
 from aigc_core.errors import DataError
+from aigc_core.evaluation.distances import MIN_DIMENSIONS, ROWS_PER_DIMENSION
 from aigc_core.files import read_json
 from aigc_core.paths import Paths
 from aigc_core.records import CALIBRATION_FILE
+
+#: With fewer images there is no distance between distributions.
+LEAST = MIN_DIMENSIONS * ROWS_PER_DIMENSION
 
 
 def held_out(pool: Pool, paths: Paths, trained_on: Collection[str]) -> tuple[pa.Table, int]:
     """Test rows (ROW_SCHEMA, by id) without twins of the ids in `trained_on`, and how many twins were left out.
 
     A twin has the same pixels, or is as similar to a training row as makes a `leak` of one: curate's fitted threshold
-    on the pairs of data/measures/pairs.parquet. Raises DataError where no row is left.
+    on the pairs of data/measures/pairs.parquet. Raises DataError where none or too few are left for that.
     """
     rows = pool.curated.select("test").sort_by("id")
     rows = rows.filter(pc.is_in(rows["label"], value_set=pa.array(pool.classes, pa.string())))
@@ -38,6 +42,11 @@ def held_out(pool: Pool, paths: Paths, trained_on: Collection[str]) -> tuple[pa.
         raise DataError(
             f"all {rows.num_rows:,} test rows are twins of training rows: nothing is left to judge by; give the source a "
             "test/ folder of its own"
+        )
+    if twins and left.num_rows < LEAST:
+        raise DataError(
+            f"{left.num_rows:,} of {rows.num_rows:,} test rows are left to judge by, fewer than {LEAST}, because {rows.num_rows - left.num_rows:,} are "
+            "twins of training rows: leave the copies out of the source, or give it a test/ folder of its own"
         )
     return left, rows.num_rows - left.num_rows
 

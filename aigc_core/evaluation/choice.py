@@ -148,7 +148,8 @@ def _refuse_empty_or_equal(pixels: torch.Tensor) -> None:
     """Raise DataError where images (N, C, S, S) are none, or one image many times: features have no spread then, and no scale."""
     if len(pixels) == 0:
         raise DataError(
-            "the reference split holds no image that can be read, so that nothing can be measured by it: add images, or raise split.reference"
+            "the reference split holds no image that can be read, so that nothing can be measured by it (equal images are in one split, so that "
+            "few different ones can leave another empty): add images that differ, or raise split.reference"
         )
     if len(pixels) > 1 and bool((pixels == pixels[:1]).all()):
         raise DataError(

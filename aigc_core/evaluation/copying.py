@@ -52,9 +52,35 @@ def _raised(figures: Mapping[str, float], name: str, limit: float, level: float)
     return figures[name] > limit and figures[f"{name}_p"] < level
 
 
-def remarks(figures: Mapping[str, float], reasons: list[str]) -> list[str]:
-    """What is said beside a model that passed: where its samples are smooth, that this is poor and no copying."""
-    if reasons or figures["c_t"] >= SMOOTH:
+def remarks(figures: Mapping[str, float], reasons: list[str], limits: Limits) -> list[str]:
+    """What is said beside a model that passed: which figure is above its limit all the same, and whether its samples are merely smooth."""
+    if reasons:
+        return []
+    return [*_excused(figures, limits), *_smooth(figures)]
+
+
+def _excused(figures: Mapping[str, float], limits: Limits) -> list[str]:
+    """A sentence on each figure of a model that passed which is above its limit, saying why it withholds nothing."""
+    level = limits.alpha / QUESTIONS
+    told = []
+    for name, what, limit, shown in (
+        ("copy_rate", "copy rate", limits.max_copy_rate, ".1%"),
+        ("closest", "share of closest samples", limits.max_closest, ".1%"),
+        ("preference", "preference", limits.max_preference, ".2f"),
+    ):
+        if figures[name] > limit:
+            why = (
+                f"chance explains it (p {figures[f'{name}_p']:.2g})"
+                if figures[f"{name}_p"] >= level
+                else "samples are about as often that close to images that the model never saw"
+            )
+            told.append(f"The {what} of {figures[name]:{shown}} is above its limit of {limit:{shown}}, but {why}.")
+    return told
+
+
+def _smooth(figures: Mapping[str, float]) -> list[str]:
+    """Where samples are smooth, that this is poor and no copying."""
+    if figures["c_t"] >= SMOOTH:
         return []
     return [
         f"The samples lie nearer to training images than held-out real images do (C_T {figures['c_t']:.1f}), and so they do to real images "

@@ -161,7 +161,7 @@ class Witness:
         figures |= self._copies(*(one.only(counted) for one in (seen, unseen))) | self._preference(seen, unseen)
         figures |= self._published(samples.flatten(1))
         reasons = in_words(figures, self.limits)
-        return Memorization(not reasons, reasons, remarks(figures, reasons), figures, seen)
+        return Memorization(not reasons, reasons, remarks(figures, reasons, self.limits), figures, seen)
 
     def _copies(self, seen: Answers, unseen: Answers) -> dict[str, float]:
         """Copy rate and closest: against held-out images by their order, and beside the same with images never seen."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aigc_core.errors import DataError
+
 Facts = Mapping[str, Any]
 
 #: How the page names the features of an extractor, by what it learnt from.
@@ -91,8 +93,10 @@ def page_facts(card: Facts) -> dict[str, Any]:
 def damage_rows(judge: Facts) -> list[dict[str, Any]]:
     """A row per damage: its distances as multiples of that of undamaged images, weak to strong, and how many pairs are in order.
 
-    A distance that does not rise is marked; a damage of one strength has empty places.
+    A distance that does not rise is marked; a damage of one strength has empty places. Raises DataError for facts of another version.
     """
+    if "rises" not in judge:
+        raise DataError("extractor.json was made by another version of aigc: run `aigc extractor`, or `dvc repro`")
     rows = []
     for name, values in sorted(judge["distances"].items(), key=lambda line: (-len(line[1]), line[0])):
         rises = judge["rises"][name]

@@ -220,8 +220,8 @@ def in_words(metrics: dict[str, float]) -> str:
         f"fd {metrics['fd']:.3f} ({metrics['fd_low']:.3f} to {metrics['fd_high']:.3f}), that is {metrics['fd_over_floor']:.2f} times its floor {metrics['fd_floor']:.3f} "
         f"(n {metrics['n']:.0f}, {metrics['fd_dimensions']:.0f} dimensions); coverage {metrics['coverage']:.3f} (real "
         f"{metrics['coverage_real']:.3f}), density {metrics['density']:.3f} (real {metrics['density_real']:.3f}), "
-        f"{_cas_words(metrics)}; memorization "
-        f"{'inside its limits' if metrics['memorization_passed'] else 'OUTSIDE its limits'} (copy rate "
+        f"{_cas_words(metrics)}; the memorization gate "
+        f"{'lets it pass' if metrics['memorization_passed'] else 'WITHHOLDS it'} (copy rate "
         f"{metrics['copy_rate']:.1%}, with images never seen {metrics['copy_rate_unseen']:.1%}; closest {metrics['closest']:.1%}, "
         f"{metrics['closest_unseen']:.1%}; preference {metrics['preference']:.2f})"
     )
