@@ -9,15 +9,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from aigc_core import config as configuration
-from aigc_core import tracking
+from aigc_core import inputs, tracking
 from aigc_core.errors import AigcError, ConfigError
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
@@ -87,10 +88,13 @@ FAMILY_STAGES = {
 }
 
 
-def _run_stage(name: str, *arguments: str) -> StageResult:
-    setting = _setting()
-    stage = getattr(importlib.import_module(f"aigc_core.stages.{name}"), name)
-    result: StageResult = stage(*setting, *arguments)
+def _run_stage(name: str, family: str | None = None, **options: Any) -> StageResult:
+    paths = Paths.here()
+    # A plan alone is no out.
+    with nullcontext() if options.get("plan_only") else inputs.unchanged(paths, name, family):
+        config = configuration.load(paths.root / "params.yaml")
+        stage = getattr(importlib.import_module(f"aigc_core.stages.{name}"), name)
+        result: StageResult = stage(config, paths, *([family] if family else []), **options)
     return result
 
 
@@ -169,11 +173,8 @@ def ablate(
 
     Example:  aigc ablate --plan-only   |   aigc ablate --seeds 10 --sizes 0.1,0.18,0.32,0.56,1   |   aigc ablate --budget 10m
     """
-    from aigc_core.stages.ablate import ablate as run
-
-    config, paths = _setting()
     shares = _shares(sizes) if sizes is not None else None
-    _say_stage(run(config, paths, plan_only=plan_only, seeds=seeds, sizes=shares, budget=budget, plan=plan))
+    _say_stage(_run_stage("ablate", plan_only=plan_only, seeds=seeds, sizes=shares, budget=budget, plan=plan))
 
 
 def _shares(text: str) -> list[float]:

@@ -7,6 +7,7 @@
     │   ├── TooFewImagesError  too few images to judge memorization by
     │   └── NoStudyError      data on which a study has nothing to measure
     ├── GateError             a quality gate refused the data
+    ├── ChangedInputsError    a parameter or a file was changed while the stage that reads it ran
     ├── WorkerError           a process that helped was ended from outside, or memory ran out
     ├── TrainingError         training that cannot go on: a loss that is not finite, a foreign checkpoint
     └── DecodeError           one row's bytes: never leaves ingest or measure, it becomes a verdict
@@ -49,6 +50,10 @@ class GateError(AigcError):
     """The data was read and judged, and the gate's answer is no."""
 
     exit_code = 3
+
+
+class ChangedInputsError(AigcError):
+    """A parameter or a file was changed while the stage that reads it ran. Its result stays, and DVC does not record it."""
 
 
 class WorkerError(AigcError):

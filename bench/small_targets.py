@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from aigc_core.config import Config
-from aigc_core.data.loader import ImageSet, known_classes, read_source
+from aigc_core.data.loader import ImageSet
+from aigc_core.data.second import known_classes, read_source
 from aigc_core.data.sources import open_source
 from aigc_core.data.splits import unit_hash
 from aigc_core.evaluation import metrics as m

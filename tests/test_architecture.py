@@ -21,6 +21,7 @@ CORE = ROOT / "aigc_core"
 LAYERS = [
     {"errors"},
     {"records", "config", "registry", "paths", "files"},
+    {"inputs"},
     {"models", "modalities", "tracking"},
     {"data", "quality", "augment", "evaluation", "report"},
     {"training"},

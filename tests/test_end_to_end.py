@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from stage_inputs import locked_stages, recorded, unlisted
 
 ROOT = Path(__file__).parents[1]
 CHECKED_IN = ["aigc_core", "pipelines", "dvc.yaml", "params.yaml", ".dvcignore"]
@@ -20,8 +21,13 @@ def environment(checkout: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 
 
-def run(checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=checkout, env=environment(checkout), capture_output=True, text=True, timeout=850)
+def run(checkout: Path, *command: str, records: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`records` is a folder where every stage writes down what it reads."""
+    variables = environment(checkout)
+    if records is not None:
+        search = f"{checkout}{os.pathsep}{ROOT / 'tests/recorder'}"
+        variables |= {"PYTHONPATH": search, "READ_RECORDS": str(records)}
+    return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, timeout=850)
 
 
 def make_checkout(folder: Path, **changes: object) -> Path:
@@ -66,7 +72,8 @@ def outs(checkout: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     checkout = make_checkout(tmp_path_factory.mktemp("demo") / "checkout")
-    result = run(checkout, "dvc", "repro")
+    (checkout.parent / "records").mkdir()
+    result = run(checkout, "dvc", "repro", records=checkout.parent / "records")
     assert result.returncode == 0, result.stdout + result.stderr
     return checkout
 
@@ -80,6 +87,24 @@ def test_repro_goes_from_raw_files_to_a_report_and_then_rests(finished):
     assert "up to date" in status.stdout
     again = run(finished, "dvc", "repro")
     assert "Running stage" not in again.stdout
+
+
+@pytest.mark.slow
+def test_a_stage_depends_on_all_that_it_reads(finished):
+    lines, locked = recorded(finished.parent / "records"), locked_stages(finished)
+    assert lines.keys() == locked.keys()
+    assert unlisted(lines, finished, locked) == {}
+    # The test of the test: a dep, a parameter and a section's file that are taken away are each missed.
+    locked["train@gan"]["deps"] = [
+        dep for dep in locked["train@gan"]["deps"] if dep["path"] not in ("aigc_core/modalities", "data/content")
+    ]
+    del locked["train@gan"]["params"]["params.yaml"]["train.batch_size"]
+    locked["curate"]["deps"] = [dep for dep in locked["curate"]["deps"] if dep["path"] != "aigc_core/config/quality.py"]
+    missed = unlisted(lines, finished, locked)
+    assert missed.keys() == {"train@gan", "curate"}
+    assert {"aigc_core/modalities/fitting.py", "Train.batch_size"} <= missed["train@gan"]
+    assert any(name.startswith("data/content/") for name in missed["train@gan"])
+    assert missed["curate"] == {"aigc_core/config/quality.py"}
 
 
 @pytest.mark.slow

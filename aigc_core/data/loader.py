@@ -13,11 +13,9 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from aigc_core.data.sources.base import OpenSource
-from aigc_core.data.store import Card, Version, natural
+from aigc_core.data.store import Card, Version
 from aigc_core.errors import DataError, DecodeError
 from aigc_core.modalities import image
-from aigc_core.records import row_id
 
 #: Images may take this share of the memory that is free; where they need more, they are mapped to a file.
 MEMORY_SHARE = 0.5
@@ -99,35 +97,6 @@ def load_unlabelled(
 ) -> ImageSet:
     """All decodable rows of a split, whatever their label; `classes` is empty and every label number is 0."""
     return _load(version, split, size, channels, None, ids, skip=True, told=told)
-
-
-def known_classes(source: OpenSource) -> list[str]:
-    """The labels of an open source's rows that are not its own test rows, in natural order."""
-    labels = {entry.label for entry in source.entries if entry.split != "test"}
-    return sorted((label for label in labels if label is not None), key=natural)
-
-
-def read_source(source: OpenSource, *, size: int, channels: int, classes: list[str]) -> tuple[ImageSet, int]:
-    """Rows of an open source that were never ingested: those of `classes`, without its own test rows, in its order.
-
-    Returns also how many could not be decoded, which are left out.
-    """
-    number = {name: index for index, name in enumerate(classes)}
-    pixels, labels, ids, skipped = list[np.ndarray](), list[int](), list[str](), 0
-    for entry in source.entries:
-        if entry.split == "test" or entry.label not in number:
-            continue
-        content, _ = source.fetch(entry)
-        try:
-            decoded = image.decode(content or b"")
-        except DecodeError:
-            skipped += 1
-            continue
-        pixels.append(image.fit(decoded.pixels, size, channels).transpose(2, 0, 1))
-        labels.append(number[entry.label])
-        ids.append(row_id(entry.key))
-    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
-    return ImageSet(stacked, torch.tensor(labels, dtype=torch.int64), ids, classes), skipped
 
 
 def _load(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 
 from aigc_core.config import Config
-from aigc_core.data.loader import ImageSet, known_classes, load_images, read_source
+from aigc_core.data.loader import ImageSet, load_images
+from aigc_core.data.second import known_classes, read_source
 from aigc_core.data.sources import open_source
 from aigc_core.data.sources.base import OpenSource
 from aigc_core.data.store import Card, Version

@@ -30,6 +30,8 @@ from aigc_core.training.validation import Validation
 
 GRID_COLUMNS = 12
 GRID_ROWS = 10  # classes shown at most
+#: Settings of a family that a finished model is loaded and drawn from with.
+SAMPLED_BY = {"flow": {"sampler", "sample_steps", "guidance"}, "gan": {"spectral_norm"}, "vae": {"likelihood"}}
 GRID_SEED = 1  # the same latents in every grid, so that grids of two steps or two runs can be compared
 
 
@@ -57,11 +59,8 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
     if not classes:
         raise DataError("no class is chosen to train on: name some, or give the source rows")
     network = config.train.network
-    options: dict[str, dict[str, Any]] = {
-        "flow": config.train.flow.model_dump(include={"sampler", "sample_steps", "guidance"}),
-        "gan": config.train.gan.model_dump(include={"spectral_norm"}),
-        "vae": config.train.vae.model_dump(include={"likelihood"}),
-    }
+    # Of the other families nothing is asked: dvc.yaml does not name their parameters.
+    own = getattr(config.train, family).model_dump(include=SAMPLED_BY[family]) if family in SAMPLED_BY else {}
     return ModelSpec(
         family,
         int(image["size"]),
@@ -72,7 +71,7 @@ def spec_of(config: Config, family: str, image: Mapping[str, Any], classes: list
         network.conv_width,
         largest_mlp_side=network.largest_mlp_side,
         architecture=network.architecture,
-        **options.get(family, {}),
+        **own,
     )
 
 
@@ -151,7 +150,7 @@ def _compile(
 
 def _validation(job: Job, config: Config) -> Validation | None:
     train = config.train
-    if train.validate_every == 0 or not job.validates:
+    if not job.validates or train.validate_every == 0:
         return None
     return Validation(
         job.family, job.data, every=train.validate_every, share=train.validation_share, patience=train.patience,
