@@ -7,7 +7,6 @@ becomes its one sentence on standard error and the error's exit code.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
@@ -18,14 +17,12 @@ import typer
 from rich.console import Console
 
 from aigc_core import config as configuration
-from aigc_core import inputs, tracking
+from aigc_core import inputs, threads, tracking
 from aigc_core.errors import AigcError, ConfigError
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
 
-# Read when torch is loaded. Its threads wait for each other after every small product, by default in a loop that takes a whole
-# core: beside other work the extractor took 131 seconds of processor time so, and 41 with threads that sleep.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+threads.settle()
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,14 @@ def sha256_file(path: Path) -> str:
     """Hex digest of a file's bytes, read in blocks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def source_digest(places: Iterable[str]) -> str:
+    """Hex sha256 over this package's source in `places`, which are folders and files below aigc_core/."""
+    root = Path(__file__).parent
+    found = [root / place for place in places]
+    files = sorted(file for place in found for file in ([place] if place.is_file() else place.rglob("*.py")))
+    return digest({str(file.relative_to(root)): sha256_file(file) for file in files})
 
 
 def digest(value: Any) -> str:

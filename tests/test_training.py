@@ -244,6 +244,27 @@ def test_a_checkpoint_of_other_settings_or_data_is_not_resumed(tmp_path, monkeyp
     assert folder_bytes(paths.model("gan")) == folder_bytes(fresh.model("gan"))
 
 
+@pytest.mark.parametrize("changed", ["source_digest", "threads.count"])
+def test_a_checkpoint_of_other_code_or_threads_is_left_aside_and_named(changed, tmp_path, monkeypatch, capsys):
+    paths = curated(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, steps.GanTrainer, 12)
+        train(settings(), paths, "gan")
+    (place,) = paths.work.rglob(checkpoint.PATTERN)
+    calls, step = [], steps.GanTrainer.step
+    monkeypatch.setattr(steps.GanTrainer, "step", lambda *arguments: calls.append(1) or step(*arguments))
+    monkeypatch.setattr(f"aigc_core.training.session.{changed}", lambda *_: 5)
+    train(settings(), paths, "gan")
+    assert len(calls) == 20
+    assert checkpoint.short(place) in capsys.readouterr().err
+
+
+def test_a_model_says_how_many_threads_computed_it(tmp_path):
+    paths = curated(tmp_path)
+    train(settings(), paths, "gan")
+    assert read_json(paths.model("gan") / "model.json")["threads"] == torch.get_num_threads()
+
+
 def test_changed_log_distance_after_an_interruption_leaves_an_even_curve(tmp_path, monkeypatch):
     paths = curated(tmp_path)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aigc_core.ablation.pool import Pool
 from aigc_core.config import Config
 from aigc_core.errors import DataError
-from aigc_core.files import digest, read_json, sha256_file
+from aigc_core.files import digest, read_json
 from aigc_core.paths import Paths
 from aigc_core.training.held_out import REFERENCE, Unseen
 
@@ -25,14 +23,6 @@ CODE = (
     "ablation/versions.py",
     "ablation/worker.py",
 )
-
-
-def code_digest() -> str:
-    """Hex sha256 over the source of the rooms that decide a figure."""
-    root = Path(__file__).parents[1]
-    places = [root / name for name in CODE]
-    files = sorted(file for place in places for file in ([place] if place.is_file() else place.rglob("*.py")))
-    return digest({str(file.relative_to(root)): sha256_file(file) for file in files})
 
 
 def extractor_hash(paths: Paths) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from aigc_core.ablation import cells as columns
 from aigc_core.ablation.arms import Chooser, questions
-from aigc_core.ablation.deciding import code_digest, extractor_hash, reference_hash, start_hash
+from aigc_core.ablation.deciding import CODE, extractor_hash, reference_hash, start_hash
 from aigc_core.ablation.family import Family, choose_family
 from aigc_core.ablation.measurable import choose_arms, describe
 from aigc_core.ablation.pool import Pool, open_pool
@@ -23,7 +23,7 @@ from aigc_core.ablation.reference import held_out
 from aigc_core.ablation.versions import rows_digest
 from aigc_core.config import Config, parse
 from aigc_core.errors import ConfigError, DataError, NoStudyError
-from aigc_core.files import digest, read_json, write_json
+from aigc_core.files import digest, read_json, source_digest, write_json
 from aigc_core.models.zoo import families
 from aigc_core.paths import Paths
 from aigc_core.training.held_out import Unseen, unseen_rows
@@ -151,7 +151,7 @@ def resolve(config: Config, paths: Paths, family: Family | None = None) -> Layou
         raise NoStudyError(f"{what} can be measured on this data ({reasons})")
     frozen = _settings(config)
     unseen = unseen_rows(pool.curated, paths.verdicts, pool.classes, config.evaluate.max_samples, config.seed)
-    code, extractor, reference = code_digest(), extractor_hash(paths), reference_hash(test, pool, unseen)
+    code, extractor, reference = source_digest(CODE), extractor_hash(paths), reference_hash(test, pool, unseen)
     plan = Plan(
         model=family.name, steps=steps, samples_seen=steps * config.train.batch_size, primary=PRIMARY,
         smallest_effect=settings.smallest_effect, seeds=list(arms[0].seeds), placebo=settings.placebo,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 import torch
 
+from aigc_core import threads
 from aigc_core.config import Config
 from aigc_core.data.loader import UNLABELLED, load_images
 from aigc_core.data.store import Version
@@ -176,6 +177,7 @@ def write_details(
     facts["nearest_rms_generated"] = float(np.median(neighbours.distances))
     facts["nearest_rms_held_out"] = float(np.median(held_out.distances))
     facts["worst_class"] = judgement.worst
+    facts["threads"] = threads.count()
     write_json(folder / "facts.json", facts)
 
 

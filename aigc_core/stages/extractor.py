@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aigc_core import threads
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet, load_decodable, load_unlabelled
 from aigc_core.data.store import Version
@@ -36,6 +37,7 @@ def extractor(config: Config, paths: Paths) -> StageResult:
     )  # fmt: skip
     learnt, instrument = chosen.extractor, chosen.facts()
     facts: dict[str, Any] = {
+        "threads": threads.count(),
         "dataset_version": card.version,
         "resize": card.image["resize"],
         "reference_rows": len(reference),

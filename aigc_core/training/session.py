@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
+from aigc_core import threads
 from aigc_core.config import Config
 from aigc_core.data.loader import ImageSet
 from aigc_core.errors import DataError
-from aigc_core.files import atomic_file, digest, write_json
+from aigc_core.files import atomic_file, digest, source_digest, write_json
 from aigc_core.models.spec import ModelSpec
 from aigc_core.models.zoo import SampleModel, save_model
 from aigc_core.paths import Paths
@@ -28,6 +30,8 @@ from aigc_core.training.steps import Trainer, build, trainers
 from aigc_core.training.transfer import Start, begin, settle
 from aigc_core.training.validation import Validation
 
+#: Code that a training computes with.
+CODE = ("training", "models", "modalities", "data/loader.py", "data/splits.py", "data/store.py", "evaluation")
 GRID_COLUMNS = 12
 GRID_ROWS = 10  # classes shown at most
 #: Settings of a family that a finished model is loaded and drawn from with.
@@ -87,7 +91,9 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | No
     began = {} if job.start is None else {"start": begin(trainer, job.start)}
     _compile(trainer, job, spec, config, device, tracker)
     identity = _identity(job, spec, config)
-    work = paths.work / "checkpoints" / job.name.replace("/", "-") / identity
+    works = paths.work / "checkpoints" / job.name.replace("/", "-")
+    work = works / digest([identity, _machinery(device)])[:16]
+    _tell_of_others(works, work)
     schedule = Schedule(
         job.steps,
         config.train.batch_size,
@@ -121,6 +127,7 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | No
         "dataset_version": job.dataset_version,
         "config_digest": identity,
         "rows": len(job.data),
+        **({"threads": threads.count()} if device.type == "cpu" else {}),
         **began,
         **job.card,
         **_judged(validation, curve),
@@ -180,8 +187,32 @@ def grid(trainer: Trainer, spec: ModelSpec) -> Any:
     return image_grid(images.permute(0, 2, 3, 1).numpy(), GRID_COLUMNS, row_labels=list(spec.classes[:rows]))
 
 
+def _tell_of_others(works: Path, work: Path) -> None:
+    """Say which checkpoints of this training are left aside: hours of work would end without a word otherwise."""
+    if checkpoint.latest(work) is not None:
+        return
+    others = [place for place in map(checkpoint.latest, sorted(works.glob("*"))) if place is not None]
+    if others and processes.is_first():
+        told = ", ".join(checkpoint.short(place) for place in others)
+        Console(stderr=True).print(
+            f"not resumed: {told}. Parameters, rows, code, torch or the number of threads have changed since; training begins anew",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _machinery(device: torch.device) -> list[Any]:
+    """What decides the outs beside parameters and rows: code, torch, and on the processor the number of threads."""
+    return [
+        source_digest(CODE),
+        torch.__version__,
+        device.type,
+        processes.count(),
+        threads.count() if device.type == "cpu" else None,
+    ]
+
+
 def _identity(job: Job, spec: ModelSpec, config: Config) -> str:
-    """Digest of everything that decides the outs; a checkpoint of another identity is never resumed."""
+    """Digest of the parameters and rows that decide the outs; a checkpoint of another one is never resumed."""
     # log_every decides no weight, but it decides the curve, which is an out too.
     others = set(trainers) - {job.family}
     train = config.train.model_dump(exclude={"checkpoint_every", "grid_every", "keep_checkpoints", "max_loss", *others})
