@@ -74,6 +74,7 @@ PLAIN_STAGES = {
     "curate": "Judge every row; quarantine what is useless, with its reason.",
     "validate": "The gate: Great Expectations on measures and verdicts. Exit code 3 when it refuses.",
     "augment": "Apply the offline augmentation policy to the curated training rows.",
+    "choose": "Say which family is released: of those that the memorization gate passed, the nearest to real images.",
     "final": "Train the released model once more, on every kept row but the reference.",
     "report": "Render everything as one page.",
 }
@@ -90,6 +91,7 @@ def _run_stage(name: str, family: str | None = None, **options: Any) -> StageRes
     # A plan alone is no out.
     with nullcontext() if options.get("plan_only") else inputs.unchanged(paths, name, family):
         config = configuration.load(paths.root / "params.yaml")
+        inputs.refuse_unlisted(paths, name, family, config.files_of(name))
         stage = getattr(importlib.import_module(f"aigc_core.stages.{name}"), name)
         result: StageResult = stage(config, paths, *([family] if family else []), **options)
     return result

@@ -24,6 +24,8 @@ from aigc_core.paths import Paths
 PACKAGE = Path(__file__).parent
 #: What DVC leaves out as well (.dvcignore).
 IGNORED = ("__pycache__",)
+#: Folders for files that parameters name, which the stages that read them depend on.
+FOLDERS = ("data/ids", "data/weights")
 #: Inputs that a sentence names; the rest is counted.
 NAMED = 3
 _REFERENCE = re.compile(r"\$\{([^}]+)\}")
@@ -59,15 +61,31 @@ def unchanged(paths: Paths, stage: str, family: str | None = None) -> Iterator[N
 
 def read(paths: Paths, stage: str, family: str | None = None) -> Inputs:
     """The inputs that dvc.yaml names for a stage, as they are now; without a dvc.yaml every parameter, and no file."""
-    values = _load(paths.root / "params.yaml")
-    graph = paths.root / "dvc.yaml"
-    declared = (_load(graph).get("stages") or {}).get(stage) if graph.exists() else None
+    values, declared = _load(paths.root / "params.yaml"), _declared(paths, stage)
     if declared is None:
         return Inputs(values, {})
-    known = {**values, "item": {"model": family}}
-    names = [_filled(name, known) for name in declared.get("params", []) if isinstance(name, str)]
-    deps = [_filled(dep, known) for dep in declared.get("deps", []) if isinstance(dep, str)]
-    return Inputs({name: _value(values, name) for name in names}, dict(_states(paths.root, deps)))
+    names = [_filled(name, values, family) for name in declared.get("params", []) if isinstance(name, str)]
+    files = _states(paths.root, _deps(declared, values, family))
+    return Inputs({name: _value(values, name) for name in names}, dict(files))
+
+
+def refuse_unlisted(paths: Paths, stage: str, family: str | None, named: Mapping[str, str]) -> None:
+    """Raise ConfigError where one of the files that parameters name (parameter to path) is no dep of the stage.
+
+    DVC would not notice that such a file has changed. Without a dvc.yaml there is nothing to notice.
+    """
+    declared = _declared(paths, stage)
+    if declared is None:
+        return
+    deps = [paths.root / dep for dep in _deps(declared, _load(paths.root / "params.yaml"), family)]
+    for parameter, name in named.items():
+        place = Path(os.path.normpath(paths.root / name))
+        if not any(place.is_relative_to(dep) for dep in deps):
+            folders = " or ".join(dep for dep in FOLDERS if paths.root / dep in deps)
+            raise ConfigError(
+                f"params.yaml: {parameter} = {name!r} is not among what {stage} depends on, so DVC would not notice a change of it: "
+                f"put the file below {folders}, or name its path under `deps` of {stage} in dvc.yaml"
+            )
 
 
 def differences(before: Inputs, after: Inputs) -> list[str]:
@@ -99,9 +117,20 @@ def _load(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _filled(text: str, values: Mapping[str, Any]) -> str:
+def _declared(paths: Paths, stage: str) -> dict[str, Any] | None:
+    """The stage's entry of dvc.yaml, if there is one."""
+    graph = paths.root / "dvc.yaml"
+    return (_load(graph).get("stages") or {}).get(stage) if graph.exists() else None
+
+
+def _deps(declared: Mapping[str, Any], values: Mapping[str, Any], family: str | None) -> list[str]:
+    return [_filled(dep, values, family) for dep in declared.get("deps", []) if isinstance(dep, str)]
+
+
+def _filled(text: str, values: Mapping[str, Any], family: str | None) -> str:
     """`text` with each `${a.b}` as the value of that name, as DVC fills it in."""
-    return _REFERENCE.sub(lambda match: str(_value(values, match[1])), text)
+    known = {**values, "item": {"model": family}}
+    return _REFERENCE.sub(lambda match: str(_value(known, match[1])), text)
 
 
 def _value(values: Mapping[str, Any], name: str) -> Any:

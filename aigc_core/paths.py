@@ -131,6 +131,11 @@ class Paths:
         return self.data / "evaluation_finetune" / family
 
     @property
+    def release(self) -> Path:
+        """Which family is released, with its numbers and how it was trained; or why none is."""
+        return self.data / "release.json"
+
+    @property
     def final(self) -> Path:
         """The released model, trained once more on all rows but the reference; or a card that says why there is none."""
         return self.data / "final"

@@ -35,6 +35,9 @@ NO_PARAMETER = {
     ("Train", "compile"),
 }
 
+#: Per stage, fields whose values come with another input.
+ELSEWHERE = {"final": {"Train.vae", "Train.gan", "Vae", "Gan"}}  # how the released model was trained: data/release.json
+
 Lines = dict[str, set[str]]
 
 
@@ -60,7 +63,10 @@ def unlisted(lines: Lines, checkout: Path, locked: Mapping[str, Any]) -> dict[st
             for place in places
             if place not in made and not any(place.is_relative_to(one) for one in [*deps, *own, *NO_BYTES, *NO_INPUT])
         }
-        found[address] = rest | set(_fields(_of("field", read), deps, locked[address].get("params", {})))
+        fields = set(_fields(_of("field", read), deps, locked[address].get("params", {})))
+        found[address] = rest | {
+            field for field in fields if not {field, field.split(".")[0]} & ELSEWHERE.get(address, set())
+        }
     return {address: names for address, names in found.items() if names}
 
 

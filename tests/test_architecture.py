@@ -155,7 +155,7 @@ def test_dvc_yaml_and_paths_agree():
     outs = {out for stage in graph().values() for out in [*stage.get("outs", []), *stage.get("metrics", [])]}
     outs = {out.replace("${item.model}", family) for out in outs for family in FAMILIES}
     plain = [paths.content, paths.ingested, paths.extractor, paths.measures, paths.verdicts, paths.quarantine,
-             paths.curated, paths.validation, paths.gate, paths.augmented, paths.ablation, paths.final, paths.report.parent]  # fmt: skip
+             paths.curated, paths.validation, paths.gate, paths.augmented, paths.ablation, paths.release, paths.final, paths.report.parent]  # fmt: skip
     known = {str(path.relative_to(ROOT)) for path in plain}
     for family in FAMILIES:
         for place in (paths.model, paths.pretrained, paths.finetuned):

@@ -39,7 +39,8 @@ def make_checkout(folder: Path, **changes: object) -> Path:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    (folder / "data/raw").mkdir(parents=True)
+    for place in ("raw", "ids", "weights"):
+        (folder / "data" / place).mkdir(parents=True)
     shutil.copy(ROOT / "data/raw/README.md", folder / "data/raw")
     (folder / "data/profile.json").write_text("{}\n")
     shutil.copy(ROOT / "data/decisions.csv", folder / "data")

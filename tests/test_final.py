@@ -19,6 +19,7 @@ from aigc_core.modalities import provenance
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import FAMILIES, Paths
 from aigc_core.records import VERDICT_SCHEMA
+from aigc_core.stages.choose import choose
 from aigc_core.stages.final import final
 from aigc_core.stages.train import train
 from aigc_core.training import steps
@@ -59,6 +60,7 @@ def judged(paths: Paths, config: Config, **passed: bool) -> None:
         good = passed[family]
         write_json(details / "memorization.json", {"passed": good, "reasons": [] if good else ["It copies."]})
         write_json(paths.evaluation(family) / "metrics.json", {"fd_over_floor": 2.0 - number, "fd": 1.0})
+    choose(config, paths)
 
 
 @pytest.fixture
@@ -106,6 +108,8 @@ def test_of_two_released_families_the_nearer_one_is_taken_and_two_runs_are_the_s
 def test_where_nothing_was_released_a_card_says_so_and_generate_refuses(paths, tmp_path):
     config = settings()
     with pytest.raises(DataError, match="there is no trained vae yet: run `aigc train vae`"):
+        choose(config, paths)
+    with pytest.raises(DataError, match="run `aigc choose`"):
         final(config, paths)
     judged(paths, config, vae=False, gan=False)
     final(config, paths)
@@ -118,7 +122,20 @@ def test_where_nothing_was_released_a_card_says_so_and_generate_refuses(paths, t
     assert not (tmp_path / "out").exists()
     train(config.model_copy(update={"seed": 1}), paths, "gan")
     with pytest.raises(DataError, match=r"trained again since .*: run `aigc evaluate gan` first"):
-        final(config, paths)
+        choose(config, paths)
+
+
+def test_the_choice_and_the_final_model_are_blind_to_a_family_that_is_not_released(paths):
+    config = settings()
+    judged(paths, config, vae=False, gan=True)
+    chosen = paths.release.read_bytes()
+    judged(paths, settings(vae={"steps": 30}), vae=False, gan=True)
+    assert paths.release.read_bytes() == chosen
+    # The released family is trained as it was when it was judged.
+    final(settings(gan={"learning_rate": 0.5}, vae={"steps": 30}), paths)
+    first = folder_bytes(paths.final)
+    final(config, paths)
+    assert folder_bytes(paths.final) == first
 
 
 def test_switched_off_it_makes_nothing(paths):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from aigc_core import inputs
+from aigc_core.config import parse
 from aigc_core.errors import AigcError, ChangedInputsError, ConfigError
 from aigc_core.paths import Paths
 
@@ -108,3 +109,26 @@ def test_code_that_is_only_touched_is_the_same_code(project, monkeypatch):
         (project / "code/part.py").touch()
     with pytest.raises(ChangedInputsError, match="part"), inputs.unchanged(Paths(project), "train", "gan"):
         (project / "code/part.py").write_text("before!")
+
+
+@pytest.mark.parametrize("name", ["code/june.csv", "./code/../code/june.csv", "raw/7/june.csv", "data/gan.csv"])
+def test_a_file_that_a_parameter_names_is_a_dep(project, name):
+    inputs.refuse_unlisted(Paths(project), "train", "gan", {"ids": name})
+
+
+@pytest.mark.parametrize(
+    "name", ["june.csv", "code/../june.csv", "/elsewhere/june.csv", "data/vae.csv", "codes/june.csv"]
+)
+def test_a_file_that_dvc_would_not_watch_is_refused(project, name):
+    with pytest.raises(ConfigError, match="june" if "june" in name else "vae"):
+        inputs.refuse_unlisted(Paths(project), "train", "gan", {"ids": name})
+
+
+def test_the_stages_that_read_files_of_parameters_depend_on_the_folders_for_them():
+    decisions = [{"name": "june", "ids": "data/ids/june.csv"}, "curate"]
+    config = parse({"ablation": {"decisions": decisions}, "evaluate": {"weights": {"dinov2": "data/weights/d.pth"}}})
+    assert set(config.files_of("ablate").values()) == {"data/ids/june.csv", "data/weights/d.pth"}
+    assert config.files_of("train") == {}
+    root = Path(inputs.__file__).parents[1]
+    for stage, family in (("ablate", None), ("evaluate", "gan"), ("evaluate_finetune", "vae")):
+        inputs.refuse_unlisted(Paths(root), stage, family, config.files_of(stage))

@@ -102,6 +102,15 @@ class Config(Section):
     ablation: Ablation = Ablation()
     tracking: Tracking = Tracking()
 
+    def files_of(self, stage: str) -> dict[str, str]:
+        """The files that parameters of a stage name: parameter to path."""
+        weights = {
+            f"evaluate.weights.{name}": path for name, path in self.evaluate.weights.model_dump().items() if path
+        }
+        own = [one for one in self.ablation.decisions if isinstance(one, OwnDecision) and one.ids is not None]
+        ids = {f"ablation.decisions ({one.name}).ids": str(one.ids) for one in own}
+        return {"evaluate": weights, "evaluate_finetune": weights, "ablate": weights | ids}.get(stage, {})
+
 
 class _Loader(yaml.SafeLoader):
     """YAML in which no name stands twice: of two, the loader would take the last in silence."""

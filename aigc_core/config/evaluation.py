@@ -30,7 +30,7 @@ class Extractor(Section):
 
 
 class Weights(Section):
-    """Files with foreign weights, relative to params.yaml; they are read, never fetched."""
+    """Files with foreign weights, below data/weights so that DVC notices another file; they are read, never fetched."""
 
     inception: str | None = Field(None, description="torch-fidelity's pt_inception-2015-12-05-6726825d.pth")
     dinov2: str | None = Field(None, description="a DINOv2 state dict, .safetensors or .pth; small, base or large")

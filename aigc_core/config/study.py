@@ -25,7 +25,9 @@ class OwnDecision(Section):
     the augmentation that it adds (`augment`)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="names the arms: without_<name>")]
-    ids: str | None = Field(None, description="CSV file with a column `id` or `source`: training rows that it added")
+    ids: str | None = Field(
+        None, description="CSV file below data/ids with a column `id` or `source`: training rows that it added"
+    )
     reasons: list[str] | None = Field(
         None, min_length=1, description="reason codes: the rows that are quarantined for no other reason"
     )

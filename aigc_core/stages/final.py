@@ -7,13 +7,14 @@ numbers shown are those of the evaluated model; whether this one copies can stil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from aigc_core.config import Config
+from aigc_core.config import Config, parse
 from aigc_core.data.loader import ImageSet, classes_of, load_images, load_splits
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError, TooFewImagesError
@@ -21,10 +22,9 @@ from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.memorization import MIN_IMAGES, Limits, Memorization, Witness
 from aigc_core.files import atomic_folder, read_json, write_json
 from aigc_core.models.zoo import load_model
-from aigc_core.paths import FAMILIES, Paths
+from aigc_core.paths import Paths
 from aigc_core.records import Check, StageResult
 from aigc_core.stages.parts.copies import write_copies
-from aigc_core.stages.parts.release import memorization_of
 from aigc_core.tracking import open_tracker
 from aigc_core.training import session
 from aigc_core.training.held_out import REFERENCE, drawn_rows
@@ -39,16 +39,18 @@ NOTE = (
 
 
 def final(config: Config, paths: Paths) -> StageResult:
-    """Write data/final: final.json and checks.json, and a model where there is one to make.
+    """Write data/final: final.json and checks.json, and a model where one is released (data/release.json).
 
-    Of several released families the one nearest to real images is taken. Raises DataError where one has not been evaluated.
+    Raises DataError where it has not been chosen yet.
     """
-    passed, withheld = _verdicts(paths)
-    family = min(passed, key=lambda name: passed[name]["fd_over_floor"], default=None)
+    if not paths.release.exists():
+        raise DataError("which family is released is not known yet: run `aigc choose` first, or `dvc repro`")
+    release = read_json(paths.release)
+    family = release["family"]
     if not config.final.enabled or family is None:
-        why = "; ".join(f"the {name} is withheld ({said})" for name, said in withheld.items())
-        return _nothing(paths, why if config.final.enabled else SWITCHED_OFF)
-    job = final_job(config, paths, family)
+        return _nothing(paths, release["why"] if config.final.enabled else SWITCHED_OFF)
+    config = parse({**config.model_dump(), "train": {**config.train.model_dump(), family: release["settings"]}})
+    job = final_job(config, paths, release)
     resolved = {"seed": config.seed, "train": config.train.model_dump(), "family": family}
     inputs = [paths.content, paths.data / config.train.dataset]
     with (
@@ -64,7 +66,7 @@ def final(config: Config, paths: Paths) -> StageResult:
             "rows": len(job.data),
             "memorization": told[0],
             "reasons": told[1],
-            "evaluated": passed[family],
+            "evaluated": release["evaluated"],
             **job.card,
         }
         write_json(out / "final.json", {"made": True, **facts})
@@ -78,34 +80,17 @@ def final(config: Config, paths: Paths) -> StageResult:
     )
 
 
-def final_job(config: Config, paths: Paths, family: str) -> session.Job:
+def final_job(config: Config, paths: Paths, release: Mapping[str, Any]) -> session.Job:
     """The training of the evaluated model, with the test rows as well."""
+    family = release["family"]
     version = Version.open(paths.data / config.train.dataset)
     data = load_splits(version, LEARNT, **_frame(version))
-    evaluated = read_json(paths.model(family) / "model.json")
-    card = {"evaluated_model_sha256": evaluated["weights_sha256"], "splits": list(LEARNT)}
+    card = {"evaluated_model_sha256": release["weights_sha256"], "splits": list(LEARNT)}
     # As long as the evaluated model was trained to its best state; nothing is put aside once more to look for another.
     return session.Job(
-        f"final@{family}", family, data, version.card.version, version.card.image, evaluated["step"], card=card,
+        f"final@{family}", family, data, version.card.version, version.card.image, release["step"], card=card,
         validates=False,
     )  # fmt: skip
-
-
-def _verdicts(paths: Paths) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """The metrics of the families that the gate passed, and why the others were withheld."""
-    passed, withheld = {}, {}
-    for family in FAMILIES:
-        place = paths.model(family) / "model.json"
-        if not place.exists():
-            raise DataError(f"there is no trained {family} yet: run `aigc train {family}` first, or `dvc repro`")
-        answer, reasons = memorization_of(paths, family, read_json(place)["weights_sha256"])
-        if answer == "unknown":
-            raise DataError(f"{'; '.join(reasons)}: run `aigc evaluate {family}` first, or `dvc repro`")
-        if answer == "passed":
-            passed[family] = read_json(paths.evaluation(family) / "metrics.json")
-        else:
-            withheld[family] = "; ".join(reason.rstrip(".") for reason in reasons)
-    return passed, withheld
 
 
 def _nothing(paths: Paths, why: str) -> StageResult:

@@ -127,6 +127,7 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | No
         "dataset_version": job.dataset_version,
         "config_digest": identity,
         "rows": len(job.data),
+        "settings": getattr(config.train, job.family).model_dump(),
         **({"threads": threads.count()} if device.type == "cpu" else {}),
         **began,
         **job.card,
