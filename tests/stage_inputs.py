@@ -17,6 +17,7 @@ NO_BYTES = {
     "aigc_core/inputs.py": "lets a stage fail, and changes nothing that it writes",
     "aigc_core/paths.py": "where outs lie; dvc.yaml names the same places",
     "aigc_core/registry.py": "finds a class by the name that it was registered with",
+    "aigc_core/threads.py": "how threads wait; how many there are is the machine's or the user's",
     "aigc_core/config/refusals.py": "words of refusals; a stage that is refused writes nothing",
     "aigc_core/config/__init__.py": "puts the sections together; a value and its default come from its section's file",
     "aigc_core/tracking": "tells MLflow, and nothing comes back",

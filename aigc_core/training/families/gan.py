@@ -102,7 +102,9 @@ class GanTrainer:
         penalties = {"r1_penalty": (self.r1 * self.settings.r1_every, r1)}
         if self.settings.loss == "wgan-gp":
             place = torch.rand((len(images), 1, 1, 1), generator=noise).to(self.device)
-            between = torch.lerp(fakes, seen.detach(), place).requires_grad_()
+            between = torch.lerp(
+                fakes.float(), seen.detach().float(), place
+            ).requires_grad_()  # fakes of bf16 networks are bf16
             slope = adversarial.gradient_penalty(self.gan.discriminator(between, labels), between)
             penalties["gradient_penalty"] = (self.settings.gradient_penalty, slope)
         return penalties
