@@ -161,7 +161,9 @@ def test_dvc_yaml_and_paths_agree():
         for place in (paths.model, paths.pretrained, paths.finetuned):
             known.add(str(place(family).relative_to(ROOT)))
         for place in (paths.evaluation, paths.evaluation_finetune):
-            known |= {f"{place(family).relative_to(ROOT)}/{part}" for part in ("metrics.json", "details")}
+            known |= {
+                f"{place(family).relative_to(ROOT)}/{part}" for part in ("headline.json", "metrics.json", "details")
+            }
     assert outs == known
 
 

@@ -46,6 +46,7 @@ def make_checkout(folder: Path, **changes: object) -> Path:
     shutil.copy(ROOT / "data/decisions.csv", folder / "data")
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", folder / ".dvc")
+    shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
     # DVC without git: the tests must not touch a user's git settings.
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     quick = {
@@ -113,10 +114,27 @@ def test_metrics_have_the_promised_keys(finished):
     metrics = json.loads((finished / "data/evaluation/gan/metrics.json").read_text())
     assert {"fd", "fd_floor", "fd_real", "coverage", "coverage_real", "density", "density_real", "cas",
             "cas_real"} <= metrics.keys()  # fmt: skip
-    shown = run(finished, "dvc", "metrics", "show", "--json")
-    assert "data/evaluation/gan/metrics.json" in shown.stdout
+    assert metrics.keys() > read_headline(finished).keys() - {"measured_as"}
+
+
+def read_headline(checkout: Path) -> dict[str, float | str]:
+    headline: dict[str, float | str] = json.loads((checkout / "data/evaluation/gan/headline.json").read_text())
+    return headline
+
+
+@pytest.mark.slow
+def test_dvc_compares_headlines_and_draws_without_a_network(finished):
+    shown = json.loads(run(finished, "dvc", "metrics", "show", "--json").stdout)["workspace"]["data"]
+    assert {Path(name).name for name in shown} == {"headline.json"}
+    assert shown["data/evaluation/gan/headline.json"]["data"] == read_headline(finished)
+    assert next(iter(shown["data/ablation/headline.json"]["data"])) == "curate"
+    assert len(read_headline(finished)) <= 13
     plots = run(finished, "dvc", "plots", "show", "-o", "plots")
     assert plots.returncode == 0, plots.stderr
+    page = (finished / "plots/index.html").read_text()
+    assert "<script src" not in page
+    for part in ("vegaEmbed", "losses of the GAN", "generator_loss", "classes.png", "forest.png"):
+        assert part in page
 
 
 @pytest.mark.slow

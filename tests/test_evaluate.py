@@ -455,7 +455,7 @@ def test_evaluate_writes_numbers_facts_and_pictures_twice_the_same(checkout, mon
     result = evaluate_stage.evaluate(made_up_config(), checkout, "gan")
     place = checkout.evaluation("gan")
     first = {path.name: path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
-    assert set(first) == {"metrics.json", "facts.json", "per_class.csv", "nearest.png", "classes.png",
+    assert set(first) == {"headline.json", "metrics.json", "facts.json", "per_class.csv", "nearest.png", "classes.png",
                           "memorization.json", "closest.png", "extractors.json", "likeness.json", "likeness.png",
                           "checks.json", "latents.json", "interpolation.png"}  # fmt: skip
     assert not any(name.startswith("iw_bound") for name in result.metrics)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from aigc_core import ablation
-from aigc_core.ablation import asked, cuts, estimate, live, runner, stopping
+from aigc_core.ablation import asked, cuts, estimate, live, runner, stopping, verdicts
 from aigc_core.ablation.cells import CELL_SCHEMA, MEMORY, METRICS, to_table
 from aigc_core.ablation.confirm import expected_cells
 from aigc_core.ablation.lines import known_cells
@@ -211,6 +211,7 @@ def _not_run(paths: Paths, why: str) -> StageResult:
         write_json(folder / "plan.json", {"ran": False, "why": why})
         write_json(folder / "ledger.json", {"ran": False, "why": why})
         write_json(folder / "checks.json", {"checks": [asdict(check) for check in checks]})
+        write_json(folder / "headline.json", {})
         write_table(folder / "cells.parquet", pa.Table.from_pylist([], CELL_SCHEMA))
     return StageResult(why)
 
@@ -225,6 +226,7 @@ def write(study: Study, plan: Plan, paths: Paths) -> None:
         write_table(folder / "cells.parquet", to_table(study.cells))
         write_json(folder / "ledger.json", {"ran": True, **facts})
         write_json(folder / "checks.json", {"checks": facts["checks"]})
+        write_json(folder / "headline.json", headline(facts["ledger"]))
         study.ledger[[name for name in SHORT if name in study.ledger]].round(4).to_csv(
             folder / "ledger.csv", index=False, lineterminator="\n"
         )
@@ -232,6 +234,21 @@ def write(study: Study, plan: Plan, paths: Paths) -> None:
     # Seconds and earlier studies are no part of an out; this page beside it has them.
     timed = {**study.to_dict(timing=True), "looks": asked.in_words(plan, paths)}
     page.write_timed(timed, paths.ablation, paths.work / "ablation" / "ledger.html")
+
+
+def headline(ledger: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What DVC compares between versions: per decision how many times nearer to real images, the 95 % interval, and the conclusion."""
+    kept = {
+        "effect": "times_nearer",
+        "low": "low",
+        "high": "high",
+        "full_effect": "at_full_budget",
+        "verdict": "conclusion",
+    }
+    lines = [line for line in ledger if line["metric"] == verdicts.PRIMARY]
+    return {
+        line["decision"]: {name: line[key] for key, name in kept.items() if line.get(key) is not None} for line in lines
+    }
 
 
 def track(study: Study, paths: Paths, tracker: Tracker) -> None:

@@ -21,6 +21,7 @@ from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.comparability import identity_digest
 from aigc_core.evaluation.compare import Judgement, Real, Setting, Yardstick
 from aigc_core.evaluation.features import load_extractor
+from aigc_core.evaluation.headline import headline
 from aigc_core.evaluation.memorization import Limits
 from aigc_core.evaluation.pictures import class_rows, nearest_training
 from aigc_core.files import atomic_folder, write_json
@@ -41,7 +42,7 @@ FEW = 5
 
 
 def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
-    """Write data/evaluation/{family}: metrics.json and details. Raises DataError where there are too few images."""
+    """Write data/evaluation/{family}: metrics.json, its headline.json, and details. Raises DataError where there are too few images."""
     device = str(pick_device(config.train.device))
     model = load_model(paths.model(family), device=device)
     version = Version.open(paths.curated)
@@ -62,6 +63,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
             over, alarms = write_opinions(folder / "extractors.json", config, others, yardstick, judgement)
             released = write_checks(folder, alarms)
         write_json(target / "metrics.json", metrics)
+        write_json(target / "headline.json", headline(metrics, facts))
         tracker.metrics({**metrics, **over}, 0)
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness", *pictures):

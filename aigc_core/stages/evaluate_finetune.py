@@ -7,6 +7,7 @@ from aigc_core.data.store import Version
 from aigc_core.errors import DataError
 from aigc_core.evaluation.classifier import pick_device
 from aigc_core.evaluation.comparability import identity_digest
+from aigc_core.evaluation.headline import headline
 from aigc_core.files import atomic_folder, read_json, write_json
 from aigc_core.models.zoo import load_model
 from aigc_core.paths import Paths
@@ -26,7 +27,7 @@ VARIANTS = ("tuned", "scratch")
 
 
 def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
-    """Write data/evaluation_finetune/{family}: metrics.json with `tuned` and `scratch`, and details.
+    """Write data/evaluation_finetune/{family}: metrics.json and headline.json with `tuned` and `scratch`, and details.
 
     The real values use every curated training row of the target's classes, more than the small target that the
     models saw; memorization is judged by what they saw. Raises DataError where there are too few images, or fine-tuning has not run.
@@ -37,6 +38,7 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
         with atomic_folder(place / "details") as folder:
             leave_out(folder, why)
         write_json(place / "metrics.json", {})
+        write_json(place / "headline.json", {})
         return StageResult(why)
     if not (source / "target.json").exists():
         raise DataError(f"{family} is not fine-tuned yet: run `aigc finetune {family}` first")
@@ -62,6 +64,7 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
                 write_memorization(folder, yardstick, judged[name], f"_{name}")
             write_json(folder / "facts.json", facts)
         write_json(place / "metrics.json", metrics)
+        write_json(place / "headline.json", {name: headline(values, facts) for name, values in metrics.items()})
         tracker.tags({"comparable": identity_digest(facts)})
         # The tuned model carries the plain names, so that runs of all stages line up in one table.
         tracker.metrics({**metrics["tuned"], **{f"scratch_{k}": v for k, v in metrics["scratch"].items()}}, 0)
