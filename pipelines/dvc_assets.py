@@ -24,6 +24,7 @@ Knows nothing of any one project: names, groups and further metadata are the tra
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of an asset's context and refuses a string.
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from pipelines.checks import check_results, declared_checks, failed_first, ident
 from pipelines.observed import CODE_VERSION, observe, provenance, status_asset, status_dep
 from pipelines.resources import DvcCli, Outcome
 from pipelines.shown import materialization_metadata
-from pipelines.stages import DvcStage, read_lock, read_stages
+from pipelines.stages import DvcStage, overlap, read_lock, read_stages
 
 
 class DvcTranslator:
@@ -151,22 +152,15 @@ def _failure(stage: DvcStage, outcome: Outcome) -> dg.Failure:
 
 
 def _refuse_without_inputs(stage: DvcStage, known: Mapping[str, DvcStage]) -> None:
-    """Fail before anything starts where a file that another stage makes is not here, and say why it is not."""
-    for address in stage.upstream:
-        maker = known[address]
-        lacking = [path for path in stage.deps if path in maker.outs and not path.exists()]
-        if not lacking:
-            continue
-        name = lacking[0].relative_to(stage.folder) if lacking[0].is_relative_to(stage.folder) else lacking[0]
+    """Fail before anything starts where a gate has refused, or where what another stage makes is not here."""
+    for maker in [known[address] for address in stage.upstream]:
         refused = refusals(maker)
+        lacking = [path for path in stage.deps if not path.exists() and any(overlap(path, out) for out in maker.outs)]
         if refused:
-            raise dg.Failure(
-                description=f"{stage.address} has not run: the gate {address} refused this data: "
-                f"{', '.join(refused)}; see {report_of(maker)} or the checks of {address}",
-                allow_retries=False,
-            )
-        raise dg.Failure(
-            description=f"{stage.address} has not run: it needs {name}, which {address} makes and which is not here: "
-            f"materialize {address} first",
-            allow_retries=False,
-        )
+            problem = f"the gate {maker.address} refused this data: {', '.join(refused)}; see {report_of(maker)}"
+        elif lacking:
+            shown = os.path.relpath(lacking[0], stage.folder)
+            problem = f"it needs {shown}, which {maker.address} makes and which is not here; materialize {maker.address} first"
+        else:
+            continue
+        raise dg.Failure(description=f"{stage.address} has not run: {problem}", allow_retries=False)

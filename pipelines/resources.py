@@ -15,7 +15,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from pipelines import guard
-from pipelines.stages import DvcStage, DvcWorkspace, Status
+from pipelines.stages import DvcStage, DvcWorkspace, Status, overlap
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # What DVC itself says around a stage's own words.
@@ -100,13 +100,12 @@ def blocker(root: Path, stage: DvcStage) -> tuple[int, str] | None:
         notes = json.loads((root / ".dvc" / "tmp" / "rwlock").read_text())
     except (OSError, ValueError):
         return None  # nobody has ever been at work, or the file is being written
-    mine = [str(path) for path in (*stage.deps, *stage.outs)]
-    for path, holder in notes.get("write", {}).items():
-        if _overlaps(path, mine) and _alive(holder["pid"]):
-            return int(holder["pid"]), str(holder["cmd"])
-    for path, holders in notes.get("read", {}).items():
-        for holder in holders if _overlaps(path, [str(out) for out in stage.outs]) else []:
-            if _alive(holder["pid"]):
+    writers = [(Path(path), holder) for path, holder in notes.get("write", {}).items()]
+    readers = [(Path(path), holder) for path, holders in notes.get("read", {}).items() for holder in holders]
+    # Who reads disturbs only who writes.
+    for places, holders in (((*stage.deps, *stage.outs), writers), (stage.outs, readers)):
+        for path, holder in holders:
+            if any(overlap(path, place) for place in places) and _alive(holder["pid"]):
                 return int(holder["pid"]), str(holder["cmd"])
     return None
 
@@ -152,12 +151,6 @@ def _alive(process_id: int) -> bool:
     except PermissionError:
         pass  # somebody else's process
     return True
-
-
-def _overlaps(path: str, others: Sequence[str]) -> bool:
-    """Whether `path` is one of the others, lies in one of them or holds one of them."""
-    one = Path(path)
-    return any(one == other or one in other.parents or other in one.parents for other in map(Path, others))
 
 
 def _environment() -> dict[str, str]:

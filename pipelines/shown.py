@@ -61,7 +61,7 @@ def _numbers(stage: DvcStage) -> dict[str, Any]:
     headline = [str(name) for name in stage.options.get("headline") or []]
     if not headline and len(found) <= NUMBERS:
         return found
-    first = {name: found.pop(name) for name in headline if name in found}
+    first = {name: found.pop(name, "not measured") for name in headline} if stage.metrics else {}
     rows = [dg.TableRecord({"metric": name, "value": value}) for name, value in found.items()]
     table = dg.MetadataValue.table(rows, schema=_schema("metric", value="float")) if rows else None
     return first | ({"other metrics": table} if table else {})
@@ -153,7 +153,8 @@ def _tables(stage: DvcStage) -> dict[str, Any]:
             found[name] = f"cannot be read: {error}"
             continue
         title = name if length == len(rows) or _is_curve(rows) else f"{name} (first {len(rows)} of {length:,} lines)"
-        records = [dg.TableRecord({str(key): str(value or "") for key, value in row.items()}) for row in rows]
+        columns = dict.fromkeys(column for row in rows for column in row)  # a line may have more fields than the first
+        records = [dg.TableRecord({column: str(row.get(column) or "") for column in columns}) for row in rows]
         found |= {title: dg.MetadataValue.table(records)} if records else {}
     return found | ({"more tables": f"{count - len(files):,} more are among the outs"} if count > len(files) else {})
 
@@ -163,7 +164,7 @@ def _read_rows(path: Path) -> tuple[list[dict[str, str]], int]:
     with path.open(newline="") as handle:
         length = sum(1 for _ in csv.DictReader(handle))
     with path.open(newline="") as handle:
-        reader = csv.DictReader(handle)
+        reader = csv.DictReader(handle, restkey="without a name")
         curve = (reader.fieldnames or [""])[0] in STEPS and length > CURVE_ROWS
         wanted = {round(i * (length - 1) / (CURVE_ROWS - 1)) for i in range(CURVE_ROWS)} if curve else range(TABLE_ROWS)
         return [row for index, row in enumerate(reader) if index in wanted], length

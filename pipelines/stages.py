@@ -150,6 +150,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def overlap(one: Path, other: Path) -> bool:
+    """Whether the two are the same place, or one of them lies in the other."""
+    return one == other or one in other.parents or other in one.parents
+
+
 def definition_files(stages: Iterable[DvcStage]) -> set[Path]:
     """The files that decide what the stages are: dvc.yaml, dvc.lock, the parameters and the files of variables."""
     stages, found = list(stages), set[Path]()
@@ -226,11 +231,7 @@ def _describe(address: str, stage: Any, made: Mapping[str, tuple[Path, ...]]) ->
 
 def _makers(path: Path, own: str, made: Mapping[str, tuple[Path, ...]]) -> list[str]:
     """Addresses of the stages that make `path`, a part of it, or a folder that holds it."""
-    return [
-        address
-        for address, outs in made.items()
-        if address != own and any(out == path or out in path.parents or path in out.parents for out in outs)
-    ]
+    return [address for address, outs in made.items() if address != own and any(overlap(path, out) for out in outs)]
 
 
 def _changes(stage: Any) -> Iterator[str]:

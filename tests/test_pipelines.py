@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import dagster as dg
@@ -246,6 +247,26 @@ def test_a_failing_gate_shows_its_checks_and_stops_downstream(toy: Path, instanc
     assert set(materialized(result)) == {"make"}
 
 
+def test_what_needs_a_refused_gate_says_so_when_it_is_materialized_alone(
+    toy: Path, instance: dg.DagsterInstance
+) -> None:
+    set_param(toy, limit=9)
+    assert not materialize(toy, instance).success
+    result = materialize(toy, instance, "train_gan")
+    text = failure_text(result, "train_gan")
+    assert "the gate gate refused this data: enough; see out/report.json" in text
+    assert materialized(result) == {}
+    assert not (toy / "out/gan").exists()
+    set_param(toy, limit=3)
+    assert materialize(toy, instance, "gate", "train_gan").success
+
+
+def test_what_lacks_an_input_names_the_stage_that_makes_it(toy: Path, instance: dg.DagsterInstance) -> None:
+    assert "needs out/made, which make makes" in failure_text(materialize(toy, instance, "train_gan"), "train_gan")
+    assert "needs out/made/numbers.txt, which make makes" in failure_text(materialize(toy, instance, "gate"), "gate")
+    assert "needs out/vae, which train@vae makes" in failure_text(materialize(toy, instance, "report"), "report")
+
+
 def test_a_warning_does_not_stop_anything(toy: Path, instance: dg.DagsterInstance) -> None:
     set_param(toy, balance=0)
     result = materialize(toy, instance)
@@ -312,6 +333,16 @@ def test_mlflow_link_comes_from_the_run_file(tmp_path: Path, monkeypatch: pytest
     (tmp_path / ".work/runs/train@gan.json").write_text('{"run_id": "r1", "experiment_id": "7"}')
     monkeypatch.setenv("AIGC_MLFLOW_UI", "http://127.0.0.1:5001")
     assert Translator().metadata(moved)["mlflow run"].value == "http://127.0.0.1:5001/#/experiments/7/runs/r1"
+
+
+def test_no_two_groups_depend_on_each_other() -> None:
+    """Collapsed to its groups, the graph still runs one way: otherwise the page draws a circle."""
+    graph = json.loads(SNAPSHOT.read_text())
+    needs: dict[str, set[str]] = {}
+    for asset in graph.values():
+        parents = {graph[name]["group"] for name in asset["deps"]} - {asset["group"]}
+        needs.setdefault(asset["group"], set()).update(parents)
+    assert list(TopologicalSorter(needs).static_order())[:2] == ["dvc", "data"]
 
 
 @pytest.mark.slow
