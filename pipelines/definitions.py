@@ -1,6 +1,7 @@
-"""What Dagster shows of this project: the stages of dvc.yaml as assets, and a sensor for what a terminal runs.
+"""What Dagster shows of this project: the stages of dvc.yaml as assets, and a sensor for what DVC says of them.
 
-Dagster reads parameters and code versions when it loads this file: after a change, "Reload definitions" in the UI.
+The graph is read when Dagster loads this file: after a change of dvc.yaml, "Reload definitions" in the UI. What a
+change of parameters, code or data makes stale is seen without that.
 """
 
 import json
@@ -11,9 +12,10 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.dvc_assets import DvcTranslator, load_assets_from_dvc
-from pipelines.resources import DvcCli, DvcStage
+from pipelines.dvc_assets import DvcTranslator, build_assets
+from pipelines.resources import DvcCli
 from pipelines.sensors import build_dvc_sensor
+from pipelines.stages import DvcStage, read_stages
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,10 +37,10 @@ class Translator(DvcTranslator):
 
 def build_definitions(root: Path) -> dg.Definitions:
     """The definitions of the checkout at `root`."""
-    translator = Translator()
+    translator, stages = Translator(), read_stages(root)
     return dg.Definitions(
-        assets=load_assets_from_dvc(root, translator),
-        sensors=[build_dvc_sensor(root, translator)],
+        assets=build_assets(stages, translator),
+        sensors=[build_dvc_sensor(root, translator, stages=stages)],
         resources={"dvc": DvcCli(repo_dir=str(root))},
         # A step in a process of its own costs three seconds, and a stage is a process anyway.
         executor=dg.in_process_executor,

@@ -1,87 +1,133 @@
-"""Tells Dagster what `dvc repro` in a terminal has made, so that its pages and `dvc status` agree."""
+"""Tells Dagster what `dvc repro` in a terminal has made, and what DVC would run again: its pages say what DVC says."""
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-import yaml
 
-from pipelines.dvc_assets import DvcTranslator, asset_keys, check_results, materialization_metadata
-from pipelines.resources import DvcStage, Locked, digest, read_lock, read_stages
+from pipelines.checks import check_results, failed_first
+from pipelines.dvc_assets import DvcTranslator, asset_keys
+from pipelines.observed import (
+    CODE_VERSION,
+    DATA_VERSION,
+    input_tags,
+    last_observation,
+    observation,
+    provenance,
+    same_inputs,
+)
+from pipelines.resources import blocker
+from pipelines.shown import materialization_metadata
+from pipelines.stages import (
+    DvcStage,
+    DvcWorkspace,
+    Locked,
+    Status,
+    definition_files,
+    digest,
+    read_lock,
+    read_stages,
+    stamps,
+)
 
-DATA_VERSION = "dagster/data_version"
-CODE_VERSION = "dagster/code_version"
-BUSY = [
+AT_WORK = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+NAMED = 5  # stages in a message
+LOOK_AGAIN_S = 300.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one look at the repository found: events that Dagster lacks, and a sentence for the sensor's page.
+
+    `complete` is False where stages were left out because something is at work on them.
+    """
+
+    events: list[Event]
+    words: str
+    complete: bool
 
 
 def build_dvc_sensor(
-    repo_dir: Path, translator: DvcTranslator | None = None, interval_s: int = 15
+    repo_dir: Path,
+    translator: DvcTranslator | None = None,
+    interval_s: int = 15,
+    stages: Sequence[DvcStage] | None = None,
 ) -> dg.SensorDefinition:
-    """A sensor that reports each stage whose dvc.lock entry is newer than its last materialization."""
-    used = translator or DvcTranslator()
+    """A sensor that reports what DVC knows and Dagster does not; `stages` are those that the definitions show."""
+    used, workspace = translator or DvcTranslator(), DvcWorkspace(repo_dir)
+    shown = read_stages(repo_dir) if stages is None else list(stages)
 
     @dg.sensor(
-        name="dvc_lock",
+        name="dvc_status",
         minimum_interval_seconds=interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports what `dvc repro` in a terminal has made as materializations.",
+        description="Reports what `dvc repro` in a terminal has made, and which stages DVC would run again.",
     )
-    def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        lock = Path(repo_dir) / "dvc.lock"
-        if not lock.exists():
-            return dg.SkipReason("there is no dvc.lock yet")
-        seen = digest(lock.read_text())
+    def dvc_status(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        running = bool(context.instance.get_runs(dg.RunsFilter(statuses=AT_WORK), limit=1))
+        look_number = int(time.time() // LOOK_AGAIN_S)  # the cache may be emptied, which touches no file of a stage
+        seen = f"{fingerprint(shown)} {'running' if running else 'idle'} {look_number}"
         if seen == context.cursor:
-            return dg.SkipReason("dvc.lock has not changed")
-        if context.instance.get_runs(dg.RunsFilter(statuses=BUSY), limit=1):
-            return dg.SkipReason("a run is at work, and reports what it makes itself")
+            return dg.SkipReason("nothing has changed since the last look")
         try:
-            events = terminal_events(context.instance, Path(repo_dir), used)
-        except yaml.YAMLError:
-            return dg.SkipReason("dvc.lock is being written")
-        return dg.SensorResult(asset_events=events, cursor=seen)
-
-    return dvc_lock
-
-
-def terminal_events(
-    instance: dg.DagsterInstance, repo_dir: Path, translator: DvcTranslator
-) -> list[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """The events that are missing from `instance`, upstream first."""
-    stages = read_stages(repo_dir)
-    keys = asset_keys(stages, translator)
-    locked = {stage.address: entry for stage in stages if (entry := read_lock(stage)) is not None}
-    events: list[dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
-    for stage in upstream_first(stages):
-        entry = locked.get(stage.address)
-        if entry is None or _is_known(instance, keys[stage.address], entry):
-            continue
-        events.append(
-            dg.AssetMaterialization(
-                keys[stage.address],
-                description="Made by `dvc repro` outside Dagster.",
-                metadata=materialization_metadata(stage, entry, translator),
-                tags=_tags(stage, entry, locked, keys),
-            )
+            report = look(context.instance, workspace, shown, used, running=running)
+        except Exception as error:
+            # DVC's errors have no common root, and a file may be half-written: the next look comes in seconds.
+            return dg.SkipReason(f"DVC cannot read this repository: {error}")
+        # What was left out is looked at again, also where no file changes meanwhile.
+        return dg.SensorResult(
+            asset_events=report.events, skip_reason=report.words, cursor=seen if report.complete else ""
         )
-        events += [
-            dg.AssetCheckEvaluation(
-                asset_key=keys[stage.address],
-                check_name=str(result.check_name),
-                passed=result.passed,
-                metadata=result.metadata,
-                severity=result.severity,
-                description=result.description,
-            )
-            for result in check_results(stage, keys[stage.address])
-        ]
-    return events
+
+    return dvc_status
+
+
+def fingerprint(stages: Sequence[DvcStage]) -> str:
+    """Changes whenever a file is touched that decides what DVC says of one of the stages."""
+    parts = {path for stage in stages for path in (*stage.deps, *stage.outs)}
+    return digest(sorted(stamps(parts | definition_files(stages))))
+
+
+def look(
+    instance: dg.DagsterInstance,
+    workspace: DvcWorkspace,
+    shown: Sequence[DvcStage],
+    translator: DvcTranslator,
+    *,
+    running: bool = False,
+) -> Report:
+    """What is missing from `instance`, upstream first. While a run is at work, it reports itself what it makes."""
+    keys = asset_keys(shown, translator)
+    present = {stage.address: stage for stage in workspace.stages()}
+    last = {key: _last_tags(instance, key) for key in keys.values()}
+    versions = {key: tags[DATA_VERSION] for key, tags in last.items() if DATA_VERSION in tags}
+    events: list[Event] = []
+    said: dict[str, Status] = {}
+    busy: list[str] = []
+    for stage in upstream_first([stage for stage in shown if stage.address in present]):
+        if blocker(workspace.root, stage):
+            busy.append(stage.address)
+            continue
+        key, status = keys[stage.address], workspace.status(stage.address)
+        said[stage.address] = status
+        made = None if running or status.astray else read_lock(present[stage.address])
+        inputs = input_tags(stage, keys, versions)
+        if made is not None and not _is_known(last[key], made, status, inputs):
+            events += _materialization(instance, present[stage.address], key, made, translator, inputs)
+            versions[key] = made.data_version
+        event = observation(key, status)
+        if last_observation(instance, key)[0] != (event.tags or {})[DATA_VERSION]:
+            events.append(event)
+    return Report(events, _words(said, busy, shown, present), complete=not busy)
 
 
 def upstream_first(stages: Sequence[DvcStage]) -> list[DvcStage]:
@@ -90,7 +136,7 @@ def upstream_first(stages: Sequence[DvcStage]) -> list[DvcStage]:
     ordered: dict[str, DvcStage] = {}
 
     def visit(address: str) -> None:
-        if address not in ordered:
+        if address in known and address not in ordered:
             for needed in known[address].upstream:
                 visit(needed)
             ordered[address] = known[address]
@@ -100,36 +146,77 @@ def upstream_first(stages: Sequence[DvcStage]) -> list[DvcStage]:
     return list(ordered.values())
 
 
-def _is_known(instance: dg.DagsterInstance, key: dg.AssetKey, entry: Locked) -> bool:
+def _last_tags(instance: dg.DagsterInstance, key: dg.AssetKey) -> Mapping[str, str]:
     last = instance.get_latest_materialization_event(key)
-    tags = last.asset_materialization.tags if last and last.asset_materialization else None
-    return (
-        bool(tags)
-        and (tags or {}).get(DATA_VERSION) == entry.data_version
-        and (tags or {}).get(CODE_VERSION) == entry.code_version
+    return (last.asset_materialization.tags or {}) if last and last.asset_materialization else {}
+
+
+def _is_known(tags: Mapping[str, str], made: Locked, status: Status, inputs: Mapping[str, str]) -> bool:
+    """Whether the last materialization is this one; with its present inputs, where DVC calls the stage up to date."""
+    same = tags.get(DATA_VERSION) == made.data_version and tags.get(CODE_VERSION) == made.code_version
+    return same and (bool(status.changes) or same_inputs(tags, inputs))
+
+
+def _materialization(
+    instance: dg.DagsterInstance,
+    stage: DvcStage,
+    key: dg.AssetKey,
+    made: Locked,
+    translator: DvcTranslator,
+    inputs: Mapping[str, str],
+) -> list[Event]:
+    """The materialization, then the answers to the stage's checks."""
+    answers = failed_first(check_results(stage, key))
+    event = dg.AssetMaterialization(
+        key,
+        description="dvc.lock has it and its outs are here: made by `dvc repro` or fetched, not by a run of Dagster.",
+        metadata=materialization_metadata(stage, made, translator.metadata(stage), answers),
+        tags={
+            DATA_VERSION: made.data_version,
+            CODE_VERSION: made.code_version,
+            "dagster/data_version_is_user_provided": "true",
+            **inputs,
+            **provenance(instance, key),
+        },
     )
+    return [
+        event,
+        *(
+            dg.AssetCheckEvaluation(
+                asset_key=key,
+                check_name=str(result.check_name),
+                passed=result.passed,
+                metadata=result.metadata,
+                severity=result.severity,
+                description=result.description,
+            )
+            for result in answers
+        ),
+    ]
 
 
-def _tags(
-    stage: DvcStage, entry: Locked, locked: Mapping[str, Locked], keys: Mapping[str, dg.AssetKey]
-) -> dict[str, str]:
-    """Versions of the stage and of its inputs. Without those of the inputs everything downstream would read as stale."""
-    tags = {
-        DATA_VERSION: entry.data_version,
-        CODE_VERSION: entry.code_version,
-        "dagster/data_version_is_user_provided": "true",
-    }
-    for address in stage.upstream:
-        name = keys[address].to_user_string()
-        source = locked.get(address)
-        tags[f"dagster/input_data_version/{name}"] = _input_version(entry, source)
-        tags[f"dagster/input_event_pointer/{name}"] = "NULL"
-    return tags
+def _words(
+    said: Mapping[str, Status], busy: Sequence[str], shown: Sequence[DvcStage], present: Mapping[str, DvcStage]
+) -> str:
+    """One sentence each for what is not here, what DVC would run, what was left out and what the graph lacks."""
+    changed = {address: status.changes for address, status in said.items() if status.changes}
+    astray = {address: status.astray for address, status in said.items() if status.astray}
+    unknown = [address for address in present if address not in {stage.address for stage in shown}]
+    words = [f"DVC has nothing to do for {len(said) - len(changed)} of {len(shown)} stages."]
+    if astray:
+        words.append(
+            f"Outs that are not here as dvc.lock has them: {_some(astray)}. `dvc pull` or `dvc repro` brings them."
+        )
+    if changed:
+        words.append(f"`dvc repro` would run {_some(changed)}.")
+    if busy:
+        words.append(f"A process is at work on the files of {', '.join(busy)}: looked at when it has ended.")
+    if unknown:
+        words.append(f"dvc.yaml has stages that this page lacks: {', '.join(unknown)}. Reload the definitions.")
+    return " ".join(words)
 
 
-def _input_version(entry: Locked, source: Locked | None) -> str:
-    """The input's present version, or another value where the stage has read other bytes than it has now."""
-    if source is None:
-        return "UNKNOWN"
-    differs = any(path in entry.deps and entry.deps[path] != md5 for path, md5 in source.outs.items())
-    return digest({path: entry.deps.get(path) for path in source.outs}) if differs else source.data_version
+def _some(named: Mapping[str, Sequence[str]]) -> str:
+    """The first few stages, each with its first reason, and how many more there are."""
+    listed = [f"{address} ({words[0]})" for address, words in list(named.items())[:NAMED]]
+    return ", ".join(listed) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from pipelines.resources import end_group
+from pipelines.guard import end_group
 
 HOST = "127.0.0.1"
 DAGSTER_PORT = 3000

@@ -15,8 +15,8 @@ from aigc_core.stages.curate import curate
 from aigc_core.stages.ingest import ingest
 from aigc_core.stages.measure import measure
 from aigc_core.stages.validate import validate
-from pipelines.dvc_assets import check_results, declared_checks
-from pipelines.resources import read_stages
+from pipelines.checks import check_results, declared_checks
+from pipelines.stages import read_stages
 
 ROOT = Path(__file__).parents[1]
 

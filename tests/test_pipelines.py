@@ -16,16 +16,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.loader import LoadingContextForTest
+from dvc_toys import dvc, make_repository
 
-from pipelines.dvc_assets import DvcTranslator, _tables, load_assets_from_dvc
-from pipelines.resources import DvcCli, DvcStage, end_group, read_lock, read_stages
-from pipelines.sensors import build_dvc_sensor
+from pipelines.dvc_assets import DvcTranslator, load_assets_from_dvc
+from pipelines.guard import end_group
+from pipelines.resources import DvcCli
+from pipelines.stages import read_stages
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAPSHOT = Path(__file__).parent / "graph_snapshot.json"
@@ -109,16 +110,16 @@ SUITE = {
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
     """A DVC repository of five stages, each a few lines of Python."""
-    root = tmp_path / "toy"
-    (root / ".dvc").mkdir(parents=True)
-    (root / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    (root / "dvc.yaml").write_text(DVC_YAML)
-    (root / "params.yaml").write_text("n: 5\nlimit: 3\nbalance: 1\n")
-    (root / "raw.txt").write_text("raw")
-    (root / "suite.json").write_text(json.dumps(SUITE))
-    for name, text in SCRIPTS.items():
-        (root / name).write_text(text)
-    return root
+    return make_repository(
+        tmp_path / "toy",
+        {
+            "dvc.yaml": DVC_YAML,
+            "params.yaml": "n: 5\nlimit: 3\nbalance: 1\n",
+            "raw.txt": "raw",
+            "suite.json": json.dumps(SUITE),
+            **SCRIPTS,
+        },
+    )
 
 
 @pytest.fixture
@@ -143,15 +144,6 @@ def materialize(toy: Path, instance: dg.DagsterInstance, *only: str) -> dg.Execu
     )
 
 
-def dvc(toy: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=toy, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
     events = result.get_asset_materialization_events()
     return {event.asset_key.to_user_string(): event.materialization for event in events}
@@ -168,8 +160,10 @@ def failure_text(result: dg.ExecuteInProcessResult, step: str) -> str:
 
 def test_every_resolved_stage_is_an_asset_with_its_neighbours(toy: Path) -> None:
     specs = {spec.key.to_user_string(): spec for asset in load_assets_from_dvc(toy) for spec in asset.specs}
-    assert set(specs) == {"make", "gate", "train_vae", "train_gan", "report"}
-    deps = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs.items()}
+    assert set(specs) == {"make", "gate", "train_vae", "train_gan", "report", "dvc_status"}
+    deps = {
+        name: {dep.asset_key.to_user_string() for dep in spec.deps} - {"dvc_status"} for name, spec in specs.items()
+    }
     # gate depends on a file inside an out, report on a folder that holds outs.
     assert deps["gate"] == {"make"}
     assert deps["train_gan"] == {"make", "gate"}
@@ -178,19 +172,6 @@ def test_every_resolved_stage_is_an_asset_with_its_neighbours(toy: Path) -> None
     assert specs["make"].kinds == {"python", "dvc"}
     assert "Makes numbers." in (specs["make"].description or "")
     assert "python train.py gan" in (specs["train_gan"].description or "")
-
-
-def test_code_version_follows_parameter_values_and_sources_only(toy: Path) -> None:
-    def versions() -> dict[str, str | None]:
-        return {
-            spec.key.to_user_string(): spec.code_version for asset in load_assets_from_dvc(toy) for spec in asset.specs
-        }
-
-    first = versions()
-    set_param(toy, n=6)
-    (toy / "train.py").write_text(SCRIPTS["train.py"] + "# changed\n")
-    second = versions()
-    assert {name for name in first if first[name] != second[name]} == {"make", "train_vae", "train_gan"}
 
 
 def test_two_stages_with_one_key_are_refused(toy: Path) -> None:
@@ -213,7 +194,7 @@ def test_materializing_leaves_dvc_up_to_date_and_a_second_time_starts_no_process
     assert shown["fd"].value == 0.5
     assert shown["tuned/fd"].value == 0.25
     assert shown["cached"].value is False
-    assert "data:image/png;base64," in str(shown["grid.png"].value)
+    assert "![grid.png](data:image/png;base64," in str(shown["pictures"].value)
     table = shown["curve.csv"].value
     assert [table.records[0].data["step"], table.records[-1].data["step"], len(table.records)] == ["0", "99", 10]
     assert {row.data["out"] for row in shown["outs"].value.records} == {"out/gan/details", "out/gan/metrics.json"}
@@ -266,6 +247,26 @@ def test_a_failing_gate_shows_its_checks_and_stops_downstream(toy: Path, instanc
     assert set(materialized(result)) == {"make"}
 
 
+def test_what_needs_a_refused_gate_says_so_when_it_is_materialized_alone(
+    toy: Path, instance: dg.DagsterInstance
+) -> None:
+    set_param(toy, limit=9)
+    assert not materialize(toy, instance).success
+    result = materialize(toy, instance, "train_gan")
+    text = failure_text(result, "train_gan")
+    assert "the gate gate refused this data: enough; see out/report.json" in text
+    assert materialized(result) == {}
+    assert not (toy / "out/gan").exists()
+    set_param(toy, limit=3)
+    assert materialize(toy, instance, "gate", "train_gan").success
+
+
+def test_what_lacks_an_input_names_the_stage_that_makes_it(toy: Path, instance: dg.DagsterInstance) -> None:
+    assert "needs out/made, which make makes" in failure_text(materialize(toy, instance, "train_gan"), "train_gan")
+    assert "needs out/made/numbers.txt, which make makes" in failure_text(materialize(toy, instance, "gate"), "gate")
+    assert "needs out/vae, which train@vae makes" in failure_text(materialize(toy, instance, "report"), "report")
+
+
 def test_a_warning_does_not_stop_anything(toy: Path, instance: dg.DagsterInstance) -> None:
     set_param(toy, balance=0)
     result = materialize(toy, instance)
@@ -302,100 +303,6 @@ def test_an_undeclared_report_is_not_taken_for_an_answer(toy: Path, instance: dg
     assert set(materialized(result)) == {"make", "gate"}
 
 
-def test_an_interrupted_stage_leaves_no_process(toy: Path) -> None:
-    (toy / "make.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(120)\n")
-    code = (
-        # A shell that runs tests in the background ignores SIGINT, and its children inherit that.
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import sys; from pathlib import Path; from pipelines.resources import DvcCli, read_stages\n"
-        "root = Path(sys.argv[1]); stage = read_stages(root)[0]\n"
-        "DvcCli(repo_dir=str(root)).reproduce(stage, run_id='x', say=print)"
-    )
-    caller = subprocess.Popen([sys.executable, "-c", code, str(toy)], cwd=ROOT, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: (toy / "pid").exists() and (toy / "pid").read_text() != "")
-        stage_pid = int((toy / "pid").read_text())
-        caller.send_signal(signal.SIGINT)
-        caller.wait(timeout=120)
-        wait_for(lambda: not alive(stage_pid))
-    finally:
-        caller.kill()
-        caller.wait()
-    (toy / "make.py").write_text(SCRIPTS["make.py"])
-    assert "made 5" in dvc(toy, "repro", "make")  # no lock is left behind
-
-
-def test_two_runs_at_once_wait_for_each_other(toy: Path) -> None:
-    (toy / "make.py").write_text(SCRIPTS["make.py"] + "\nimport time; time.sleep(3)\n")
-    code = (
-        "import sys; from pathlib import Path; from pipelines.resources import DvcCli, read_stages\n"
-        "root = Path(sys.argv[1]); stage = read_stages(root)[0]\n"
-        "sys.exit(not DvcCli(repo_dir=str(root)).reproduce(stage, run_id='x', say=print).success)"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", code, str(toy)], cwd=ROOT, stdout=subprocess.DEVNULL) for _ in "ab"]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
-    assert len((toy / "ran.log").read_text().split()) == 1
-
-
-def test_sensor_reports_a_terminal_repro_and_nothing_reads_stale(toy: Path, instance: dg.DagsterInstance) -> None:
-    dvc(toy, "repro")
-    definitions = dg.Definitions(
-        assets=load_assets_from_dvc(toy),
-        resources={"dvc": DvcCli(repo_dir=str(toy))},
-    )
-    sensor = build_dvc_sensor(toy)
-
-    def evaluate(cursor: str | None) -> tuple[list[str], str | None]:
-        context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=definitions)
-        tick = sensor(context)
-        if isinstance(tick, dg.SkipReason):
-            return [], cursor
-        for event in tick.asset_events:
-            instance.report_runless_asset_event(event)
-        made = [
-            event.asset_key.to_user_string()
-            for event in tick.asset_events
-            if isinstance(event, dg.AssetMaterialization)
-        ]
-        return made, tick.cursor
-
-    made, cursor = evaluate(None)
-    assert set(made) == {"make", "gate", "train_vae", "train_gan", "report"}
-    assert made.index("make") < made.index("gate") < made.index("train_gan") < made.index("report")
-    graph = definitions.resolve_asset_graph()
-    assert stale(instance, graph) == set()
-    assert instance.get_latest_materialization_event(dg.AssetKey("make")) is not None
-    assert evaluate(cursor)[0] == []
-    assert evaluate(None)[0] == []  # known already, also with the cursor lost
-    # What the terminal made is also what a run finds cached, under the same versions.
-    again = materialize(toy, instance)
-    assert all(event.metadata["cached"].value is True for event in materialized(again).values())
-    assert evaluate(None)[0] == []
-    set_param(toy, n=6)
-    dvc(toy, "repro", "make")
-    assert evaluate(cursor)[0] == ["make"]
-    changed = dg.Definitions(assets=load_assets_from_dvc(toy), resources={"dvc": DvcCli(repo_dir=str(toy))})
-    assert "gate" in stale(instance, changed.resolve_asset_graph())
-
-
-def stale(instance: dg.DagsterInstance, graph: dg.AssetGraph) -> set[str]:  # type: ignore[name-defined]
-    resolver = CachingStaleStatusResolver(instance, graph, loading_context=LoadingContextForTest(instance))
-    return {
-        key.to_user_string() for key in graph.get_all_asset_keys() if resolver.get_status(key) is not StaleStatus.FRESH
-    }
-
-
-def test_lock_and_definition_agree_on_the_code_version(toy: Path, instance: dg.DagsterInstance) -> None:
-    assert materialize(toy, instance).success
-    specs = {
-        spec.key.to_user_string(): spec.code_version for asset in load_assets_from_dvc(toy) for spec in asset.specs
-    }
-    for stage in read_stages(toy):
-        locked = read_lock(stage)
-        assert locked is not None
-        assert locked.code_version == specs[stage.address.replace("@", "_")]
-
-
 def test_snapshot_of_the_real_graph() -> None:
     from pipelines.definitions import build_definitions
 
@@ -416,19 +323,6 @@ def test_snapshot_of_the_real_graph() -> None:
     )
 
 
-def test_a_curve_is_thinned_out_and_a_ledger_is_not(tmp_path: Path) -> None:
-    ledger = [f"decision_{i},fd,pays" for i in range(24)]
-    (tmp_path / "ledger.csv").write_text("\n".join(["decision,metric,verdict", *ledger]))
-    (tmp_path / "curve.csv").write_text("\n".join(["step,loss", *(f"{i},1" for i in range(24))]))
-    (tmp_path / "long.csv").write_text("\n".join(["decision", *(f"{i}" for i in range(1001))]))
-    stage = DvcStage("ablate", "", "", {}, tmp_path, "ablate", (), (tmp_path,), (), (), {})
-    shown = {name: [line.data for line in table.value.records] for name, table in _tables(stage).items()}
-    assert [line["decision"] for line in shown["ledger.csv"]] == [f"decision_{i}" for i in range(24)]
-    assert [line["step"] for line in (shown["curve.csv"][0], shown["curve.csv"][-1])] == ["0", "23"]
-    assert len(shown["curve.csv"]) == 10
-    assert len(shown["long.csv (first 100 of 1,001 lines)"]) == 100
-
-
 def test_mlflow_link_comes_from_the_run_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.definitions import Translator
 
@@ -439,6 +333,16 @@ def test_mlflow_link_comes_from_the_run_file(tmp_path: Path, monkeypatch: pytest
     (tmp_path / ".work/runs/train@gan.json").write_text('{"run_id": "r1", "experiment_id": "7"}')
     monkeypatch.setenv("AIGC_MLFLOW_UI", "http://127.0.0.1:5001")
     assert Translator().metadata(moved)["mlflow run"].value == "http://127.0.0.1:5001/#/experiments/7/runs/r1"
+
+
+def test_no_two_groups_depend_on_each_other() -> None:
+    """Collapsed to its groups, the graph still runs one way: otherwise the page draws a circle."""
+    graph = json.loads(SNAPSHOT.read_text())
+    needs: dict[str, set[str]] = {}
+    for asset in graph.values():
+        parents = {graph[name]["group"] for name in asset["deps"]} - {asset["group"]}
+        needs.setdefault(asset["group"], set()).update(parents)
+    assert list(TopologicalSorter(needs).static_order())[:2] == ["dvc", "data"]
 
 
 @pytest.mark.slow
