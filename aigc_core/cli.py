@@ -17,10 +17,11 @@ import typer
 from rich.console import Console
 
 from aigc_core import config as configuration
-from aigc_core import inputs, threads, tracking
+from aigc_core import inputs, orphans, threads, tracking
 from aigc_core.errors import AigcError, ConfigError
 from aigc_core.paths import Paths
 from aigc_core.records import StageResult
+from aigc_core.tracking.processes import ending_in_order
 
 threads.settle()
 
@@ -88,8 +89,9 @@ FAMILY_STAGES = {
 
 def _run_stage(name: str, family: str | None = None, **options: Any) -> StageResult:
     paths = Paths.here()
+    orphans.end_with_dvc()
     # A plan alone is no out.
-    with nullcontext() if options.get("plan_only") else inputs.unchanged(paths, name, family):
+    with ending_in_order(), nullcontext() if options.get("plan_only") else inputs.unchanged(paths, name, family):
         config = configuration.load(paths.root / "params.yaml")
         inputs.refuse_unlisted(paths, name, family, config.files_of(name))
         stage = getattr(importlib.import_module(f"aigc_core.stages.{name}"), name)

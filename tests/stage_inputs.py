@@ -15,6 +15,7 @@ NO_BYTES = {
     "aigc_core/cli.py": "starts a stage and prints what it says",
     "aigc_core/errors.py": "classes of errors; a stage that raises one writes nothing",
     "aigc_core/inputs.py": "lets a stage fail, and changes nothing that it writes",
+    "aigc_core/orphans.py": "ends a stage whose DVC has ended, and changes nothing that it writes",
     "aigc_core/paths.py": "where outs lie; dvc.yaml names the same places",
     "aigc_core/registry.py": "finds a class by the name that it was registered with",
     "aigc_core/threads.py": "how threads wait; how many there are is the machine's or the user's",

@@ -20,7 +20,7 @@ CORE = ROOT / "aigc_core"
 #: Lower layers may not import higher ones; members of one layer may not import each other.
 LAYERS = [
     {"errors"},
-    {"records", "config", "registry", "paths", "files", "threads"},
+    {"records", "config", "registry", "paths", "files", "threads", "orphans"},
     {"inputs"},
     {"models", "modalities", "tracking"},
     {"data", "quality", "augment", "evaluation", "report"},

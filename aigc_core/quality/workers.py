@@ -17,6 +17,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from aigc_core.errors import WorkerError
+from aigc_core.orphans import end_with_parent
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -61,7 +62,7 @@ def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece], wo
 
 
 def _parallel(function: Callable[[Piece], Result], pieces: Iterable[Piece], workers: int) -> Iterator[Result]:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
         yield from _in_order(pool, function, pieces, workers)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from rich.progress import Progress
 from aigc_core.config import Config
 from aigc_core.data.store import Version
 from aigc_core.errors import DataError
-from aigc_core.files import atomic_folder, write_table
+from aigc_core.files import atomic_folder, scratch_folder, write_table
 from aigc_core.paths import Paths
 from aigc_core.quality.duplicates import find_pairs
 from aigc_core.quality.learned import Learner
@@ -42,15 +41,14 @@ def measure(config: Config, paths: Paths, workers: int | None = None) -> StageRe
     count = version.rows.num_rows
     workers = processes(count) if workers is None else workers
     kinds = config.quality.duplicate_near.transforms
-    paths.work.mkdir(parents=True, exist_ok=True)
     with (
         atomic_folder(paths.measures) as scratch,
-        TemporaryDirectory(dir=paths.work) as beside,
+        scratch_folder(paths.work / "measure") as beside,
         Progress(*Progress.get_default_columns(), transient=True) as bars,
     ):
         # In files that the system may drop from memory: a million rows are 1.2 GB.
-        small = Small.zeros(count, Path(beside))
-        learner = learner_of(config, version, Path(beside), bars)
+        small = Small.zeros(count, beside)
+        learner = learner_of(config, version, beside, bars)
         pieces = (
             (chunk, learner.wanted(chunk.ids) if learner else [])
             for chunk in chunks(version.contents(), _notes(version))
