@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from aigc_core.ablation.arms import AUGMENT, REASONS, Chooser
+from aigc_core.ablation.since import in_words
 from aigc_core.config import OwnDecision
 
 #: Reasons that are named before the rest is counted.
@@ -27,6 +28,8 @@ def _way_out(decision: str, own: OwnDecision | None, chooser: Chooser) -> str:
         return f"the section `augment` has {' and '.join(own.augment)} at 0, or makes no copies"
     if own is not None and own.ids is not None:
         return f"none of the rows that {own.ids} names is in the full recipe"
+    if own is not None and own.since is not None:
+        return f"none of its rows in the full recipe came after {own.since} ({in_words(chooser.pool.added[decision].facts())})"
     if decision == AUGMENT:
         return "augment.copies is 0"
     return _warned(chooser.pool.warned, own.reasons or [] if own else REASONS.get(decision))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from aigc_core.ablation import since
 from aigc_core.ablation.cells import CONFIRMATION, CUT, LATER, VARIATION
 from aigc_core.ablation.confirm import expected_cells
 from aigc_core.ablation.estimate import Outlook, clock, first_arms, in_words
@@ -32,7 +33,7 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
         own = seeds[arm["name"]]
         table.add_row(arm["name"], f"{arm['rows']:,}", f"{arm['rows_touched']:,}", f"{own[0]}-{own[-1]}")
     console.print(table)
-    for text in cuts_in_words(plan):
+    for text in [*additions_in_words(plan), *cuts_in_words(plan)]:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     for line in plan.skipped:
         console.print(
@@ -41,6 +42,11 @@ def show_plan(plan: Plan, outlook: Outlook, console: Console) -> None:
     for name, text in in_words(plan, outlook).items():
         style = "yellow" if name == "warning" else None
         console.print(f"{name:<10} {text}", highlight=False, markup=False, emoji=False, soft_wrap=True, style=style)
+
+
+def additions_in_words(plan: Plan) -> list[str]:
+    """What every decision about rows that came since a revision is about."""
+    return [f"{arm['decision']}: {since.in_words(arm['since'])}" for arm in plan.arms if "since" in arm]
 
 
 def cuts_in_words(plan: Plan) -> list[str]:

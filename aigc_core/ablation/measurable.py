@@ -135,8 +135,10 @@ def describe(arm: Arm, chooser: Chooser, selections: dict[tuple[str, int], Selec
     """
     selection = selections[arm.name, arm.seeds[0]]
     changed, full = (chooser.select(recipe, arm.seeds[0], whole=True) for recipe in (arm.recipe, Recipe()))
-    cut = {"cut": chooser.cut_of(arm.recipe).facts()} if arm.kind == cells.CUT else {}
-    return cut | {
+    own: dict[str, Any] = {"cut": chooser.cut_of(arm.recipe).facts()} if arm.kind == cells.CUT else {}
+    if arm.kind == cells.TREATMENT and arm.decision in chooser.pool.added:
+        own = {"since": chooser.pool.added[arm.decision].facts()}
+    return own | {
         "name": arm.name, "kind": arm.kind, "decision": arm.decision, "share": arm.recipe.share,
         "rows": selection.rows, "copies": selection.copies, "rows_touched": touched(changed, full),
         "recipe": {**asdict(arm.recipe), "off": list(arm.recipe.off)},

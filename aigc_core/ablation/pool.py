@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from aigc_core.ablation.since import Added, added_since
 from aigc_core.ablation.sweep import Order, read_orders
 from aigc_core.config import Config, OwnDecision
 from aigc_core.data.splits import unit_hash
@@ -43,6 +44,7 @@ class Pool:
     own: dict[str, frozenset[str]]  # name of a user's decision -> training rows that it brought in
     groups: dict[str, frozenset[str]]  # name of a group of rows -> its training rows, in the order of names
     orders: dict[str, Order]  # reason of a sweep -> how bad training rows are by its measure
+    added: dict[str, Added]  # name of a user's decision about what came since a revision -> what that is
 
     @property
     def classes(self) -> list[str]:
@@ -91,10 +93,16 @@ def open_pool(config: Config, paths: Paths) -> Pool:
         for decision in config.ablation.decisions
         if isinstance(decision, OwnDecision) and decision.ids is not None
     }
+    added = {
+        decision.name: added_since(decision.since, paths, hashes)
+        for decision in config.ablation.decisions
+        if isinstance(decision, OwnDecision) and decision.since is not None
+    }
+    own |= {name: one.ids for name, one in added.items()}
     groups = groups_of(config.ablation.groups, train, labels, config.seed) if config.ablation.groups else {}
     swept = config.ablation.sweep
     orders = read_orders(swept, train, ingested.rows, config.quality, paths) if swept else {}
-    return Pool(ingested, curated, labels, given, hashes, reasons, warned, own, groups, orders)
+    return Pool(ingested, curated, labels, given, hashes, reasons, warned, own, groups, orders, added)
 
 
 def _columns(table: pa.Table, *names: str) -> list[tuple[Any, ...]]:

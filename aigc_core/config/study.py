@@ -21,12 +21,15 @@ MOST_SEEDS = 1000
 
 
 class OwnDecision(Section):
-    """A decision of the user's own: rows that it brought in (`ids`), rows that it keeps out (`reasons`), or operations of
-    the augmentation that it adds (`augment`)."""
+    """A decision of the user's own: rows that it brought in (`ids`, or all that came `since` a revision), rows that it keeps
+    out (`reasons`), or operations of the augmentation that it adds (`augment`)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="names the arms: without_<name>")]
     ids: str | None = Field(
         None, description="CSV file below data/ids with a column `id` or `source`: training rows that it added"
+    )
+    since: Annotated[str, Field(pattern=r"^[^\s\x00-\x1f]+$")] | None = Field(
+        None, description="git tag or commit: the training rows that its data did not have"
     )
     reasons: list[str] | None = Field(
         None, min_length=1, description="reason codes: the rows that are quarantined for no other reason"
@@ -47,10 +50,11 @@ class OwnDecision(Section):
         return reasons
 
     @model_validator(mode="after")
-    def _one_of_three(self) -> OwnDecision:
-        if sum(given is not None for given in (self.ids, self.reasons, self.augment)) != 1:
+    def _one_of_four(self) -> OwnDecision:
+        if sum(given is not None for given in (self.ids, self.since, self.reasons, self.augment)) != 1:
             raise ValueError(
-                "give `ids` (a CSV file), `reasons` (a list of reason codes) or `augment` (a list of operations), one of the three"
+                "give `ids` (a CSV file), `since` (a git tag or commit), `reasons` (a list of reason codes) or `augment` (a list of "
+                "operations), one of the four"
             )
         return self
 
