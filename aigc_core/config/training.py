@@ -153,6 +153,10 @@ class Train(Section):
     gan: Gan = Gan()
     flow: Flow = Flow()
 
+    def of(self, family: str) -> dict[str, Any]:
+        """What a training of one family goes by: all but the sections of the others."""
+        return self.model_dump(exclude={"vae", "gan", "flow"} - {family})
+
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, given: Any) -> Any:

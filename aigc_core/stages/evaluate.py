@@ -67,7 +67,7 @@ def evaluate(config: Config, paths: Paths, family: str) -> StageResult:
         tracker.metrics({**metrics, **over}, 0)
         tracker.tags({"comparable": identity_digest(facts), "released": "yes" if released else "no"})
         for name in ("nearest", "classes", "closest", "likeness", *pictures):
-            tracker.artifact(target / "details" / f"{name}.png")
+            tracker.image(target / "details" / f"{name}.png", name)
     said = [
         in_words(metrics),
         unfit(paths),

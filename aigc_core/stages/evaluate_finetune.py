@@ -68,7 +68,7 @@ def evaluate_finetune(config: Config, paths: Paths, family: str) -> StageResult:
         tracker.tags({"comparable": identity_digest(facts)})
         # The tuned model carries the plain names, so that runs of all stages line up in one table.
         tracker.metrics({**metrics["tuned"], **{f"scratch_{k}": v for k, v in metrics["scratch"].items()}}, 0)
-        tracker.artifact(place / "details" / "classes.png")
+        tracker.image(place / "details" / "classes.png", "classes")
     flat = {f"{name}_{key}": value for name, values in metrics.items() for key, value in values.items()}
     summary = "; ".join(f"{family} {name}: {in_words(metrics[name])}" for name in VARIANTS)
     return StageResult(summary, flat, facts)

@@ -51,7 +51,7 @@ def final(config: Config, paths: Paths) -> StageResult:
         return _nothing(paths, release["why"] if config.final.enabled else SWITCHED_OFF)
     config = parse({**config.model_dump(), "train": {**config.train.model_dump(), family: release["settings"]}})
     job = final_job(config, paths, release)
-    resolved = {"seed": config.seed, "train": config.train.model_dump(), "family": family}
+    resolved = {"seed": config.seed, "train": config.train.of(family), "family": family}
     inputs = [paths.content, paths.data / config.train.dataset]
     with (
         open_tracker(config.tracking, paths, "final", resolved, inputs) as tracker,

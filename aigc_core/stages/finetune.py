@@ -43,7 +43,7 @@ def finetune(config: Config, paths: Paths, family: str) -> StageResult:
     ]
     resolved = {
         "seed": config.seed,
-        "train": config.train.model_dump(),
+        "train": config.train.of(family),
         "finetune": config.finetune.model_dump(),
         "family": family,
     }

@@ -41,7 +41,7 @@ def pretrain(config: Config, paths: Paths, family: str) -> StageResult:
     )
     resolved = {
         "seed": config.seed,
-        "train": config.train.model_dump(),
+        "train": config.train.of(family),
         "pretrain": config.pretrain.model_dump(),
         "family": family,
     }

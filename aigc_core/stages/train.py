@@ -23,7 +23,7 @@ def _train(config: Config, paths: Paths, family: str) -> StageResult:
     if not processes.is_first():
         session.run(job, config, paths, Tracker(), None)
         return StageResult(f"{family}: one of {processes.count()} processes; the first one writes the model")
-    resolved = {"seed": config.seed, "train": config.train.model_dump(), "family": family}
+    resolved = {"seed": config.seed, "train": config.train.of(family), "family": family}
     inputs = [paths.content, paths.data / config.train.dataset]
     with (
         open_tracker(config.tracking, paths, job.name, resolved, inputs) as tracker,

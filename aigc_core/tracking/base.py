@@ -42,6 +42,9 @@ class Tracker:
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or a folder with all that is in it, as it is now."""
 
+    def image(self, path: Path, key: str, step: int = 0) -> None:
+        """Store a picture under a key that runs share: MLflow shows those of several runs side by side, and has a slider of steps."""
+
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
 

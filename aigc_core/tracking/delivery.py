@@ -6,6 +6,9 @@ A request that failed may have arrived: after a failure the store is asked what 
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +160,20 @@ class Delivery:
             self.client.log_artifacts(self.run_id, str(place), folder)
         else:
             self.client.log_artifact(self.run_id, str(place), folder)
+
+    def _image(self, path: str, key: str, step: int) -> None:
+        """As MLflow's log_image writes it, under a name that the same picture has again when it is delivered twice."""
+        import PIL.Image
+        from mlflow.tracking.multimedia import compress_image_size
+        from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
+
+        place = self.spool.folder / path
+        name = f"{key}+step+{step}+timestamp+{step}+{uuid.uuid5(uuid.NAMESPACE_URL, f'{key}/{step}')}"
+        with tempfile.TemporaryDirectory() as scratch, PIL.Image.open(place) as picture:
+            shutil.copy(place, Path(scratch) / f"{name}.png")
+            compress_image_size(picture).save(Path(scratch) / f"{name}+compressed.webp")
+            self.client.log_artifacts(self.run_id, scratch, "images")
+        self.client.set_tag(self.run_id, MLFLOW_LOGGED_IMAGES, True)
 
     def _table(self, name: str, lines: list[dict[str, Any]]) -> None:
         """MLflow's own log_table would append to the table of a predecessor; the tag is how its pages find one."""

@@ -59,6 +59,12 @@ class MlflowTracker(Tracker):
         if self.spool.fault is not None:
             self.flush()  # it could not be kept, and may be gone later
 
+    def image(self, path: Path, key: str, step: int = 0) -> None:
+        """Store a picture as it is now under a key and a step."""
+        self.spool.note("image", path=self.spool.keep(path), key=key, step=step)
+        if self.spool.fault is not None:
+            self.flush()
+
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         self.spool.note("tags", tags={name: str(value) for name, value in values.items()})

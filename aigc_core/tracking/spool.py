@@ -16,6 +16,9 @@ from typing import Any
 
 from aigc_core.files import read_json, write_json
 
+#: Kinds of entries that hold a file of the spool.
+FILES = ("artifact", "image")
+
 Entry = dict[str, Any]
 
 
@@ -105,7 +108,7 @@ class Spool:
         self.about["sent"] += 1
         self.save()
         place = self.folder / entry.get("path", "/")
-        if entry["kind"] == "artifact" and place.is_relative_to(self.folder):
+        if entry["kind"] in FILES and place.is_relative_to(self.folder):
             shutil.rmtree(place.parent, ignore_errors=True)
 
     def save(self) -> None:
@@ -140,8 +143,8 @@ def spools(root: Path) -> list[Path]:
 def in_words(waiting: list[Entry]) -> str:
     """What waits, counted."""
     points = sum(len(entry["points"]) for entry in waiting if entry["kind"] == "metrics")
-    files = sum(entry["kind"] in ("artifact", "table") for entry in waiting)
-    others = sum(entry["kind"] not in ("metrics", "artifact", "table") for entry in waiting)
+    files = sum(entry["kind"] in (*FILES, "table") for entry in waiting)
+    others = sum(entry["kind"] not in ("metrics", *FILES, "table") for entry in waiting)
     parts = [(points, "point"), (files, "file"), (others, "other entry")]
     plural = {"other entry": "other entries"}
     return ", ".join(f"{n:,} {name if n == 1 else plural.get(name, name + 's')}" for n, name in parts if n) or "nothing"

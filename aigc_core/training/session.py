@@ -110,7 +110,7 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | No
             return
         picture = work / f"grid-{step:06d}.png"
         save_png(grid(trainer, spec), picture)
-        tracker.artifact(picture, "grids")
+        tracker.image(picture, "samples", step)
 
     validation = _validation(job, config)
     try:
@@ -137,6 +137,7 @@ def run(job: Job, config: Config, paths: Paths, tracker: Tracker, out: Path | No
         _write_curve(out / "validation.csv", validation.points)
     save_model(out, trainer.model, card)
     save_png(grid(trainer, spec), out / "samples.png")
+    tracker.image(out / "samples.png", "samples", job.steps)
     _write_curve(out / "curve.csv", curve)
     tracker.artifact(out, "model")
     return curve

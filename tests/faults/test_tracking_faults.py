@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from aigc_core import cli
@@ -185,10 +186,12 @@ def test_a_server_that_is_down_costs_a_sentence_and_its_points_arrive_later(path
         picture = paths.root / "grid.png"
         picture.write_bytes(b"picture")
         tracker.artifact(picture, "grids")
+        Image.new("L", (400, 300)).save(picture)
+        tracker.image(picture, "samples", 4)
         picture.unlink()
     assert capsys.readouterr().err.count("\n") == 1
     (told,) = outstanding(paths)
-    assert "4 points, 1 file" in told
+    assert "4 points, 2 files" in told
     monkeypatch.chdir(paths.root)
     assert CliRunner().invoke(cli.app, ["track", "sync"]).exit_code == 1
     server.launch()
@@ -200,6 +203,11 @@ def test_a_server_that_is_down_costs_a_sentence_and_its_points_arrive_later(path
         run_id = read_json(paths.run_file("train@gan"))["run_id"]
         client = Link(paths, server.uri).client()
         assert [item.path for item in client.list_artifacts(run_id, "grids")] == ["grids/grid.png"]
+        small, large = sorted(item.path for item in client.list_artifacts(run_id, "images"))
+        # The names by which MLflow's pages find the pictures of a key and their steps.
+        assert large.startswith("images/samples+step+4+timestamp+")
+        assert small == large.removesuffix(".png") + "+compressed.webp"
+        assert client.get_run(run_id).data.tags["mlflow.loggedImages"] == "True"
         assert client.get_run(run_id).info.status == "FINISHED"
     finally:
         server.kill()
