@@ -264,6 +264,43 @@ def data_export(
     _say(run(Paths.here(), version.value, folder))
 
 
+@data_app.command("log")
+def data_log(
+    revisions: Annotated[
+        list[str] | None,
+        typer.Argument(help="Git revisions or DVC experiments beside the workspace, for example `HEAD~1`."),
+    ] = None,
+    all_commits: Annotated[
+        bool,
+        typer.Option("--all-commits", help="Every commit of every branch, tag and experiment that changes dvc.lock."),
+    ] = False,
+) -> None:
+    """List versions: rows, parent, operation, what was quarantined; of the workspace, and of git history where the DVC cache has them.
+
+    Example:  aigc data log   |   aigc data log HEAD~1 v1   |   aigc data log --all-commits
+    """
+    from aigc_core.commands.data_log import log as run
+
+    _say(run(Paths.here(), revisions or (), all_commits=all_commits))
+
+
+_VERSION_HELP = "curated, ingested or augmented; a git revision (its curated version); or REVISION:ingested."
+
+
+@data_app.command("diff")
+def data_diff(
+    first: Annotated[str, typer.Argument(help=f"The earlier version: {_VERSION_HELP}")],
+    second: Annotated[str, typer.Argument(help="The later version, named the same way.")] = "curated",
+) -> None:
+    """Say which rows were added or removed or changed label, split, picture or verdict, and write a page with examples.
+
+    Example:  aigc data diff ingested curated   |   aigc data diff HEAD~1 curated   |   aigc data diff v1:ingested v2:ingested
+    """
+    from aigc_core.commands.data_diff import diff as run
+
+    _say(run(Paths.here(), first, second))
+
+
 def _setting() -> tuple[configuration.Config, Paths]:
     paths = Paths.here()
     return configuration.load(paths.root / "params.yaml"), paths
