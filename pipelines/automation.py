@@ -24,7 +24,8 @@ def dvc_automation_condition() -> dg.AutomationCondition:  # type: ignore[type-a
     """
     condition = dg.AutomationCondition
     status = dg.AssetSelection.assets(STATUS_KEY)
-    changed = condition.any_deps_match(condition.data_version_changed())
+    # Negating twice keeps to the partition of `dvc_status` that the stage depends on; alone, the operand looks at all.
+    changed = condition.any_deps_match(~~condition.data_version_changed())
     wanted = (changed | condition.missing().newly_true()).since(condition.newly_requested() | condition.newly_updated())
     ready = ~condition.any_deps_missing().ignore(status) & ~condition.any_deps_in_progress().ignore(status)
     return (wanted & ready & ~condition.in_progress()).with_label("dvc_would_run_it")

@@ -124,19 +124,19 @@ def _build_asset(
         context: dg.AssetExecutionContext, dvc: DvcCli
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         before = report_stamp(stage)
-        cached = not dvc.status(stage).changes
+        cached = not dvc.status(stage.address).changes
         if cached:
             context.log.info(f"{stage.address} has not changed: nothing to run")
         else:
             _refuse_without_inputs(stage, known)
             outcome = dvc.reproduce(stage, run_id=context.run.run_id, say=context.log.info)
             if not outcome.success:
-                observe(context.instance, key, dvc.status(stage))
+                observe(context.instance, key, dvc.status(stage.address))
                 yield from failed_first(check_results(stage, key, stale=report_stamp(stage) == before))
                 raise _failure(stage, outcome)
             cached = not outcome.ran
         yield _result(context.instance, stage, key, translator, cached)
-        observe(context.instance, key, dvc.status(stage))
+        observe(context.instance, key, dvc.status(stage.address))
 
     return materialize
 

@@ -58,11 +58,11 @@ class DvcCli(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The repository's folder."""
         return Path(self.repo_dir)
 
-    def status(self, stage: DvcStage) -> Status:
+    def status(self, address: str) -> Status:
         """What DVC says of the stage now. Asked in this process, because starting DVC takes a second."""
         if self._workspace is None:
             self._workspace = DvcWorkspace(self.root)
-        return self._workspace.status(stage.address)
+        return self._workspace.status(address)
 
     def reproduce(self, stage: DvcStage, *, run_id: str, say: Callable[[str], None]) -> Outcome:
         """Run `dvc repro` for this stage alone, once its files are free; `say` receives its output while it comes.

@@ -217,9 +217,7 @@ def test_data_that_dvc_add_keeps_is_no_stage(tmp_path: Path) -> None:
 
 
 # Both are Dagster's own, while it reads the YAML.
-@pytest.mark.filterwarnings(
-    "ignore:.parse_obj_as. is deprecated", "ignore:Class .LocalFileCodeReference. is currently in beta"
-)
+@pytest.mark.filterwarnings("ignore:.parse_obj_as. is deprecated", "ignore:.* is currently in beta")
 def test_the_yaml_form_finds_the_project_from_its_own_folder() -> None:
     with create_defs_folder_sandbox() as sandbox:
         make_repository(
