@@ -1,0 +1,5 @@
+"""A DVC project as assets of Dagster."""
+
+from pipelines.component import DvcProjectComponent
+
+__all__ = ["DvcProjectComponent"]

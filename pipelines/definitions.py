@@ -6,16 +6,17 @@ change of parameters, code or data makes stale is seen without that.
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from pipelines.dvc_assets import DvcTranslator, build_assets
-from pipelines.resources import DvcCli
-from pipelines.sensors import build_dvc_sensor
-from pipelines.stages import DvcStage, read_stages
+from pipelines.automation import build_alert_sensor
+from pipelines.component import DvcProjectComponent
+from pipelines.dvc_assets import DvcTranslator
+from pipelines.stages import DvcStage
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,16 +36,20 @@ class Translator(DvcTranslator):
         }
 
 
+class Project(DvcProjectComponent):
+    """This project, with its translator."""
+
+    def translator(self) -> DvcTranslator:
+        """The one that links to MLflow."""
+        return Translator()
+
+
 def build_definitions(root: Path) -> dg.Definitions:
     """The definitions of the checkout at `root`."""
-    translator, stages = Translator(), read_stages(root)
-    return dg.Definitions(
-        assets=build_assets(stages, translator),
-        sensors=[build_dvc_sensor(root, translator, stages=stages)],
-        resources={"dvc": DvcCli(repo_dir=str(root))},
-        # A step in a process of its own costs three seconds, and a stage is a process anyway.
-        executor=dg.in_process_executor,
-    )
+    alerts = build_alert_sensor(root / ".work" / "alerts.log", shlex.split(os.environ.get("AIGC_ALERT_COMMAND", "")))
+    # A step in a process of its own costs three seconds, and a stage is a process anyway.
+    own = dg.Definitions(sensors=[alerts], executor=dg.in_process_executor)
+    return dg.Definitions.merge(dg.build_defs_for_component(Project(repo_dir=root, pool="gpu")), own)
 
 
 defs = build_definitions(ROOT)

@@ -10,10 +10,13 @@ A stage may say more under `meta`:
         group: quality
         kinds: [python]
         pool: gpu
+        fresh_hours: 24
+        watch: [raw]
         headline: [accuracy, loss]
         checks: {report: out/report.json, suite: suite.json}
 
-`pool` is the concurrency pool of the asset. `headline` names the metrics that its page shows first; the others become
+`pool` is the concurrency pool of the asset. `fresh_hours` is the age from which its page warns. `watch` names what the
+sensor `raw_files` looks at. `headline` names the metrics that its page shows first; the others become
 one table. `report` is written by the stage:
 {"checks": [{"name", "passed", "description", "severity", "observed", "expected"}]}.
 The names must be known before the stage has run: `suite` is a JSON list of {"name", "description", "severity"}
@@ -26,16 +29,20 @@ Knows nothing of any one project: names, groups and further metadata are the tra
 # No `from __future__ import annotations` here: Dagster reads the annotation of an asset's context and refuses a string.
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from pipelines.automation import dvc_automation_condition
 from pipelines.checks import check_results, declared_checks, failed_first, identifier, refusals, report_of, report_stamp
 from pipelines.observed import CODE_VERSION, observe, provenance, status_asset, status_dep
 from pipelines.resources import DvcCli, Outcome
 from pipelines.shown import materialization_metadata
 from pipelines.stages import DvcStage, overlap, read_lock, read_stages
+
+RETRIES = dg.RetryPolicy(max_retries=3, delay=5, jitter=dg.Jitter.PLUS_MINUS)
 
 
 class DvcTranslator:
@@ -105,6 +112,9 @@ def _build_asset(
         kinds=translator.kinds(stage),
         description=translator.description(stage),
         pool=stage.options.get("pool"),
+        retry_policy=RETRIES,
+        freshness_policy=_freshness(stage),
+        automation_condition=dvc_automation_condition(),
         check_specs=[
             dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
             for check in checks
@@ -114,21 +124,31 @@ def _build_asset(
         context: dg.AssetExecutionContext, dvc: DvcCli
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         before = report_stamp(stage)
-        cached = not dvc.status(stage).changes
+        cached = not dvc.status(stage.address).changes
         if cached:
             context.log.info(f"{stage.address} has not changed: nothing to run")
         else:
             _refuse_without_inputs(stage, known)
             outcome = dvc.reproduce(stage, run_id=context.run.run_id, say=context.log.info)
             if not outcome.success:
-                observe(context.instance, key, dvc.status(stage))
+                observe(context.instance, key, dvc.status(stage.address))
                 yield from failed_first(check_results(stage, key, stale=report_stamp(stage) == before))
                 raise _failure(stage, outcome)
             cached = not outcome.ran
         yield _result(context.instance, stage, key, translator, cached)
-        observe(context.instance, key, dvc.status(stage))
+        observe(context.instance, key, dvc.status(stage.address))
 
     return materialize
+
+
+def _freshness(stage: DvcStage) -> dg.FreshnessPolicy | None:
+    """The page warns of an asset that nobody has materialized for `meta.dagster.fresh_hours`."""
+    hours = stage.options.get("fresh_hours")
+    if hours is None:
+        return None
+    if not isinstance(hours, int | float) or isinstance(hours, bool) or hours <= 0:
+        raise ValueError(f"stage {stage.address}: meta.dagster.fresh_hours must be a number above 0, not {hours!r}")
+    return dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=hours))
 
 
 def _result(
@@ -148,7 +168,8 @@ def _result(
 
 
 def _failure(stage: DvcStage, outcome: Outcome) -> dg.Failure:
-    return dg.Failure(description=f"{stage.address} failed:\n\n{outcome.error_text()}", allow_retries=False)
+    # Another try may find the files free. It would not find another parameter, or another verdict of a gate.
+    return dg.Failure(description=f"{stage.address} failed:\n\n{outcome.error_text()}", allow_retries=outcome.busy)
 
 
 def _refuse_without_inputs(stage: DvcStage, known: Mapping[str, DvcStage]) -> None:

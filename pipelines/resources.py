@@ -58,26 +58,27 @@ class DvcCli(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The repository's folder."""
         return Path(self.repo_dir)
 
-    def status(self, stage: DvcStage) -> Status:
+    def status(self, address: str) -> Status:
         """What DVC says of the stage now. Asked in this process, because starting DVC takes a second."""
         if self._workspace is None:
             self._workspace = DvcWorkspace(self.root)
-        return self._workspace.status(stage.address)
+        return self._workspace.status(address)
 
     def reproduce(self, stage: DvcStage, *, run_id: str, say: Callable[[str], None]) -> Outcome:
-        """Run `dvc repro` for this stage alone; `say` receives its output while it comes.
+        """Run `dvc repro` for this stage alone, once its files are free; `say` receives its output while it comes.
 
         All that the call started ends with it, also where this process is killed: an interrupted run leaves no
         training behind.
         """
+        # --wait-for-lock waits for the repository, not for a stage that is at work on the same paths.
+        self.wait_until_free(stage, say)
+        return self.call(["repro", "--single-item", stage.address], run_id=run_id, say=say)
+
+    def call(self, arguments: Sequence[str], *, run_id: str, say: Callable[[str], None]) -> Outcome:
+        """Run `dvc` with these arguments in the repository."""
         # -P: a file of the repository that is called like a module of Python's is not to be taken for that.
-        command = [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.address]
-        while True:
-            # --wait-for-lock waits for the repository, not for a stage that is at work on the same paths.
-            self.wait_until_free(stage, say)
-            outcome = run_guarded(command, self.root, {"DAGSTER_RUN_ID": run_id}, say)
-            if not outcome.busy:
-                return outcome
+        command = [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", *arguments]
+        return run_guarded(command, self.root, {"DAGSTER_RUN_ID": run_id}, say)
 
     def wait_until_free(self, stage: DvcStage, say: Callable[[str], None], interval_s: float = 1.0) -> None:
         """Return once no process is at work on the stage's files; `say` hears of the wait when it begins and ends."""

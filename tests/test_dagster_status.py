@@ -280,6 +280,14 @@ def test_an_out_with_other_bytes_is_not_taken_for_the_locked_one(made: Path, tmp
         assert page.tick() == ["make"]
 
 
+def test_observing_by_hand_says_the_same_without_the_sensor(page: Page) -> None:
+    parameter_edited(page)
+    assert page.materialize("dvc_status").success
+    assert page.changed() == {"make"}
+    assert "make" not in page.tick()
+    assert page.changed() == {"make"}
+
+
 def test_the_reason_is_said(page: Page) -> None:
     parameter_edited(page)
     (page.root / "out/raw_copy.txt").unlink()
