@@ -77,10 +77,14 @@ def prepare(checkout: Path, stages: Sequence[str]) -> dict[str, float]:
 
 def play(finished: Path, copy: Path, stage: str, seconds: float, chance: random.Random, kills: int) -> Round:
     """One round on a copy of the checkout `finished`; the stage takes about so many `seconds`."""
-    copy_outdated(finished, copy, stage)
+    shutil.copytree(finished, copy, symlinks=True)
+    make_outdated(copy, stage)
     wanted, found = outs(finished), Round(stage)
     for _ in range(kills):
-        _disturb(copy, stage, chance.uniform(0, seconds), chance.choice(VICTIMS), found)
+        moment_s, victim = chance.uniform(0, seconds), chance.choice(VICTIMS)
+        while not _disturb(copy, stage, moment_s, victim, found):
+            moment_s /= 2  # it had ended before: what it takes depends on what else the machine does
+            make_outdated(copy, stage)
     done = run(copy, "dvc", "repro", stage)
     found.recovered = done.returncode == 0
     found.same = found.recovered and outs(copy) == wanted
@@ -88,20 +92,22 @@ def play(finished: Path, copy: Path, stage: str, seconds: float, chance: random.
     return found
 
 
-def copy_outdated(finished: Path, copy: Path, stage: str) -> None:
-    """A copy in which the stage has never run: neither its outs nor a record or a cached run of it is there."""
-    shutil.copytree(finished, copy, symlinks=True)
-    lock = copy / "dvc.lock"
+def make_outdated(checkout: Path, stage: str) -> None:
+    """As if the stage had never run: neither its outs nor a record or a cached run of it is there."""
+    lock = checkout / "dvc.lock"
     recorded = yaml.safe_load(lock.read_text())
     for out in recorded["stages"].pop(stage)["outs"]:
-        place = copy / out["path"]
+        place = checkout / out["path"]
         shutil.rmtree(place) if place.is_dir() else place.unlink()
     lock.write_text(yaml.safe_dump(recorded, sort_keys=False))
-    shutil.rmtree(copy / ".dvc/cache/runs", ignore_errors=True)
+    shutil.rmtree(checkout / ".dvc/cache/runs", ignore_errors=True)
 
 
-def _disturb(checkout: Path, stage: str, moment_s: float, victim: tuple[str, int, bool, bool], found: Round) -> None:
-    """Start `dvc repro`, kill after `moment_s`, and wait until everything has ended; what has not is noted and killed."""
+def _disturb(checkout: Path, stage: str, moment_s: float, victim: tuple[str, int, bool, bool], found: Round) -> bool:
+    """Start `dvc repro`, kill after `moment_s`, and wait until everything has ended; what has not is noted and killed.
+
+    Whether there was something to kill.
+    """
     name, number, hits_dvc, hits_stage = victim
     began = time.monotonic()
     with (checkout.parent / f"{checkout.name}.txt").open("ab") as log:
@@ -116,7 +122,8 @@ def _disturb(checkout: Path, stage: str, moment_s: float, victim: tuple[str, int
     )
     for process in targets:
         os.kill(process, number)
-    found.kills.append(f"{name if targets else 'nothing'} after {time.monotonic() - began:.1f} s")
+    if targets:
+        found.kills.append(f"{name} after {time.monotonic() - began:.1f} s")
     deadline = time.monotonic() + PATIENCE_S
     while (dvc.poll() is None or alive(checkout)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -124,6 +131,7 @@ def _disturb(checkout: Path, stage: str, moment_s: float, victim: tuple[str, int
         found.orphans.append(command)
         os.kill(process, signal.SIGKILL)
     dvc.wait()
+    return bool(targets)
 
 
 def children(parent: int, checkout: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,9 +61,21 @@ if __name__ == "__main__":
 """
 
 
-def python(script: str, *arguments: str, **more) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+@pytest.fixture
+def python():
+    """Starts a script in a process of its own, which does not outlive the test."""
+    started = []
+
+    def start(script: str, *arguments: str, **more) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", script, *arguments]
+        started.append(
+            subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        end(process)
 
 
 def gone(processes: list[int], seconds: float = 15) -> bool:
@@ -82,12 +95,16 @@ def _state(process: int) -> str:
 
 
 def end(process: subprocess.Popen[str]) -> None:
+    """Kill it, and close the pipes without reading to their ends: what it started may hold them."""
     process.kill()
-    process.communicate()
+    process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 # -- what a killed process leaves -----------------------------------------------------------------
-def test_the_next_process_removes_what_a_killed_one_left_and_nothing_that_another_holds(tmp_path):
+def test_the_next_process_removes_what_a_killed_one_left_and_nothing_that_another_holds(tmp_path, python):
     (tmp_path / ".notes-12345678.unfinished").mkdir()  # a person's own
     killed, living = (python(UNFINISHED, str(tmp_path / name)) for name in ("killed", "living"))
     for process in (killed, living):
@@ -98,10 +115,9 @@ def test_the_next_process_removes_what_a_killed_one_left_and_nothing_that_anothe
     subprocess.run([sys.executable, "-c", WRITE, str(tmp_path / "other.json")], cwd=ROOT, check=True)
     after = {path.name for path in tmp_path.iterdir()}
     assert after == {name for name in before if "killed" not in name} | {"other.json"}
-    end(living)
 
 
-def test_a_folder_whose_former_one_is_being_removed_is_whole_when_the_process_is_killed(tmp_path):
+def test_a_folder_whose_former_one_is_being_removed_is_whole_when_the_process_is_killed(tmp_path, python):
     target = tmp_path / "out"
     script = """
 import os, shutil, signal, sys
@@ -125,7 +141,7 @@ for content in ("old", "new"):
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="asks /proc which process started which")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("shells", [0, 2])
-def test_a_stage_ends_when_the_process_that_is_dvc_ends(number, shells):
+def test_a_stage_ends_when_the_process_that_is_dvc_ends(python, number, shells):
     # DVC is a process without the stage's name in its environment; between it and the stage there may be shells.
     stage = f"import sys; exec({STAGE!r})"
     script = f"""
@@ -161,7 +177,7 @@ def test_a_stage_that_left_the_group_of_dvc_on_purpose_goes_on():
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="asks /proc which process started which")
-def test_a_stage_whose_dvc_died_before_it_looked_ends():
+def test_a_stage_whose_dvc_died_before_it_looked_ends(python):
     # The shell that stands for DVC ends at once, so that the stage has been adopted when it begins.
     late = f"import time; time.sleep(1); exec({STAGE!r})"
     script = f"import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', {late!r}, '30'], env={{**os.environ, 'DVC_STAGE': 'x'}})"
@@ -187,7 +203,10 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     assert len(processes) == 3
     time.sleep(1)  # a worker that has only just been started hears of its parent's end from Python itself
     end(parent)
-    assert gone(processes)
+    ended = gone(processes)
+    for process in processes if not ended else []:
+        os.kill(process, signal.SIGKILL)
+    assert ended
 
 
 # -- with DVC itself ------------------------------------------------------------------------------
@@ -215,7 +234,8 @@ def test_after_random_kills_the_outs_are_the_same_and_nothing_is_left(finished, 
 def test_a_stage_that_dvc_runs_ends_with_dvc(finished, tmp_path):
     checkout, _ = finished
     copy = tmp_path / "copy"
-    kills.copy_outdated(checkout, copy, "measure")
+    shutil.copytree(checkout, copy)
+    kills.make_outdated(copy, "measure")
     dvc = subprocess.Popen(
         ["dvc", "repro", "measure"], cwd=copy, env=environment(copy), stdout=subprocess.PIPE, text=True
     )
