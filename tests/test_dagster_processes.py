@@ -74,7 +74,7 @@ def test_no_process_survives_its_caller(tmp_path: Path, ending: signal.Signals) 
     try:
         stage_pid = started(root)
         caller.send_signal(ending)
-        caller.wait(timeout=60)
+        caller.wait(timeout=180)
         wait_for(lambda: not alive(stage_pid), seconds=30)
     finally:
         caller.kill()
@@ -92,7 +92,7 @@ def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     try:
         stage_pid = started(root)
         caller.kill()
-        caller.wait(timeout=60)
+        caller.wait(timeout=180)
         wait_for(lambda: not alive(stage_pid), seconds=40)
     finally:
         caller.communicate()
@@ -105,7 +105,7 @@ def test_two_runs_at_once_wait_for_each_other_and_say_so_twice(tmp_path: Path) -
     first = start(root)
     started(root)
     second = start(root)
-    said = {name: one.communicate(timeout=120)[0] for name, one in (("first", first), ("second", second))}
+    said = {name: one.communicate(timeout=300)[0] for name, one in (("first", first), ("second", second))}
     assert (first.returncode, second.returncode) == (0, 0), said
     assert (root / "ran.log").read_text() == "ran "
     assert said["second"].count("make waits: process") == 1
