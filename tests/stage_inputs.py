@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from aigc_core.config import Config
+from aigc_core.files import UNFINISHED
 
 #: Code that decides no byte of any out, and why.
 NO_BYTES = {
@@ -81,7 +82,8 @@ def _beside(place: Path, out: Path) -> bool:
     if not place.is_relative_to(out.parent):
         return False
     first = place.relative_to(out.parent).parts[0]
-    return first == out.name or first.startswith(f".{out.name}-")
+    unfinished = first.startswith((f".{out.name}-", f".{UNFINISHED}-")) and out.name in first
+    return first == out.name or unfinished
 
 
 def _code(checkout: Path, modules: Iterator[str]) -> Iterator[Path]:
