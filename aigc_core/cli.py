@@ -7,6 +7,7 @@ becomes its one sentence on standard error and the error's exit code.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
@@ -408,8 +409,10 @@ def main() -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        print(f"aigc: {error.strerror} ({error.filename or 'no file named'}): nothing was replaced; "
-              "make room or mend the permission and run it again", file=sys.stderr)  # fmt: skip
+        # What libraries say themselves about a full disk differs, and seldom names the file.
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"aigc: {os.strerror(error.errno)}{where}: nothing was replaced; make room or mend the permission and run it again",
+              file=sys.stderr)  # fmt: skip
         raise SystemExit(1) from None
 
 

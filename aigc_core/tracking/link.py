@@ -68,6 +68,8 @@ class Link:
 
         for logger in ("alembic", "mlflow", "urllib3.connectionpool"):  # the first migration would print a page
             logging.getLogger(logger).setLevel(logging.WARNING)
+        # What a store raises is told in a sentence; MLflow would print two hundred lines about it first.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         if self.uri is None:
             place = (self.paths.root / "mlflow" / "mlflow.db").absolute()
             store.make_ready(place)
