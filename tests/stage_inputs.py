@@ -1,6 +1,7 @@
 """What stages really read (tests/recorder), held against what dvc.yaml says that they depend on."""
 
 import ast
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -102,7 +103,7 @@ def _says_only(file: Path) -> bool:
 
 def _files(checkout: Path, names: Iterator[str]) -> Iterator[Path]:
     for name in names:
-        path = Path(name)
+        path = Path(os.path.normpath(name))  # a version names its content as ../content
         if path.is_relative_to(checkout) and "__pycache__" not in path.parts and path.suffix != ".py":
             yield path.relative_to(checkout)
 
